@@ -1,0 +1,32 @@
+// SHA-256 by OpenSSL, incremental.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "base/bytes.h"
+
+namespace coldshelf {
+
+using Sha256Digest = std::array<std::byte, 32>;
+
+class Sha256 {
+ public:
+  Sha256();
+  ~Sha256();
+  Sha256(Sha256&&) noexcept;
+  Sha256& operator=(Sha256&&) noexcept;
+  void update(ByteView bytes);
+  Sha256Digest finish();  // then reset() before another use
+  // The digest of what came so far; more may follow.
+  Sha256Digest peek() const;
+  void reset();
+
+  static Sha256Digest of(ByteView bytes);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coldshelf
