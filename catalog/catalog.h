@@ -1,0 +1,176 @@
+// The catalog: states, locations and jobs in SQLite. It lags the disk and the store, never leads
+// them, and can be rebuilt from manifests. Thread-safe: one connection behind a lock; every method
+// is one transaction, durable when it returns.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/sha256.h"
+#include "base/uuid.h"
+
+namespace coldshelf {
+
+// AWS Storage Gateway's TapeStatus values, as to_string() spells them ("IN TRANSIT TO VTS").
+enum class TapeStatus {
+  creating,
+  available,
+  in_transit_to_vts,
+  archiving,
+  archived,
+  retrieving,
+  retrieved,
+  recovered,
+  irrecoverable,
+  deleting,
+  deleted,
+};
+std::string_view to_string(TapeStatus status);
+std::optional<TapeStatus> parse_tape_status(std::string_view text);
+
+struct TapeRow {
+  Uuid uuid;
+  std::string barcode;
+  std::string medium;  // "LTO-8"
+  uint64_t capacity_bytes = 0;
+  uint64_t used_bytes = 0;    // plain bytes on it
+  uint64_t stored_bytes = 0;  // what it takes in the store
+  std::string pool;
+  TapeStatus status = TapeStatus::creating;
+  bool worm = false;
+  bool write_protected = false;
+  int64_t created_ms = 0;
+  int64_t status_changed_ms = 0;
+  int64_t archived_ms = 0;                    // 0: never
+  uint64_t manifest_generation = 0;           // of the local manifest
+  uint64_t uploaded_manifest_generation = 0;  // of the copy the store has confirmed
+  std::string problem;                        // for the operator; empty: none
+};
+
+// States of a sealed segment. `evicted` and `recalling` have no local file.
+enum class SegmentState { sealed, uploading, uploaded, verified, evicted, recalling };
+std::string_view to_string(SegmentState state);
+
+struct SegmentRow {
+  Uuid cartridge;
+  uint64_t sequence = 0;
+  uint64_t epoch = 0;
+  uint64_t stored_bytes = 0;
+  Sha256Digest sha256{};  // as the manifest has it: of everything before the trailer's digest
+  std::optional<Sha256Digest>
+      object_sha256;  // of the whole object; from sealing or the first upload
+  SegmentState state = SegmentState::sealed;
+  bool local = true;              // the file is in the cartridge's directory
+  std::string storage_class;      // of the object, "" before it is uploaded
+  int64_t last_used_ms = 0;       // for eviction, least recently used first
+  int64_t restored_until_ms = 0;  // archive class: readable until then (0: not restored)
+};
+
+struct PoolRow {
+  std::string name;
+  std::string storage_class;  // "STANDARD", "GLACIER", "DEEP_ARCHIVE", ...
+};
+
+enum class JobKind { archive, retrieve, delete_tape, verify, export_tape };
+enum class JobState { queued, running, waiting, succeeded, failed, cancelled };
+std::string_view to_string(JobKind kind);
+std::string_view to_string(JobState state);
+
+struct JobRow {
+  int64_t id = 0;
+  JobKind kind = JobKind::archive;
+  JobState state = JobState::queued;
+  Uuid cartridge;
+  std::string barcode;
+  std::map<std::string, std::string> parameters;  // "tier", "days", ...
+  std::string step;                               // what it does now, for a person
+  uint64_t done_bytes = 0;
+  uint64_t total_bytes = 0;
+  uint64_t done_objects = 0;
+  uint64_t total_objects = 0;
+  int64_t created_ms = 0;
+  int64_t updated_ms = 0;
+  int64_t not_before_ms = 0;  // waiting: when to look again
+  std::string error;          // failed: why
+};
+
+class Catalog {
+ public:
+  // ":memory:" or a path. Creates or upgrades the schema; unsupported_version when it is newer than
+  // this program.
+  static Result<std::unique_ptr<Catalog>> open(const std::string& path);
+  ~Catalog();
+
+  // -- tapes
+  Status put_tape(const TapeRow& row);  // insert or replace by uuid; exists: another uuid has (or
+                                        // had) that barcode
+  Result<std::optional<TapeRow>> tape(const Uuid& uuid);
+  Result<std::optional<TapeRow>> tape_by_barcode(
+      std::string_view barcode);  // also deleted ones: a barcode is never reused
+  Result<std::vector<TapeRow>> tapes(
+      size_t limit = 0, std::string_view after_barcode = {});  // by barcode, without deleted
+  Status set_tape_status(const Uuid& uuid, TapeStatus status, int64_t now_ms);
+  // Takes the tape's segments away and leaves a deleted row, so that the barcode stays taken.
+  Status set_tape_deleted(const Uuid& uuid, int64_t now_ms);
+  Status set_tape_problem(const Uuid& uuid, std::string_view problem);
+  Status set_tape_usage(const Uuid& uuid, uint64_t used_bytes, uint64_t stored_bytes,
+                        uint64_t generation, bool write_protected);
+  Status set_uploaded_generation(const Uuid& uuid, uint64_t generation);
+
+  // -- segments
+  Status put_segments(
+      const std::vector<SegmentRow>& rows);  // insert or replace by (cartridge, sequence, epoch)
+  Status remove_segments(const Uuid& cartridge,
+                         const std::vector<std::pair<uint64_t, uint64_t>>& sequence_epoch);
+  Result<std::vector<SegmentRow>> segments(const Uuid& cartridge);  // by sequence
+  Result<std::optional<SegmentRow>> segment(const Uuid& cartridge, uint64_t sequence,
+                                            uint64_t epoch);
+  Result<std::vector<SegmentRow>> segments_in_state(SegmentState state,
+                                                    size_t limit);  // oldest sequence first
+  Status set_segment_state(const Uuid& cartridge, uint64_t sequence, uint64_t epoch,
+                           SegmentState state, bool local, std::string_view storage_class);
+  Status set_restored_until(const Uuid& cartridge, uint64_t sequence, uint64_t epoch,
+                            int64_t until_ms);
+  // The store took the object and told its digest; state, class and digest in one transaction.
+  Status set_segment_uploaded(const Uuid& cartridge, uint64_t sequence, uint64_t epoch,
+                              SegmentState state, bool local, std::string_view storage_class,
+                              const Sha256Digest& object_sha256);
+  Status touch_segment(const Uuid& cartridge, uint64_t sequence, uint64_t epoch, int64_t now_ms);
+  Result<std::vector<SegmentRow>> eviction_candidates(
+      size_t limit);  // verified and local, least recently used first
+  struct Totals {
+    uint64_t local_bytes = 0;  // all local segments
+    uint64_t not_uploaded_bytes = 0;
+    uint64_t segments = 0;
+  };
+  Result<Totals> totals();
+
+  // -- jobs
+  Result<int64_t> add_job(
+      const JobRow& row);  // gives the id; conflict: the cartridge has an unfinished job
+  Status update_job(const JobRow& row);
+  Result<std::optional<JobRow>> job(int64_t id);
+  Result<std::optional<JobRow>> unfinished_job(const Uuid& cartridge);
+  Result<std::vector<JobRow>> unfinished_jobs();
+  Result<std::vector<JobRow>> jobs(size_t limit);  // newest first
+
+  // -- pools and settings
+  Status put_pool(const PoolRow& row);
+  Result<std::vector<PoolRow>> pools();
+  Status set_setting(std::string_view name, std::string_view value);
+  Result<std::optional<std::string>> setting(std::string_view name);
+
+ private:
+  struct State;
+  explicit Catalog(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coldshelf
