@@ -1,0 +1,117 @@
+#include "uploader/cloud/retrying_store.h"
+
+#include <algorithm>
+
+namespace coldshelf {
+
+namespace {
+constexpr int64_t kRetryCost = 5;
+
+bool worth_retrying(const Error& error) { return error.disposition == Disposition::retry; }
+}  // namespace
+
+RetryingStore::RetryingStore(std::unique_ptr<ObjectStore> inner, Clock& clock, Random& random,
+                             RetryOptions options)
+    : inner_(std::move(inner)),
+      clock_(clock),
+      random_(random),
+      options_(options),
+      tokens_(options.budget) {}
+
+void RetryingStore::give_up() { give_up_ = true; }
+
+bool RetryingStore::wait_to_retry(const Error& error, unsigned attempt) {
+  // A conflict or a busy object is for the caller to judge, however short-lived it may be.
+  if (!worth_retrying(error) || error.code == ErrorCode::conflict || give_up_ ||
+      attempt >= options_.max_attempts) {
+    return false;
+  }
+  int64_t wait_ms = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (tokens_ < kRetryCost) return false;
+    tokens_ -= kRetryCost;
+    const int64_t doubled = options_.base_ms << std::min(attempt - 1, 20U);
+    const int64_t cap_ms =
+        std::clamp<int64_t>(doubled, 1, std::max<int64_t>(options_.longest_ms, 1));
+    // "Full jitter": callers that failed together do not come back together.
+    wait_ms = static_cast<int64_t>(random_.below(static_cast<uint64_t>(cap_ms) + 1));
+  }
+  clock_.sleep_ms(wait_ms);
+  return !give_up_;
+}
+
+void RetryingStore::succeeded() {
+  const std::lock_guard lock(mutex_);
+  tokens_ = std::min(tokens_ + 1, options_.budget);
+}
+
+template <typename Call>
+auto RetryingStore::retry(const Call& call, unsigned& attempts) -> decltype(call()) {
+  while (true) {
+    ++attempts;
+    auto result = call();
+    if (result.ok()) {
+      succeeded();
+      return result;
+    }
+    if (!wait_to_retry(result.error(), attempts)) return result;
+  }
+}
+
+Result<ObjectInfo> RetryingStore::put(const std::string& key, const PutSource& source,
+                                      StorageClass storage_class, PutCondition condition) {
+  unsigned attempts = 0;
+  auto result = retry([&] { return inner_->put(key, source, storage_class, condition); }, attempts);
+  if (!result.ok() && result.error().code == ErrorCode::precondition_failed && attempts > 1) {
+    // The answer to our own earlier attempt may have been lost: what stands there is ours when its
+    // digest is.
+    Result<ObjectInfo> there = head(key);
+    if (there.ok() && there->sha256 && *there->sha256 == source.sha256) return there;
+  }
+  return result;
+}
+
+Status RetryingStore::get(const std::string& key, uint64_t offset, MutableBytes out) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->get(key, offset, out); }, attempts);
+}
+
+Result<ObjectInfo> RetryingStore::head(const std::string& key) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->head(key); }, attempts);
+}
+
+Result<ObjectStore::ListPage> RetryingStore::list(const std::string& prefix,
+                                                  const std::string& continue_after, size_t limit) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->list(prefix, continue_after, limit); }, attempts);
+}
+
+Status RetryingStore::remove(const std::string& key) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->remove(key); }, attempts);
+}
+
+Result<ObjectInfo> RetryingStore::change_class(const std::string& key, StorageClass storage_class) {
+  unsigned attempts = 0;
+  auto result = retry([&] { return inner_->change_class(key, storage_class); }, attempts);
+  if (!result.ok() && result.error().code == ErrorCode::cold && attempts > 1) {
+    // Done by an attempt whose answer was lost: now it is in the class, and cold for that.
+    Result<ObjectInfo> there = head(key);
+    if (there.ok() && there->storage_class == storage_class) return there;
+  }
+  return result;
+}
+
+Status RetryingStore::restore(const std::string& key, RestoreTier tier, unsigned days) {
+  unsigned attempts = 0;
+  auto result = retry([&] { return inner_->restore(key, tier, days); }, attempts);
+  // "Under way": by an attempt whose answer was lost.
+  if (!result.ok() && result.error().code == ErrorCode::conflict && attempts > 1) return {};
+  return result;
+}
+
+std::string RetryingStore::describe() const { return inner_->describe(); }
+
+}  // namespace coldshelf

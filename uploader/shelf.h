@@ -1,0 +1,121 @@
+// The shelf: takes sealed segments to the object store, keeps the local cache within its limit,
+// archives and retrieves cartridges, and brings segments back for readers. Plain code: a test calls
+// run_once() on a simulated clock and store; the daemon calls start().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/buffer_pool.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/secret.h"
+#include "catalog/catalog.h"
+#include "tape/cartridge/segment_hooks.h"
+#include "uploader/cloud/object_store.h"
+
+namespace coldshelf {
+
+// Keys in the store, below the configured prefix.
+std::string segment_key(const Uuid& cartridge, uint64_t sequence,
+                        uint64_t epoch);          // cartridges/<uuid>/segments/<stem>.seg
+std::string manifest_key(const Uuid& cartridge);  // cartridges/<uuid>/manifest
+constexpr std::string_view kLibraryKey =
+    "library/inventory";  // what `recover` needs beside the cartridges
+
+struct ShelfOptions {
+  std::string cartridges_directory;  // <dir>/<uuid>/...
+  uint64_t cache_limit_bytes = 0;    // local segments; 0: no limit
+  unsigned transfer_threads = 4;
+  unsigned read_ahead_segments = 2;
+  unsigned default_restore_days = 7;
+  int64_t stop_grace_ms = 5'000;  // how long stop() goes on sending what the store lacks
+  int64_t restore_poll_ms = 30'000;
+  int64_t manifest_interval_ms = 60'000;  // a changed manifest goes up after at most this while
+                                          // segments flow, at once when idle
+};
+
+// Told when a tape's status changed for good; called on the shelf's threads without its lock.
+using StatusListener = std::function<void(const TapeRow& row, TapeStatus before)>;
+
+class Shelf : public SegmentSource, public CartridgeObserver {
+ public:
+  struct Env {
+    FileSystem* files = nullptr;
+    Clock* clock = nullptr;
+    Catalog* catalog = nullptr;
+    ObjectStore* store = nullptr;
+    std::shared_ptr<BufferPool> buffers;
+  };
+  Shelf(Env env, ShelfOptions options, StatusListener listener);
+  ~Shelf() override;
+
+  void start();  // its own threads, until stop()
+  void stop();   // finishes the transfers under way or leaves them to be resumed; nothing is lost
+  // Does one unit of every kind of work that is due (upload, manifest, job step, eviction); false
+  // when nothing was due.
+  bool run_once();
+
+  // Compares catalog, local directories and manifests at start-up: adds rows the catalog lacks,
+  // re-queues interrupted uploads and jobs. Manifests win.
+  Status reconcile();
+
+  // A cartridge that exists on disk: its row and segments are entered. `pool` names a pool row.
+  Status adopt(const Manifest& manifest, const std::string& pool, TapeStatus status);
+
+  // Starts a job; the cartridge must be closed. conflict: wrong status or another job; not_found.
+  // Gives the job's id. archive: AVAILABLE or RETRIEVED -> IN TRANSIT TO VTS -> ARCHIVING ->
+  // ARCHIVED once every segment and the manifest are confirmed (class and checksum) in the store;
+  // local segments are evicted then.
+  Result<int64_t> archive(const Uuid& cartridge);
+  // retrieve: ARCHIVED -> RETRIEVING -> RETRIEVED: restore requests for every segment in an archive
+  // class, polled until all are readable. The tape comes back write-protected.
+  Result<int64_t> retrieve(const Uuid& cartridge, RestoreTier tier, unsigned days);
+  Status cancel_archive(const Uuid& cartridge);  // back to AVAILABLE; conflict when it is past that
+  Status cancel_retrieve(const Uuid& cartridge);  // back to ARCHIVED
+  // Removes objects, local files and rows: AVAILABLE, ARCHIVED, RETRIEVED... -> DELETING -> DELETED
+  // (barcode stays taken).
+  Result<int64_t> remove(const Uuid& cartridge);
+  Result<JobRow> wait(int64_t job,
+                      int64_t timeout_ms);  // until finished or timed_out (the row as it is then)
+
+  // Deep verification: every segment's bytes (local or from the store) against its digest and
+  // structure. Counts and problems.
+  struct VerifyReport {
+    uint64_t segments = 0, bytes = 0;
+    std::vector<std::string> problems;
+  };
+  Result<VerifyReport> verify(const Uuid& cartridge, const Secret* data_key,
+                              const std::function<void(uint64_t done, uint64_t total)>& progress);
+  // Running verifications end with `cancelled` after their segment: for a program that stops.
+  void abandon_verify();
+
+  // Puts a small object that `recover` needs (library inventory and so on). Asynchronous, newest
+  // content wins.
+  void put_document(const std::string& key, Buffer content);
+
+  struct Statistics {
+    uint64_t uploaded_bytes = 0, downloaded_bytes = 0, upload_errors = 0, download_errors = 0;
+    uint64_t cache_bytes = 0, not_uploaded_bytes = 0, queued_segments = 0;
+  };
+  Statistics statistics() const;
+
+  // SegmentSource and CartridgeObserver
+  Result<std::unique_ptr<File>> fetch(const Uuid& cartridge, const SegmentEntry& entry,
+                                      int64_t timeout_ms) override;
+  void will_need(const Uuid& cartridge, std::span<const SegmentEntry> next) override;
+  void segment_sealed(const Manifest& manifest, const SegmentEntry& entry,
+                      const std::optional<Sha256Digest>& file_sha256) override;
+  void segments_dropped(const Uuid& cartridge, std::span<const SegmentEntry> dropped) override;
+  void manifest_changed(const Manifest& manifest) override;
+  void write_failed(const Uuid& cartridge, const Error& why) override;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coldshelf

@@ -1,0 +1,303 @@
+// Segments coming back for readers, and going when the cache is full.
+#include <algorithm>
+
+#include "base/log.h"
+#include "uploader/segment_file_check.h"
+#include "uploader/shelf_state.h"
+
+namespace coldshelf {
+
+namespace {
+constexpr uint64_t kDownloadPartBytes = 4 * MiB;
+constexpr size_t kMaxAhead = 64;
+constexpr size_t kMaxTouched = 4096;
+constexpr int64_t kAheadRetryMs = 10'000;
+constexpr size_t kEvictionBatch = 32;
+constexpr int64_t kEvictionRetryMs = 1'000;
+}  // namespace
+
+Result<std::unique_ptr<File>> Shelf::State::fetch(const Uuid& cartridge, const SegmentEntry& entry,
+                                                  int64_t timeout_ms) {
+  const SegmentId id = id_of(cartridge, entry);
+  {
+    const std::lock_guard lock(mutex);
+    ++wanted[id];
+  }
+  auto file = fetch_wanted(id, entry, now_ms() + timeout_ms, timeout_ms);
+  const std::lock_guard lock(mutex);
+  const auto at = wanted.find(id);
+  if (--at->second == 0) wanted.erase(at);
+  return file;
+}
+
+Result<std::unique_ptr<File>> Shelf::State::fetch_wanted(const SegmentId& id,
+                                                         const SegmentEntry& entry,
+                                                         int64_t deadline, int64_t timeout_ms) {
+  // A second time only when a read-ahead's segment was evicted just before it was wanted.
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    Result<std::unique_ptr<File>> file = env.files->open(segment_path_of(id), OpenMode::read);
+    if (file.ok() || file.error().code != ErrorCode::not_found) {
+      const std::lock_guard lock(mutex);
+      if (touched.size() < kMaxTouched) touched[id] = env.clock->unix_ms();
+      wake_locked(Work::rows, now_ms() + 1'000);
+      return file;
+    }
+    std::unique_lock lock(mutex);
+    if (deleting.contains(id.cartridge)) {
+      return Error(ErrorCode::not_found, describe(id) + " is being deleted");
+    }
+    auto& slot = recalls[id];
+    const bool first = slot == nullptr;
+    if (first) {
+      slot = std::make_shared<Recall>();
+      slot->entry = entry;
+    }
+    const std::shared_ptr<Recall> mine = slot;
+    if (running) {
+      // A reader waits: before all read-ahead, this segment's own too.
+      if (std::erase(ahead_queue, id) > 0 || first) recall_queue.push_back(id);
+      wake_locked(Work::recalls);
+      while (!mine->done) {
+        const int64_t left = deadline - now_ms();
+        if (stopping || !running) {
+          return Error(ErrorCode::unavailable, "the shelf is stopping");
+        }
+        if (left <= 0) {
+          return Error(ErrorCode::timed_out, describe(id) + " did not come back within " +
+                                                 std::to_string(timeout_ms) + " ms");
+        }
+        changed.wait_for(lock, std::chrono::milliseconds(left));
+      }
+    } else if (first || std::erase(ahead_queue, id) > 0) {
+      lock.unlock();
+      run_recall(id);
+      lock.lock();
+    }
+    if (!mine->done) return Error(ErrorCode::unavailable, describe(id) + " is being recalled");
+    if (mine->error) return *mine->error;
+  }
+  return Error(ErrorCode::unavailable, describe(id) + " is evicted as soon as it is recalled");
+}
+
+void Shelf::will_need(const Uuid& cartridge, std::span<const SegmentEntry> next) {
+  State& s = *state_;
+  const size_t count = std::min<size_t>(next.size(), s.options.read_ahead_segments);
+  for (const SegmentEntry& entry : next.first(count)) {
+    const SegmentId id = id_of(cartridge, entry);
+    const Result<bool> local = s.env.files->exists(s.segment_path_of(id));
+    if (!local.ok()) continue;  // a hint: the read itself will tell
+    const std::lock_guard lock(s.mutex);
+    if (*local) {
+      if (s.touched.size() < kMaxTouched) s.touched[id] = s.env.clock->unix_ms();
+      s.wake_locked(Work::rows, s.now_ms() + 1'000);
+      continue;
+    }
+    if (s.ahead_queue.size() >= kMaxAhead || s.recalls.contains(id)) continue;
+    const auto failed = s.ahead_failed_ms.find(id);
+    if (failed != s.ahead_failed_ms.end()) {
+      if (failed->second + kAheadRetryMs > s.now_ms()) continue;
+      s.ahead_failed_ms.erase(failed);
+    }
+    auto recall = std::make_shared<Recall>();
+    recall->entry = entry;
+    s.recalls.emplace(id, std::move(recall));
+    s.ahead_queue.push_back(id);
+    s.wake_locked(Work::recalls);
+  }
+}
+
+bool Shelf::State::recalls_step() {
+  SegmentId id;
+  {
+    const std::lock_guard lock(mutex);
+    due_of(Work::recalls) = kNever;
+    std::deque<SegmentId>& queue = recall_queue.empty() ? ahead_queue : recall_queue;
+    if (queue.empty()) return false;
+    id = queue.front();
+    queue.pop_front();
+    if (!recall_queue.empty() || !ahead_queue.empty()) wake_locked(Work::recalls);
+  }
+  run_recall(id);
+  return true;
+}
+
+void Shelf::State::run_recall(const SegmentId& id) {
+  std::shared_ptr<Recall> mine;
+  {
+    std::unique_lock lock(mutex);
+    const auto at = recalls.find(id);
+    if (at == recalls.end()) return;
+    mine = at->second;
+    // Being evicted or confirmed right now: these are short.
+    while (busy.contains(id) && running && !stopping) {
+      changed.wait_for(lock, std::chrono::milliseconds(50));
+    }
+    busy.insert(id);
+  }
+  Status done = recall(id, mine->entry);
+  if (!done.ok()) {
+    ++download_errors;
+    log_warning("shelf", "segment not recalled",
+                {{"segment", describe(id)}, {"error", done.error().message()}});
+    const bool lost =
+        done.error().code == ErrorCode::not_found || done.error().code == ErrorCode::corrupt;
+    if (lost) note_problem(id.cartridge, done.error().context);
+  }
+  const std::lock_guard lock(mutex);
+  busy.erase(id);
+  recalls.erase(id);
+  mine->done = true;
+  if (!done.ok()) {
+    mine->error = done.error();
+    if (ahead_failed_ms.size() > 1024) ahead_failed_ms.clear();
+    ahead_failed_ms[id] = now_ms();
+  }
+  wake_locked(Work::eviction);
+  changed.notify_all();
+}
+
+Status Shelf::State::recall(const SegmentId& id, const SegmentEntry& entry) {
+  ASSIGN_OR_RETURN(const bool there, env.files->exists(segment_path_of(id)));
+  if (there) return {};
+  ASSIGN_OR_RETURN(std::optional<SegmentRow> row,
+                   env.catalog->segment(id.cartridge, id.sequence, id.epoch));
+  if (options.cache_limit_bytes != 0) {
+    const uint64_t room = std::min(entry.stored_bytes, options.cache_limit_bytes);
+    ASSIGN_OR_RETURN([[maybe_unused]] const size_t evicted,
+                     evict_down_to(options.cache_limit_bytes - room));
+  }
+  if (row) {
+    TRY(env.catalog->set_segment_state(id.cartridge, id.sequence, id.epoch, SegmentState::recalling,
+                                       false, row->storage_class));
+  }
+  Sha256Digest object_sha256{};
+  Status got = download(id, entry, object_sha256);
+  if (!got.ok() && got.error().code == ErrorCode::corrupt) {
+    // Damaged on the way, perhaps: once more.
+    got = download(id, entry, object_sha256);
+  }
+  if (row) {
+    row->state = got.ok() ? SegmentState::verified : SegmentState::evicted;
+    row->local = got.ok();
+    if (got.ok()) {
+      row->object_sha256 = object_sha256;
+      row->last_used_ms = env.clock->unix_ms();
+    }
+    TRY(env.catalog->put_segments({*row}));
+  }
+  return got;
+}
+
+Status Shelf::State::download(const SegmentId& id, const SegmentEntry& entry,
+                              Sha256Digest& object_sha256) {
+  const std::string path = segment_path_of(id);
+  const std::string part_path = path + ".part";
+  const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
+  const auto discard_part = [&]() -> Status {
+    Status removed = env.files->remove(part_path);
+    if (!removed.ok() && removed.error().code == ErrorCode::not_found) return {};
+    return removed;
+  };
+  TRY(discard_part());
+  const auto transfer = [&]() -> Status {
+    ASSIGN_OR_RETURN(const auto file, env.files->open(part_path, OpenMode::create));
+    const auto buffer = env.buffers->take(kDownloadPartBytes);
+    SegmentHasher hasher(entry.stored_bytes);
+    for (uint64_t at = 0; at < entry.stored_bytes;) {
+      if (stopping) return Error(ErrorCode::unavailable, "the shelf is stopping");
+      const MutableBytes part = MutableBytes(*buffer).first(
+          static_cast<size_t>(std::min(kDownloadPartBytes, entry.stored_bytes - at)));
+      Status got = env.store->get(key, at, part);
+      if (!got.ok() && got.error().code == ErrorCode::out_of_range) {
+        return Error(ErrorCode::corrupt, describe(id) + ": the object in the store is too short");
+      }
+      TRY(std::move(got));
+      hasher.update(part);
+      TRY(file->write_at(at, part));
+      at += part.size();
+      downloaded_bytes += part.size();
+    }
+    const Status whole = hasher.finish(entry.sha256);
+    if (!whole.ok()) {
+      return Error(ErrorCode::corrupt,
+                   describe(id) + " came damaged from the store: " + whole.error().context);
+    }
+    object_sha256 = hasher.object();
+    // Synced before it gets its name: after a crash a file of that name is the segment, whole.
+    return file->sync();
+  };
+  Status done = transfer();
+  if (!done.ok()) {
+    [[maybe_unused]] const Status gone = discard_part();
+    return done;
+  }
+  TRY(env.files->rename(part_path, path));
+  return env.files->sync_directory(directory_of(id.cartridge));
+}
+
+Status Shelf::State::evict(const SegmentRow& row) {
+  const Status removed = env.files->remove(segment_path_of(id_of(row)));
+  if (!removed.ok() && removed.error().code != ErrorCode::not_found) return removed.error();
+  return env.catalog->set_segment_state(row.cartridge, row.sequence, row.epoch,
+                                        SegmentState::evicted, false, row.storage_class);
+}
+
+Result<size_t> Shelf::State::evict_down_to(uint64_t limit_bytes) {
+  ASSIGN_OR_RETURN(const Catalog::Totals totals, env.catalog->totals());
+  if (totals.local_bytes <= limit_bytes) return size_t{0};
+  uint64_t excess = totals.local_bytes - limit_bytes;
+  ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows,
+                   env.catalog->eviction_candidates(kEvictionBatch));
+  size_t count = 0;
+  for (const SegmentRow& row : rows) {
+    if (excess == 0) break;
+    const SegmentId id = id_of(row);
+    {
+      const std::lock_guard lock(mutex);
+      if (wanted.contains(id) || !busy.insert(id).second) continue;
+    }
+    // The row as it is now that nobody else works on the segment: only what the store has confirmed
+    // may go.
+    const Result<std::optional<SegmentRow>> now =
+        env.catalog->segment(id.cartridge, id.sequence, id.epoch);
+    Status done;
+    bool evicted = false;
+    if (!now.ok()) {
+      done = now.error();
+    } else if (now->has_value() && (*now)->state == SegmentState::verified && (*now)->local) {
+      done = evict(**now);
+      evicted = done.ok();
+    }
+    {
+      const std::lock_guard lock(mutex);
+      busy.erase(id);
+    }
+    changed.notify_all();
+    TRY(std::move(done));
+    if (!evicted) continue;
+    ++count;
+    excess -= std::min(excess, row.stored_bytes);
+  }
+  return count;
+}
+
+bool Shelf::State::eviction_step() {
+  {
+    const std::lock_guard lock(mutex);
+    due_of(Work::eviction) = kNever;
+  }
+  if (options.cache_limit_bytes == 0) return false;
+  const Result<size_t> evicted = evict_down_to(options.cache_limit_bytes);
+  if (!evicted.ok()) {
+    log_warning("shelf", "eviction failed", {{"error", evicted.error().message()}});
+    wake(Work::eviction, now_ms() + backoff_ms(1));
+    return true;
+  }
+  if (*evicted == kEvictionBatch) wake(Work::eviction);
+  // Over the limit with nothing to evict: uploads that finish wake this again; the timer is for
+  // segments that were busy.
+  if (*evicted != 0) wake(Work::eviction, now_ms() + kEvictionRetryMs);
+  return *evicted != 0;
+}
+
+}  // namespace coldshelf

@@ -1,0 +1,261 @@
+// What the shelf finds at its start, and the operations that begin jobs.
+#include <algorithm>
+
+#include "base/log.h"
+#include "uploader/shelf_state.h"
+
+namespace coldshelf {
+
+namespace {
+
+Error wrong_status(const TapeRow& tape, const char* what) {
+  return Error(ErrorCode::conflict,
+               "tape " + tape.barcode + " is " + std::string(to_string(tape.status)) + ": " + what);
+}
+
+SegmentState state_at_start(SegmentState state, bool local) {
+  if (in_store(state)) return local ? SegmentState::verified : SegmentState::evicted;
+  // Put and not confirmed, or without a file here: the store is asked.
+  if (!local || state == SegmentState::uploaded) return SegmentState::uploaded;
+  return SegmentState::sealed;
+}
+
+}  // namespace
+
+Status Shelf::State::sync_rows(const Manifest& manifest, bool at_start) {
+  // Rows on their way in must not look missing.
+  TRY(flush_rows());
+  const std::string directory = directory_of(manifest.uuid);
+  ASSIGN_OR_RETURN(const std::vector<std::string> list, env.files->list(directory));
+  const std::set<std::string> names(list.begin(), list.end());
+  ASSIGN_OR_RETURN(const std::vector<SegmentRow> known, env.catalog->segments(manifest.uuid));
+  std::map<std::pair<uint64_t, uint64_t>, SegmentRow> rows;
+  for (const SegmentRow& row : known) rows[{row.sequence, row.epoch}] = row;
+  std::vector<SegmentRow> changes;
+  for (const Partition& partition : manifest.partitions) {
+    for (const SegmentEntry& entry : partition.segments) {
+      const bool local = names.contains(segment_file_stem(entry.sequence, entry.epoch) + ".seg");
+      const auto at = rows.find({entry.sequence, entry.epoch});
+      // Another size or digest than the manifest's: the row is wrong, the manifest wins.
+      const bool fits = at != rows.end() && at->second.sha256 == entry.sha256 &&
+                        at->second.stored_bytes == entry.stored_bytes;
+      SegmentRow row;
+      if (fits) {
+        row = at->second;
+        const SegmentState before = row.state;
+        if (at_start) row.state = state_at_start(row.state, local);
+        const bool same = row.state == before && row.local == local;
+        rows.erase(at);
+        if (same || !at_start) continue;
+        row.local = local;
+      } else {
+        row.cartridge = manifest.uuid;
+        row.sequence = entry.sequence;
+        row.epoch = entry.epoch;
+        row.stored_bytes = entry.stored_bytes;
+        row.sha256 = entry.sha256;
+        row.local = local;
+        row.state = local ? SegmentState::sealed : SegmentState::uploaded;
+        row.last_used_ms = env.clock->unix_ms();
+        if (at != rows.end()) rows.erase(at);
+      }
+      changes.push_back(std::move(row));
+    }
+  }
+  if (!changes.empty()) TRY(env.catalog->put_segments(changes));
+  if (!at_start) return {};
+  for (const std::string& name : list) {
+    if (name.ends_with(".part")) TRY(env.files->remove(join_path(directory, name)));
+  }
+  // Rows left over are of segments the cartridge has dropped.
+  if (rows.empty()) return {};
+  const std::lock_guard lock(mutex);
+  for (const auto& [key, row] : rows) {
+    manifests[manifest.uuid].garbage.insert(id_of(row));
+    dropped.insert(id_of(row));
+  }
+  return {};
+}
+
+Status Shelf::State::enter_tape(const Manifest& manifest, const std::string& pool,
+                                TapeStatus status) {
+  ASSIGN_OR_RETURN(std::optional<TapeRow> known, env.catalog->tape(manifest.uuid));
+  TapeRow row = known.value_or(TapeRow{});
+  if (!known) {
+    row.uuid = manifest.uuid;
+    row.status_changed_ms = env.clock->unix_ms();
+  }
+  row.barcode = manifest.label;
+  row.medium = manifest.medium;
+  row.capacity_bytes = manifest.capacity_bytes;
+  row.used_bytes = manifest.plain_bytes();
+  row.stored_bytes = manifest.stored_bytes();
+  row.pool = pool;
+  row.status = status;
+  row.worm = manifest.worm;
+  row.write_protected = manifest.write_protected;
+  row.created_ms = manifest.created_unix_ms;
+  row.manifest_generation = manifest.generation;
+  return env.catalog->put_tape(row);
+}
+
+Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
+  ASSIGN_OR_RETURN(std::optional<TapeRow> row, env.catalog->tape(cartridge));
+  if (row && row->status == TapeStatus::deleted) return remove_local(cartridge);
+  if (row && row->status == TapeStatus::deleting) return {};  // its job does the rest
+  ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(cartridge));
+  if (manifest.kind != CartridgeKind::tape) return {};
+  if (!row) {
+    const auto property = [&](const char* name) {
+      const auto at = manifest.properties.find(name);
+      return at == manifest.properties.end() ? std::string() : at->second;
+    };
+    TRY(enter_tape(manifest, property("pool"),
+                   parse_tape_status(property("status")).value_or(TapeStatus::available)));
+    log_info("shelf", "tape entered from its manifest", {{"barcode", manifest.label}});
+    ASSIGN_OR_RETURN(row, env.catalog->tape(cartridge));
+  } else {
+    TRY(env.catalog->set_tape_usage(cartridge, manifest.plain_bytes(), manifest.stored_bytes(),
+                                    manifest.generation, manifest.write_protected));
+  }
+  TRY(sync_rows(manifest, true));
+  bool garbage = false;
+  {
+    const std::lock_guard lock(mutex);
+    garbage = !manifests[cartridge].garbage.empty();
+  }
+  const bool dirty = garbage || row->uploaded_manifest_generation == 0 ||
+                     row->uploaded_manifest_generation != manifest.generation;
+  watch_manifest(cartridge, manifest.generation, dirty, false);
+  return {};
+}
+
+// The row's directory is gone: the store may have the manifest.
+Status Shelf::State::reconcile_missing(const TapeRow& row) {
+  Result<Buffer> image = env.store->get_all(manifest_key(row.uuid));
+  if (!image.ok()) {
+    if (image.error().code != ErrorCode::not_found) return std::move(image).error();
+    TRY(set_status(row.uuid, TapeStatus::irrecoverable));
+    return Error(ErrorCode::not_found, "its directory is gone and the store has no manifest of it");
+  }
+  ASSIGN_OR_RETURN(const ReplayedManifest replayed, decode_manifest(*image, false));
+  TRY(env.files->create_directories(directory_of(row.uuid)));
+  TRY(env.files->replace_file(manifest_path_of(row.uuid), encode_manifest(replayed.manifest)));
+  TRY(reconcile_cartridge(row.uuid));
+  if (replayed.manifest.properties.contains("incomplete")) {
+    return Error(ErrorCode::corrupt,
+                 "its directory was gone; what the store has of it lacks the end");
+  }
+  return {};
+}
+
+Status Shelf::reconcile() {
+  State& s = *state_;
+  TRY(s.env.files->create_directories(s.options.cartridges_directory));
+  ASSIGN_OR_RETURN(const std::vector<JobRow> unfinished, s.env.catalog->unfinished_jobs());
+  for (const JobRow& row : unfinished) {
+    if (row.kind == JobKind::verify || row.kind == JobKind::export_tape) {
+      JobRow ended = row;
+      ended.state = JobState::failed;
+      ended.error = "interrupted by a restart";
+      ended.updated_ms = s.env.clock->unix_ms();
+      TRY(s.env.catalog->update_job(ended));
+      continue;
+    }
+    auto run = std::make_shared<JobRun>();
+    run->row = row;
+    run->cancel = row.parameters.contains("cancel");
+    const std::lock_guard lock(s.mutex);
+    if (row.kind == JobKind::delete_tape) s.deleting.insert(row.cartridge);
+    s.jobs.emplace(row.id, std::move(run));
+    s.wake_locked(Work::jobs);
+  }
+  ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                   s.env.files->list(s.options.cartridges_directory));
+  std::set<Uuid> found;
+  for (const std::string& name : names) {
+    const std::optional<Uuid> uuid = Uuid::parse(name);
+    if (!uuid) continue;
+    found.insert(*uuid);
+    const Status done = s.reconcile_cartridge(*uuid);
+    // One damaged cartridge must not keep the others from being served.
+    if (!done.ok()) s.note_problem(*uuid, done.error().message());
+  }
+  ASSIGN_OR_RETURN(const std::vector<TapeRow> tapes, s.env.catalog->tapes());
+  for (const TapeRow& row : tapes) {
+    if (found.contains(row.uuid) || row.status == TapeStatus::deleting ||
+        row.status == TapeStatus::creating || row.status == TapeStatus::irrecoverable) {
+      continue;
+    }
+    const Status done = s.reconcile_missing(row);
+    if (!done.ok()) s.note_problem(row.uuid, done.error().message());
+  }
+  s.wake(Work::uploads);
+  s.wake(Work::eviction);
+  return s.flush_rows();
+}
+
+Status Shelf::adopt(const Manifest& manifest, const std::string& pool, TapeStatus status) {
+  State& s = *state_;
+  TRY(s.enter_tape(manifest, pool, status));
+  TRY(s.sync_rows(manifest, false));
+  s.watch_manifest(manifest.uuid, manifest.generation, true, false);
+  s.wake(Work::uploads);
+  return {};
+}
+
+Result<int64_t> Shelf::archive(const Uuid& cartridge) {
+  State& s = *state_;
+  ASSIGN_OR_RETURN(const TapeRow tape, s.tape_row(cartridge));
+  if (tape.status != TapeStatus::available && tape.status != TapeStatus::retrieved &&
+      tape.status != TapeStatus::recovered) {
+    return wrong_status(tape, "it cannot be archived now");
+  }
+  TRY(s.class_of_pool(tape.pool));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                   s.env.files->list(s.directory_of(cartridge)));
+  if (std::any_of(names.begin(), names.end(),
+                  [](const std::string& name) { return name.ends_with(".open"); })) {
+    return wrong_status(tape, "it was not closed; load and unload it once");
+  }
+  return s.begin_job(JobKind::archive, tape, {{"before", std::string(to_string(tape.status))}});
+}
+
+Result<int64_t> Shelf::retrieve(const Uuid& cartridge, RestoreTier tier, unsigned days) {
+  State& s = *state_;
+  ASSIGN_OR_RETURN(const TapeRow tape, s.tape_row(cartridge));
+  if (tape.status != TapeStatus::archived) return wrong_status(tape, "only ARCHIVED is retrieved");
+  if (days == 0) days = std::max(1U, s.options.default_restore_days);
+  return s.begin_job(JobKind::retrieve, tape,
+                     {{"before", std::string(to_string(tape.status))},
+                      {"tier", std::string(to_string(tier))},
+                      {"days", std::to_string(days)}});
+}
+
+Result<int64_t> Shelf::remove(const Uuid& cartridge) {
+  State& s = *state_;
+  ASSIGN_OR_RETURN(const TapeRow tape, s.tape_row(cartridge));
+  switch (tape.status) {
+    case TapeStatus::creating:
+    case TapeStatus::available:
+    case TapeStatus::archived:
+    case TapeStatus::retrieved:
+    case TapeStatus::recovered:
+    case TapeStatus::irrecoverable:
+    case TapeStatus::deleting:  // a deletion that failed is asked for again
+      return s.begin_job(JobKind::delete_tape, tape,
+                         {{"before", std::string(to_string(tape.status))}});
+    default:
+      return wrong_status(tape, "it cannot be deleted now");
+  }
+}
+
+Status Shelf::cancel_archive(const Uuid& cartridge) {
+  return state_->cancel_job(cartridge, JobKind::archive);
+}
+
+Status Shelf::cancel_retrieve(const Uuid& cartridge) {
+  return state_->cancel_job(cartridge, JobKind::retrieve);
+}
+
+}  // namespace coldshelf

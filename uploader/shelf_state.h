@@ -1,0 +1,290 @@
+// The shelf's inside: what its source files share. docs/ARCHITECTURE.md, "The shelf".
+//
+// Work comes in kinds, each with a time at which it is due. A kind's step does one unit. Threads of
+// the daemon wait for the kinds of their role; run_once() takes one step of every kind that is due.
+// The catalog and the disk say what there is to do; memory holds only hints, claims and backoff, so
+// that a restart loses nothing.
+//
+// Locks: `mutex` guards what is below it. It is never held during a call to the catalog, the file
+// system, the store or the listener. `flush_mutex` is held while new rows go into the catalog.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <limits>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "tape/format/manifest.h"
+#include "tape/format/segment.h"
+#include "uploader/shelf.h"
+
+namespace coldshelf {
+
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+struct SegmentId {
+  Uuid cartridge;
+  uint64_t sequence = 0;
+  uint64_t epoch = 0;
+  auto operator<=>(const SegmentId&) const = default;
+};
+inline SegmentId id_of(const SegmentRow& row) { return {row.cartridge, row.sequence, row.epoch}; }
+inline SegmentId id_of(const Uuid& cartridge, const SegmentEntry& entry) {
+  return {cartridge, entry.sequence, entry.epoch};
+}
+std::string describe(const SegmentId& id);  // "segment 12 of cartridge <uuid>", for messages
+
+inline bool in_store(SegmentState state) { return state >= SegmentState::verified; }
+// Worth trying again later as it is: the store or the disk may be better then.
+inline bool is_passing(const Error& error) {
+  return error.disposition == Disposition::retry || error.disposition == Disposition::no_space;
+}
+int64_t backoff_ms(unsigned attempts);  // 1 s doubled up to a minute
+
+enum class Work {
+  rows,       // what cartridges told, into the catalog
+  uploads,    // one segment
+  manifests,  // one manifest
+  discards,   // one dropped segment
+  documents,  // one small object
+  eviction,   // some segments
+  jobs,       // one step of one job
+  objects,    // one object of a job
+  recalls,    // one segment back
+};
+constexpr size_t kWorkKinds = 9;
+
+enum class JobPhase { begin, transfer, settle, manifest, confirm, finish, fail, cancel };
+
+// A job in memory: what its row does not need to say.
+struct JobRun {
+  JobRow row;
+  JobPhase phase = JobPhase::begin;
+  int64_t not_before_ms = 0;  // of the monotonic clock
+  int64_t saved_ms = 0;
+  uint64_t generation = 0;  // of the manifest that must be confirmed
+  bool cancel = false;
+  bool edited = false;  // the manifest on disk says the new status
+  Error failure;        // phase fail
+  bool data_lost = false;
+  unsigned attempts = 0;  // passing failures in a row
+
+  // Objects to work on: handed out in order, bounded in number at a time.
+  std::vector<SegmentRow> rows;
+  std::vector<std::string> keys;  // delete
+  std::vector<size_t> turn;       // indices of this sweep
+  size_t next = 0;                // in turn
+  size_t outstanding = 0;
+  size_t ready = 0;
+  std::vector<bool> is_ready;
+  size_t still_waiting = 0;  // of this sweep: restores that go on
+  bool first_sweep = true;
+  bool upload_again = false;
+  std::optional<Error> error;  // of an object; the first one ends the sweep
+};
+
+struct ObjectTask {
+  int64_t job = 0;
+  size_t index = 0;
+};
+
+// What is known of a cartridge's manifest beside the disk.
+struct ManifestWatch {
+  uint64_t announced = 0;  // generation known to be durable here
+  bool dirty = false;
+  bool urgent = false;  // a job waits
+  int64_t changed_ms = 0;
+  int64_t dirty_since_ms = 0;
+  int64_t not_before_ms = 0;
+  int64_t uploaded_ms = 0;  // 0: not since the start
+  unsigned attempts = 0;
+  uint64_t sent_generation = UINT64_MAX;  // of what the store holds; none since the start
+  uint64_t sent_segments = 0;
+  std::optional<Error> error;   // of the last attempt
+  std::set<SegmentId> garbage;  // dropped; the store's manifest may still name them
+};
+
+struct Recall {
+  SegmentEntry entry;
+  bool done = false;
+  std::optional<Error> error;
+};
+
+struct UploadTrouble {
+  Error error;
+  int64_t not_before_ms = 0;
+};
+
+struct Usage {
+  uint64_t used = 0, stored = 0, generation = 0;
+  bool write_protected = false;
+};
+
+struct Shelf::State {
+  State(Env e, ShelfOptions o, StatusListener l)
+      : env(std::move(e)), options(std::move(o)), listener(std::move(l)) {
+    due.fill(0);
+  }
+
+  const Env env;
+  const ShelfOptions options;
+  const StatusListener listener;
+
+  std::mutex flush_mutex;  // one flush of new rows at a time, taken before `mutex`
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::array<int64_t, kWorkKinds> due;
+  bool running = false;
+  std::atomic<bool> stopping{false};
+  std::atomic<bool> verify_abandoned{false};
+  std::vector<std::thread> threads;
+
+  // Rows
+  std::deque<SegmentRow> new_rows;
+  std::map<Uuid, Usage> new_usage;
+  std::map<Uuid, std::string> new_problems;
+  std::map<SegmentId, int64_t> touched;
+
+  // Claims: a segment is worked on by one thread at a time.
+  std::set<SegmentId> busy;
+  std::set<Uuid> deleting;
+  std::optional<Uuid> manifest_busy;
+
+  // Uploads
+  std::deque<SegmentRow> upload_queue;
+  bool filling = false;
+  std::map<SegmentId, UploadTrouble> troubles;
+  int64_t upload_pause_until_ms = 0;
+  unsigned upload_failures = 0;  // passing ones in a row
+
+  // Manifests, dropped segments, documents
+  std::map<Uuid, ManifestWatch> manifests;
+  std::deque<SegmentId> discards;  // the store's manifest does not name them any more
+  std::set<SegmentId> dropped;     // in garbage or discards
+  unsigned discard_failures = 0;
+  std::map<std::string, Buffer> documents;
+  unsigned document_failures = 0;
+
+  // Jobs
+  std::map<int64_t, std::shared_ptr<JobRun>> jobs;
+  std::deque<ObjectTask> object_queue;
+
+  // Recalls
+  std::map<SegmentId, std::shared_ptr<Recall>> recalls;
+  std::deque<SegmentId> recall_queue;  // readers wait for these
+  std::deque<SegmentId> ahead_queue;   // read-ahead, bounded
+  std::map<SegmentId, int64_t> ahead_failed_ms;
+  std::map<SegmentId, unsigned> wanted;  // readers about to open it: not to be evicted
+
+  std::atomic<uint64_t> uploaded_bytes{0}, downloaded_bytes{0}, upload_errors{0},
+      download_errors{0};
+
+  // -- time and paths
+  int64_t now_ms() const { return env.clock->monotonic_ns() / 1'000'000; }
+  int64_t& due_of(Work work) { return due[static_cast<size_t>(work)]; }
+  void wake(Work work, int64_t at_ms = 0);  // takes the lock
+  void wake_locked(Work work, int64_t at_ms = 0);
+  std::string directory_of(const Uuid& cartridge) const;
+  std::string segment_path_of(const SegmentId& id) const;
+  std::string manifest_path_of(const Uuid& cartridge) const;
+
+  // -- steps: true when something was done
+  bool step(Work work);
+  bool rows_step();
+  bool uploads_step();
+  bool manifests_step();
+  bool discards_step();
+  bool documents_step();
+  bool eviction_step();
+  bool jobs_step();
+  bool objects_step();
+  bool recalls_step();
+  void send_what_is_left();
+  void run_thread(const std::vector<Work>& kinds);
+
+  // -- rows and tapes
+  Status flush_rows();
+  Status set_status(const Uuid& cartridge, TapeStatus status);
+  void note_problem(const Uuid& cartridge, const std::string& problem);  // logs, writes the row
+  Result<Manifest> read_manifest(const Uuid& cartridge);
+  Result<TapeRow> tape_row(const Uuid& cartridge);
+  // Rows for entries that have none. `at_start`: nothing is under way, so the states left by an
+  // interruption are corrected and rows the manifest does not name become garbage.
+  Status sync_rows(const Manifest& manifest, bool at_start);
+  Status reconcile_cartridge(const Uuid& cartridge);
+  Status reconcile_missing(const TapeRow& row);
+  Status enter_tape(const Manifest& manifest, const std::string& pool, TapeStatus status);
+  void watch_manifest(const Uuid& cartridge, uint64_t generation, bool dirty, bool urgent);
+
+  // -- uploads
+  std::optional<SegmentRow> claim_upload();
+  bool fill_upload_queue();
+  Status upload_segment(const SegmentRow& row);
+  Status send_segment(const SegmentRow& row, File& file);
+  Status confirm_remote(const SegmentRow& row);
+  void upload_finished(const SegmentRow& row, const Status& result);
+
+  // -- manifests
+  enum class Sent { complete, partly, waiting };
+  Result<Sent> send_manifest(const Uuid& cartridge, uint64_t announced, bool may_be_partial,
+                             uint64_t& generation);
+  int64_t manifest_due_ms(const ManifestWatch& watch) const;
+  void collect_garbage(const Uuid& cartridge, const Manifest& in_the_store);
+
+  // -- recalls and eviction
+  Result<std::unique_ptr<File>> fetch(const Uuid& cartridge, const SegmentEntry& entry,
+                                      int64_t timeout_ms);
+  Result<std::unique_ptr<File>> fetch_wanted(const SegmentId& id, const SegmentEntry& entry,
+                                             int64_t deadline_ms, int64_t timeout_ms);
+  void run_recall(const SegmentId& id);
+  Status recall(const SegmentId& id, const SegmentEntry& entry);
+  Status download(const SegmentId& id, const SegmentEntry& entry, Sha256Digest& object_sha256);
+  Result<size_t> evict_down_to(uint64_t limit_bytes);
+  Status evict(const SegmentRow& row);
+
+  // -- jobs (shelf_jobs.cc, shelf_objects.cc)
+  Result<int64_t> begin_job(JobKind kind, const TapeRow& tape,
+                            std::map<std::string, std::string> parameters);
+  Status cancel_job(const Uuid& cartridge, JobKind kind);
+  Status advance(JobRun& run);  // an error: passing, it is tried again; else the job fails
+  Status advance_archive(JobRun& run);
+  Status advance_retrieve(JobRun& run);
+  Status advance_delete(JobRun& run);
+  Status begin_archive(JobRun& run);
+  Status await_uploads(JobRun& run);
+  Status settle_objects(JobRun& run);
+  Status begin_retrieve(JobRun& run);
+  Status await_restores(JobRun& run);
+  Status remove_local(const Uuid& cartridge);
+  Status edit_manifest(JobRun& run, const std::vector<ManifestEdit>& edits);
+  Status await_manifest(JobRun& run);
+  Status evict_all(JobRun& run);
+  Status end_failed(JobRun& run);
+  Status end_cancelled(JobRun& run);
+  Status end_job(JobRun& run, JobState state, const std::string& step);
+  Status load_rows(JobRun& run);
+  Status save(JobRun& run, bool at_once);
+  // False: a cancellation came first.
+  bool set_phase(JobRun& run, JobPhase phase, const std::string& step);
+  void finish_step(JobRun& run, const Status& done);
+  Status begin_delete(JobRun& run);
+  Status delete_objects(JobRun& run);
+  void look_again(JobRun& run, int64_t after_ms);
+  void begin_sweep(JobRun& run);
+  // Hands out objects of the sweep; true when all of it came back.
+  Result<bool> sweep(JobRun& run);
+  Result<bool> do_object(JobRun& run, size_t index);  // true: this one is ready
+  std::optional<SegmentId> segment_of(const ObjectTask& task);
+  void object_finished(const ObjectTask& task, const Result<bool>& result);
+  Result<bool> object_lost(JobRun& run, const SegmentRow& row, const std::string& why);
+  Result<bool> settle_object(JobRun& run, size_t index);
+  Result<bool> restore_object(JobRun& run, size_t index);
+  Result<StorageClass> class_of_pool(const std::string& pool);
+};
+
+}  // namespace coldshelf

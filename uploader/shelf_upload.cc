@@ -1,0 +1,275 @@
+// Sealed segments: into the catalog, to the store, confirmed.
+#include <algorithm>
+
+#include "base/log.h"
+#include "uploader/segment_file_check.h"
+#include "uploader/shelf_state.h"
+
+namespace coldshelf {
+
+namespace {
+constexpr size_t kQueueRows = 256;
+constexpr int64_t kTroubleRetryMs = 3'600'000;  // a segment that cannot go up is tried again then
+}  // namespace
+
+Status Shelf::State::flush_rows() {
+  // A second flush of the same row could undo what happened to the segment since the first.
+  const std::lock_guard flushing(flush_mutex);
+  std::vector<SegmentRow> rows;
+  std::map<Uuid, Usage> usage;
+  std::map<Uuid, std::string> problems;
+  std::map<SegmentId, int64_t> uses;
+  {
+    const std::lock_guard lock(mutex);
+    rows.assign(new_rows.begin(), new_rows.end());
+    usage.swap(new_usage);
+    problems.swap(new_problems);
+    uses.swap(touched);
+  }
+  const auto ignore_missing = [](Status status) -> Status {
+    // The tape or segment is gone meanwhile, or was never entered: nothing to keep up to date.
+    if (!status.ok() && status.error().code == ErrorCode::not_found) return {};
+    return status;
+  };
+  if (!rows.empty()) {
+    TRY(env.catalog->put_segments(rows));
+    const std::lock_guard lock(mutex);
+    // Rows that a drop took out of the queue meanwhile are in `dropped` and go with the garbage.
+    for (const SegmentRow& row : rows) {
+      const auto at = std::find_if(new_rows.begin(), new_rows.end(),
+                                   [&](const SegmentRow& r) { return id_of(r) == id_of(row); });
+      if (at != new_rows.end()) new_rows.erase(at);
+    }
+    wake_locked(Work::uploads);
+  }
+  for (const auto& [cartridge, u] : usage) {
+    TRY(ignore_missing(
+        env.catalog->set_tape_usage(cartridge, u.used, u.stored, u.generation, u.write_protected)));
+  }
+  for (const auto& [cartridge, problem] : problems) {
+    TRY(ignore_missing(env.catalog->set_tape_problem(cartridge, problem)));
+  }
+  for (const auto& [id, at_ms] : uses) {
+    TRY(ignore_missing(env.catalog->touch_segment(id.cartridge, id.sequence, id.epoch, at_ms)));
+  }
+  return {};
+}
+
+bool Shelf::State::rows_step() {
+  {
+    const std::lock_guard lock(mutex);
+    due_of(Work::rows) = kNever;
+    if (new_rows.empty() && new_usage.empty() && new_problems.empty() && touched.empty()) {
+      return false;
+    }
+  }
+  const Status done = flush_rows();
+  if (!done.ok()) {
+    log_error("shelf", "catalog not written", {{"error", done.error().message()}});
+    wake(Work::rows, now_ms() + backoff_ms(1));
+  }
+  return true;
+}
+
+bool Shelf::State::fill_upload_queue() {
+  size_t limit = kQueueRows;
+  {
+    const std::lock_guard lock(mutex);
+    limit += busy.size() + troubles.size() + dropped.size();
+  }
+  std::vector<SegmentRow> rows;
+  for (const SegmentState state :
+       {SegmentState::sealed, SegmentState::uploaded, SegmentState::uploading}) {
+    Result<std::vector<SegmentRow>> found = env.catalog->segments_in_state(state, limit);
+    if (!found.ok()) {
+      log_error("shelf", "catalog not read", {{"error", found.error().message()}});
+      wake(Work::uploads, now_ms() + backoff_ms(1));
+      continue;
+    }
+    rows.insert(rows.end(), found->begin(), found->end());
+  }
+  const std::lock_guard lock(mutex);
+  const int64_t now = now_ms();
+  for (SegmentRow& row : rows) {
+    const SegmentId id = id_of(row);
+    if (busy.contains(id) || dropped.contains(id) || deleting.contains(id.cartridge)) continue;
+    const auto trouble = troubles.find(id);
+    if (trouble != troubles.end() && trouble->second.not_before_ms > now) {
+      wake_locked(Work::uploads, trouble->second.not_before_ms);
+      continue;
+    }
+    upload_queue.push_back(std::move(row));
+  }
+  filling = false;
+  if (!upload_queue.empty()) wake_locked(Work::uploads);
+  return !upload_queue.empty();
+}
+
+std::optional<SegmentRow> Shelf::State::claim_upload() {
+  bool fill = false;
+  {
+    const std::lock_guard lock(mutex);
+    due_of(Work::uploads) = kNever;
+    if (upload_pause_until_ms > now_ms()) {
+      wake_locked(Work::uploads, upload_pause_until_ms);
+      return std::nullopt;
+    }
+    if (upload_queue.empty()) {
+      if (filling) return std::nullopt;  // whoever fills it wakes the others
+      filling = true;
+      fill = true;
+    }
+  }
+  if (fill && !fill_upload_queue()) return std::nullopt;
+  const std::lock_guard lock(mutex);
+  while (!upload_queue.empty()) {
+    SegmentRow row = std::move(upload_queue.front());
+    upload_queue.pop_front();
+    wake_locked(Work::uploads);
+    const SegmentId id = id_of(row);
+    if (busy.contains(id) || dropped.contains(id) || deleting.contains(id.cartridge)) continue;
+    busy.insert(id);
+    return row;
+  }
+  return std::nullopt;
+}
+
+bool Shelf::State::uploads_step() {
+  std::optional<SegmentRow> row = claim_upload();
+  if (!row) return false;
+  const SegmentId id = id_of(*row);
+  // The queue is a hint: the row may have moved on since it was read.
+  Status done;
+  Result<std::optional<SegmentRow>> fresh =
+      env.catalog->segment(id.cartridge, id.sequence, id.epoch);
+  if (!fresh.ok()) {
+    done = std::move(fresh).error();
+  } else if (fresh->has_value() && !in_store((*fresh)->state)) {
+    row = std::move(*fresh);
+    done = upload_segment(*row);
+  }
+  upload_finished(*row, done);
+  return true;
+}
+
+Status Shelf::State::upload_segment(const SegmentRow& row) {
+  const SegmentId id = id_of(row);
+  Result<std::unique_ptr<File>> file = env.files->open(segment_path_of(id), OpenMode::read);
+  if (!file.ok()) {
+    if (file.error().code == ErrorCode::not_found) return confirm_remote(row);
+    return std::move(file).error();
+  }
+  if (row.state == SegmentState::uploaded && row.object_sha256) {
+    // Put before, and not confirmed yet.
+    Status confirmed = confirm_remote(row);
+    if (confirmed.ok() || is_passing(confirmed.error())) return confirmed;
+  }
+  return send_segment(row, **file);
+}
+
+Status Shelf::State::send_segment(const SegmentRow& row, File& file) {
+  const SegmentId id = id_of(row);
+  const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
+  const auto check_local = [&] {
+    Result<Sha256Digest> found =
+        check_segment_file(file, row.stored_bytes, row.sha256, *env.buffers);
+    if (found.ok()) return found;
+    Error error = std::move(found).error();
+    error.context = describe(id) + " is damaged on the local disk: " + error.context;
+    return Result<Sha256Digest>(std::move(error));
+  };
+  // Usually known since the segment was sealed: then the bytes are read once, by the store's put.
+  const Result<Sha256Digest> digest =
+      row.object_sha256 ? Result<Sha256Digest>(*row.object_sha256) : check_local();
+  if (!digest.ok()) return digest.error();
+  TRY(env.catalog->set_segment_state(id.cartridge, id.sequence, id.epoch, SegmentState::uploading,
+                                     true, row.storage_class));
+  PutSource source;
+  source.file = &file;
+  source.size = row.stored_bytes;
+  source.sha256 = *digest;
+  source.immutable_path = segment_path_of(id);
+  Result<ObjectInfo> done = env.store->put(key, source, StorageClass::standard);
+  if (!done.ok()) {
+    // Bytes that do not fit their digest: is it this disk, or the way to the store?
+    if (done.error().code == ErrorCode::corrupt) TRY(check_local());
+    return std::move(done).error();
+  }
+  const ObjectInfo put = std::move(done).value();
+  uploaded_bytes += row.stored_bytes;
+  // 1. It is there; 2. the store, asked on its own, says the same size and digest.
+  Result<ObjectInfo> head = env.store->head(key);
+  const bool same =
+      head.ok() && head->size == row.stored_bytes && (!head->sha256 || *head->sha256 == *digest);
+  TRY(env.catalog->set_segment_uploaded(
+      id.cartridge, id.sequence, id.epoch, same ? SegmentState::verified : SegmentState::uploaded,
+      true, to_string(head.ok() ? head->storage_class : put.storage_class), *digest));
+  if (same) return {};
+  if (!head.ok() && is_passing(head.error())) return std::move(head).error();
+  return Error(ErrorCode::unavailable, key + ": the store does not confirm what was put" +
+                                           (head.ok() ? "" : ": " + head.error().message()));
+}
+
+// The segment has no local file, or was put before: what the store says of it decides.
+Status Shelf::State::confirm_remote(const SegmentRow& row) {
+  const SegmentId id = id_of(row);
+  const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
+  Result<ObjectInfo> head = env.store->head(key);
+  if (!head.ok()) {
+    if (head.error().code != ErrorCode::not_found) return std::move(head).error();
+    return Error(ErrorCode::not_found,
+                 describe(id) + " is neither on the local disk nor in the store");
+  }
+  if (head->size != row.stored_bytes ||
+      (row.object_sha256 && head->sha256 && *row.object_sha256 != *head->sha256)) {
+    return Error(ErrorCode::corrupt, describe(id) + ": the object in the store is another one");
+  }
+  ASSIGN_OR_RETURN(const bool local, env.files->exists(segment_path_of(id)));
+  SegmentRow now = row;
+  now.state = local ? SegmentState::verified : SegmentState::evicted;
+  now.local = local;
+  now.storage_class = to_string(head->storage_class);
+  now.restored_until_ms = head->restored_until_ms;
+  if (!now.object_sha256) now.object_sha256 = head->sha256;
+  return env.catalog->put_segments({now});
+}
+
+void Shelf::State::upload_finished(const SegmentRow& row, const Status& result) {
+  const SegmentId id = id_of(row);
+  bool clear_problem = false;
+  bool tell_problem = false;
+  {
+    const std::lock_guard lock(mutex);
+    busy.erase(id);
+    const int64_t now = now_ms();
+    if (result.ok()) {
+      upload_failures = 0;
+      upload_pause_until_ms = 0;
+      clear_problem = troubles.erase(id) > 0;
+    } else if (dropped.contains(id) || deleting.contains(id.cartridge)) {
+      // Overwritten or deleted meanwhile: its failure is nobody's concern.
+    } else if (is_passing(result.error())) {
+      ++upload_errors;
+      upload_pause_until_ms = now + backoff_ms(++upload_failures);
+      wake_locked(Work::uploads, upload_pause_until_ms);
+    } else {
+      ++upload_errors;
+      tell_problem = !troubles.contains(id);
+      troubles[id] = {result.error(), now + kTroubleRetryMs};
+      wake_locked(Work::uploads, now + kTroubleRetryMs);
+    }
+    const auto watch = manifests.find(id.cartridge);
+    if (watch != manifests.end() && watch->second.dirty) wake_locked(Work::manifests);
+    wake_locked(Work::eviction);
+    wake_locked(Work::jobs);
+  }
+  changed.notify_all();
+  if (!result.ok()) {
+    log_warning("shelf", "segment not uploaded",
+                {{"segment", describe(id)}, {"error", result.error().message()}});
+  }
+  if (tell_problem) note_problem(id.cartridge, result.error().context);
+  if (clear_problem) note_problem(id.cartridge, "");
+}
+
+}  // namespace coldshelf
