@@ -1,0 +1,254 @@
+// SCSI commands: their order, their execution, their end.
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+#include "base/log.h"
+#include "target/iscsi/connection.h"
+#include "target/iscsi/sense.h"
+
+namespace coldshelf::iscsi {
+
+namespace {
+constexpr std::byte kReportLuns{0xa0};
+constexpr uint32_t kMaxImmediateCommands = 16;
+constexpr uint64_t kMaxHeldBytes = 1 * MiB;
+
+scsi::TaskAttribute attribute_of(const Bhs& bhs) {
+  const uint8_t value = bhs.flags() & flag::kAttributeMask;
+  return value <= 4 ? static_cast<scsi::TaskAttribute>(value) : scsi::TaskAttribute::simple;
+}
+}  // namespace
+
+// RFC 7143 4.2.2.1: immediate requests act at once, the others in CmdSN order; what lies outside
+// the window, or came before, is silently ignored.
+Connection::Order Connection::order_of(const Bhs& bhs) const {
+  if (bhs.immediate()) return Order::now;
+  const uint32_t cmd_sn = bhs.get32(field::kCmdSn);
+  if (cmd_sn == exp_cmd_sn_ && serial_less_equal(cmd_sn, last_max_cmd_sn_)) return Order::now;
+  const bool ahead =
+      serial_less(exp_cmd_sn_, cmd_sn) && serial_less_equal(cmd_sn, last_max_cmd_sn_);
+  return ahead && held_.count(cmd_sn) == 0 ? Order::held : Order::dropped;
+}
+
+// The window shrinks by the commands at work; it never goes back (RFC 7143 4.2.2.1).
+uint32_t Connection::max_cmd_sn() {
+  const uint32_t now = exp_cmd_sn_ + options_.command_window - 1 - in_flight_;
+  if (serial_less(last_max_cmd_sn_, now)) last_max_cmd_sn_ = now;
+  return last_max_cmd_sn_;
+}
+
+// With one connection, commands come in order unless the initiator errs: what is kept for it is
+// small, and unsolicited Data-Out for it is not supported.
+Awaitable<bool> Connection::hold_pdu() {
+  Held held;
+  held.bhs = bhs_;
+  const bool keep = held_bytes_ + bhs_.data_length() <= kMaxHeldBytes;
+  if (bhs_.opcode() == Opcode::scsi_command && !bhs_.has(flag::kFinal)) {
+    fatal_reject(RejectReason::protocol_error, "unsolicited data for a command out of order");
+    co_return false;
+  }
+  if (keep) held.data.resize(bhs_.data_length());
+  const Received received = co_await receive_data(held.data, held.bhs.data_length());
+  if (!check_data_result(received)) co_return false;
+  if (keep) {
+    held_bytes_ += held.data.size();
+    held_.emplace(held.bhs.get32(field::kCmdSn), std::move(held));
+  }
+  co_return true;
+}
+
+void Connection::release_held() {
+  for (auto at = held_.find(exp_cmd_sn_); at != held_.end() && phase_ == Phase::full_feature;
+       at = held_.find(exp_cmd_sn_)) {
+    Held held = std::move(at->second);
+    held_.erase(at);
+    held_bytes_ -= held.data.size();
+    ++exp_cmd_sn_;
+    if (held.skipped) continue;
+    if (held.bhs.opcode() == Opcode::scsi_command)
+      accept_held_command(held.bhs, held.data);
+    else
+      handle_request(held.bhs, std::move(held.data));
+  }
+}
+
+Awaitable<bool> Connection::receive_command() {
+  const Bhs bhs = bhs_;
+  const Order order = order_of(bhs);
+  if (order == Order::held) co_return co_await hold_pdu();
+  bool accepted = order == Order::now;
+  if (accepted) {
+    if (!bhs.immediate()) ++exp_cmd_sn_;
+    accepted = check_command(bhs);
+  }
+  if (!accepted) {
+    const Received received = co_await receive_data({}, bhs.data_length());
+    if (!check_data_result(received)) co_return false;
+  } else {
+    const bool alive = co_await accept_command(bhs);
+    if (!alive) co_return false;
+  }
+  release_held();
+  pump_ready();
+  co_return phase_ == Phase::full_feature;
+}
+
+// Sends a Reject for what cannot become a task at all.
+bool Connection::check_command(const Bhs& bhs) {
+  if (bhs.task_tag() == kReservedTag) {
+    send_reject(RejectReason::invalid_pdu_field, bhs);
+    return false;
+  }
+  if (tasks_.count(bhs.task_tag()) != 0) {
+    send_reject(RejectReason::task_in_progress, bhs);
+    return false;
+  }
+  if (bhs.immediate() && immediate_in_flight_ >= kMaxImmediateCommands) {
+    send_reject(RejectReason::immediate_command_reject, bhs);
+    return false;
+  }
+  return true;
+}
+
+std::shared_ptr<Task> Connection::make_task(const Bhs& bhs) {
+  auto task = std::make_shared<Task>();
+  task->bhs = bhs;
+  task->expected_length = bhs.get32(field::kExpectedLength);
+  scsi::Command& command = task->command;
+  command.nexus = session_->nexus;
+  const ByteView cdb = bhs.bytes(field::kCdb, command.cdb.size());
+  std::copy(cdb.begin(), cdb.end(), command.cdb.begin());
+  command.attribute = attribute_of(bhs);
+  command.aborted = std::make_shared<std::atomic<bool>>(false);
+  if (bhs.has(flag::kRead)) command.expected_in = task->expected_length;
+  task->wanted = session_->target->queue->unit().data_out_length(command.cdb);
+  if (bhs.has(flag::kWrite)) task->total = std::min(task->expected_length, task->wanted);
+  task->unsolicited_limit =
+      std::min<uint64_t>(parameters_.first_burst_length, task->expected_length);
+  task->unsolicited_open = !bhs.has(flag::kFinal);
+  task->done = [self = shared_from_this()](std::shared_ptr<Task> done) {
+    asio::post(self->io_, [self, done = std::move(done)] { self->on_task_done(done); });
+  };
+  task->counted = !bhs.immediate();
+  ++(task->counted ? in_flight_ : immediate_in_flight_);
+  tasks_.emplace(bhs.task_tag(), task);
+  session_->commands.fetch_add(1, std::memory_order_relaxed);
+  return task;
+}
+
+// The conditions that the transport answers by itself.
+std::optional<scsi::Reply> Connection::refuse_command(const Task& task) const {
+  const Bhs& bhs = task.bhs;
+  const bool writes = bhs.has(flag::kWrite);
+  // An extended CDB or bidirectional transfer: no device of ours has one (RFC 7143 11.2.2).
+  if (bhs.ahs_length() > 0 || (writes && bhs.has(flag::kRead)))
+    return sense_reply(sense::kInvalidFieldInInformationUnit);
+  // RFC 7143 11.4.7.2: data that the negotiated values do not allow.
+  const uint64_t immediate = bhs.data_length();
+  const bool unsolicited_follows = !bhs.has(flag::kFinal);
+  if (immediate > 0 && (!writes || !parameters_.immediate_data))
+    return sense_reply(sense::kUnexpectedUnsolicitedData);
+  if (unsolicited_follows && (!writes || parameters_.initial_r2t))
+    return sense_reply(sense::kUnexpectedUnsolicitedData);
+  if (immediate > task.unsolicited_limit) return sense_reply(sense::kUnexpectedUnsolicitedData);
+  if (!is_lun_zero(bhs.lun()) && task.command.cdb[0] != kReportLuns)
+    return wrong_lun_reply(task.command);
+  if (task.total > options_.max_data_out_bytes) return sense_reply(sense::kInvalidFieldInCdb);
+  return std::nullopt;
+}
+
+Awaitable<bool> Connection::accept_command(Bhs bhs) {
+  const auto task = make_task(bhs);
+  auto refusal = refuse_command(*task);
+  if (!refusal) co_return co_await gather_command_data(task);
+  const Received received = co_await receive_data({}, bhs.data_length());
+  if (!check_data_result(received)) co_return false;
+  answer_now(task, std::move(*refusal));
+  co_return true;
+}
+
+void Connection::accept_held_command(const Bhs& bhs, ByteView data) {
+  if (!check_command(bhs)) return;
+  const auto task = make_task(bhs);
+  if (auto refusal = refuse_command(*task)) {
+    answer_now(task, std::move(*refusal));
+    return;
+  }
+  if (task->total > 0) {
+    auto lease = core_.budget->try_take(task->total);
+    if (!lease) {
+      answer_now(task, status_reply(scsi::ScsiStatus::task_set_full));
+      return;
+    }
+    take_lease(*task, std::move(lease));
+    task->received = std::min<uint64_t>(data.size(), task->total);
+    std::copy_n(data.begin(), task->received, task->data->begin());
+  }
+  order_.push_back(task);
+  if (task->complete())
+    task->state = Task::State::ready;
+  else
+    solicit(*task);
+}
+
+void Connection::answer_now(const std::shared_ptr<Task>& task, scsi::Reply reply) {
+  if (task->state == Task::State::ended) return;
+  task->reply = std::move(reply);
+  finish(task);
+}
+
+// Gives the tasks whose turn it is to the logical unit: in order, and not more than the output
+// queue can take.
+void Connection::pump_ready() {
+  if (pumping_) return;
+  pumping_ = true;
+  while (!order_.empty() && phase_ == Phase::full_feature &&
+         out_bytes_ <= options_.max_queued_output_bytes) {
+    const std::shared_ptr<Task> task = order_.front();
+    if (task->state == Task::State::gathering) break;
+    order_.pop_front();
+    if (task->state != Task::State::ready) continue;  // aborted meanwhile
+    task->state = Task::State::submitted;
+    if (task->data)
+      task->command.data_out = ByteView(*task->data).first(static_cast<size_t>(task->received));
+    if (session_->target->queue->submit(task)) finish(task);
+  }
+  pumping_ = false;
+}
+
+void Connection::on_task_done(const std::shared_ptr<Task>& task) {
+  finish(task);
+  pump_ready();
+  flush_output();
+}
+
+// The task has ended: executed, refused, or aborted.
+void Connection::finish(const std::shared_ptr<Task>& task) {
+  if (task->state == Task::State::ended) return;
+  task->command.data_out = {};
+  task->data.reset();
+  task->lease.reset();
+  end_task(*task);
+  if (phase_ == Phase::full_feature) {
+    if (!task->aborted) {
+      send_reply(*task);
+    } else if (task->answer_aborted) {
+      // Another initiator ended it: TASK ABORTED, as with TAS set (SPC-5 7.5.8).
+      task->reply = status_reply(scsi::ScsiStatus::task_aborted);
+      send_scsi_response(*task, 0);
+    }
+  }
+  task->waiters.clear();
+}
+
+// Before its response is sent: the response then shows the place in the window as free again.
+void Connection::end_task(Task& task) {
+  task.state = Task::State::ended;
+  if (task.budget_ticket != 0) core_.budget->cancel(task.budget_ticket);
+  task.budget_ticket = 0;
+  const auto at = tasks_.find(task.tag());
+  if (at != tasks_.end() && at->second.get() == &task) tasks_.erase(at);
+  --(task.counted ? in_flight_ : immediate_in_flight_);
+}
+
+}  // namespace coldshelf::iscsi

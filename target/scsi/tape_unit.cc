@@ -1,0 +1,152 @@
+#include "target/scsi/tape_unit.h"
+
+#include <algorithm>
+
+#include "target/scsi/tape_unit_state.h"
+
+namespace coldshelf::scsi {
+
+namespace {
+
+DeviceIdentity identity_of(const TapeUnitOptions& options) {
+  const TapeDrive::Options& drive = options.drive->options();
+  DeviceIdentity id;
+  id.device_type = 0x01;
+  id.vendor = drive.profile->vendor;
+  id.product = drive.profile->product;
+  id.revision = drive.profile->revision;
+  id.serial = drive.serial;
+  id.target_name = options.target_name;
+  id.relative_target_port = options.relative_target_port;
+  id.target_port_group = options.target_port_group;
+  id.version_descriptors = {0x00A0, 0x0960, 0x0460, 0x0520};  // SAM-5, iSCSI, SPC-4, SSC-4
+  return id;
+}
+
+}  // namespace
+
+void TapeUnit::State::note(const Error& error, Activity activity) {
+  switch (error.code) {
+    case ErrorCode::write_protected:
+    case ErrorCode::read_only:
+      if (activity == Activity::writing) raise(TapeAlert::write_protect);
+      break;
+    case ErrorCode::corrupt:
+    case ErrorCode::io:
+    case ErrorCode::no_space:
+    case ErrorCode::permission:
+    case ErrorCode::not_found:
+    case ErrorCode::internal:
+      raise(TapeAlert::hard_error);
+      if (activity == Activity::reading) raise(TapeAlert::read_failure);
+      if (activity == Activity::writing) raise(TapeAlert::write_failure);
+      if (error.code == ErrorCode::corrupt) raise(TapeAlert::media);
+      break;
+    default:
+      break;
+  }
+}
+
+TapeUnit::TapeUnit(TapeUnitOptions options)
+    : DeviceServer(identity_of(options), options.clock), state_(std::make_unique<State>()) {
+  state_->drive = options.drive;
+  state_->options = std::move(options);
+  state_->created_ns = clock().monotonic_ns();
+  state_->generation_seen = state_->drive->medium_generation();
+  add_data_opcodes();
+  add_position_opcodes();
+  add_medium_opcodes();
+  add_mode_pages();
+  add_log_pages();
+  add_vpd_pages();
+}
+
+TapeUnit::~TapeUnit() = default;
+
+// -- hooks
+
+void TapeUnit::before_command(const Command&) {
+  const uint64_t generation = state_->drive->medium_generation();
+  if (generation == state_->generation_seen) return;
+  state_->generation_seen = generation;
+  state_->overwrite_allowed.reset();
+  state_->format_allowed = false;
+  state_->plan.reset();
+  if (state_->drive->loaded()) {
+    state_->alerts.reset();
+    unit_attentions().raise_for_all(asc::medium_may_have_changed);
+  }
+}
+
+std::optional<Sense> TapeUnit::not_ready_reason() {
+  if (state_->drive->loaded()) return std::nullopt;
+  Sense sense;
+  sense.key = SenseKey::not_ready;
+  sense.code = asc::medium_not_present;
+  return sense;
+}
+
+void TapeUnit::finish_inquiry(Buffer&) {}
+
+void TapeUnit::prevent_changed(uint64_t, bool, bool any) {
+  if (state_->options.on_prevent_changed) state_->options.on_prevent_changed(any);
+}
+
+void TapeUnit::device_reset() {
+  state_->block_length = 0;
+  state_->buffered = true;
+  state_->append_only = false;
+  state_->overwrite_allowed.reset();
+  state_->format_allowed = false;
+  state_->plan.reset();
+  state_->drive->set_programmable_early_warning(0);
+}
+
+// What runs without waiting may run on the transport's thread: hits of the read-ahead and writes
+// the cartridge has room for, which is nearly every command while streaming.
+bool TapeUnit::may_block(const Command& command) const {
+  const uint8_t opcode = get_byte(command.cdb, 0);
+  if (opcode == 0x08) {
+    const bool fixed = (get_byte(command.cdb, 1) & 0x01) != 0;
+    if (fixed && get_number(command.cdb, 2, 3) > 1) return true;
+    return !state_->drive->read_is_ready();
+  }
+  if (opcode == 0x0A)
+    return !state_->buffered || state_->drive->write_would_block(command.data_out.size());
+  // The position and the capacity may have to be looked up in a segment's index, and mode and log
+  // pages report them.
+  static constexpr uint8_t asks_the_drive[] = {0x15, 0x1A, 0x34, 0x44, 0x4D,
+                                               0x55, 0x5A, 0x82, 0x8C};
+  if (std::ranges::find(asks_the_drive, opcode) != std::end(asks_the_drive)) return true;
+  return DeviceServer::may_block(command);
+}
+
+void TapeUnit::add_vpd_pages() {
+  add_vpd_page(0x86, [] {  // extended INQUIRY data: SIMPSUP ORDSUP HEADSUP
+    Buffer out(60, std::byte{0});
+    put_number(out, 1, 0x07, 1);
+    return out;
+  });
+  add_vpd_page(0xB0, [] {  // sequential-access device capabilities: WORM
+    Buffer out;
+    WireWriter(out).u8(0x01).u8(0);
+    return out;
+  });
+  add_vpd_page(0xB1, [this] {  // manufacturer-assigned serial number
+    Buffer out;
+    WireWriter(out).ascii(identity().serial, 12);
+    return out;
+  });
+  add_vpd_page(0xB2, [] {  // TapeAlert supported flags
+    Buffer out(8, std::byte{0});
+    for (TapeAlert flag : {TapeAlert::hard_error, TapeAlert::media, TapeAlert::read_failure,
+                           TapeAlert::write_failure, TapeAlert::write_protect,
+                           TapeAlert::no_removal, TapeAlert::eject_failure}) {
+      const auto bit = static_cast<size_t>(flag) - 1;
+      out[bit / 8] |= static_cast<std::byte>(0x80U >> (bit % 8));
+    }
+    return out;
+  });
+}
+
+}  // namespace coldshelf::scsi
