@@ -1,0 +1,95 @@
+// The management API: operations by X-Amz-Target, JSON in and out. AWS Storage Gateway's names and
+// fields where it has them (StorageGateway_20130630), the rest under Coldshelf_20261101.
+// Also GET /healthz and GET /metrics.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "gateway/api/http_server.h"
+#include "gateway/api/params.h"
+#include "gateway/config.h"
+#include "gateway/tape_service.h"
+
+namespace coldshelf::api {
+
+constexpr std::string_view kAwsPrefix = "StorageGateway_20130630.";
+constexpr std::string_view kOwnPrefix = "Coldshelf_20261101.";
+
+struct Session {
+  std::string initiator;
+  std::string target;
+  std::string peer;
+  uint64_t commands = 0;
+  uint64_t bytes_received = 0;
+  uint64_t bytes_sent = 0;
+};
+
+struct ServiceEnv {
+  TapeService* tapes = nullptr;
+  Config config;
+  std::string gateway_id;  // "sgw-0A1B2C3D"
+  std::string version;
+  std::string store;  // ObjectStore::describe()
+  int64_t started_ms = 0;
+  std::function<std::vector<Session>()> sessions;
+  std::function<std::vector<std::string>()> endpoints;
+  std::function<Status()> health;
+};
+
+class Service {
+ public:
+  explicit Service(ServiceEnv env);
+
+  HttpResponse handle(const HttpRequest& request);
+  // One operation, without HTTP: what handle() does with POST /.
+  Result<Json> run(const std::string& target, const Json& input);
+  std::vector<std::string> operations() const;  // full names, sorted
+
+ private:
+  using Operation = std::function<Result<Json>(const Params&)>;
+  void add_tape_operations();     // tape_operations.cc
+  void add_pool_operations();     // pool_operations.cc
+  void add_library_operations();  // library_operations.cc
+  void add_job_operations();      // pool_operations.cc
+  void add_gateway_operations();  // library_operations.cc
+  void aws(const std::string& name, Operation op);
+  void own(const std::string& name, Operation op);
+
+  std::string gateway_arn() const;
+  std::string tape_arn(const std::string& barcode) const;
+  std::string device_arn(const std::string& device) const;
+  std::string target_iqn(const std::string& device) const;
+  Json aws_tape(const TapeView& view) const;
+  Json own_tape(const TapeView& view) const;
+  Json element_json(const Element& element) const;
+  Json drive_json(const Element& element) const;
+  Json job_json(const JobRow& job) const;
+  Result<Json> aws_create_tapes(const Params& in);
+  Result<Json> describe_tapes(const Params& in, bool archived, const char* list_name);
+  Result<Json> list_devices() const;
+  Json status() const;
+  std::string metrics() const;
+  HttpResponse health() const;
+
+  Catalog& catalog() const { return *env_.tapes->env().catalog; }
+  Library& library() const { return env_.tapes->library(); }
+
+  const ServiceEnv env_;
+  std::map<std::string, Operation> operations_;
+  std::mutex tokens_mutex_;
+  std::deque<std::pair<std::string, Json>> tokens_;  // answers by ClientToken, the last 1,000
+};
+
+// Drive and changer names in targets: "mediachanger", "tapedrive-01".
+std::string drive_device_name(unsigned number);
+constexpr std::string_view kChangerDeviceName = "mediachanger";
+std::string target_name(const std::string& gateway, std::string_view device);
+
+// {"__type": ..., "message": ..., "code": ...} and its HTTP status.
+HttpResponse error_response(const Error& error);
+
+}  // namespace coldshelf::api

@@ -1,0 +1,258 @@
+// Tapes: CreateTapes ... CancelRetrieval of StorageGateway_20130630, and our own.
+#include "gateway/api/service.h"
+#include "gateway/barcode.h"
+
+namespace coldshelf::api {
+
+namespace {
+
+constexpr size_t kMaxTokens = 1'000;
+constexpr uint64_t kMaxListLimit = 100'000;
+
+double seconds(int64_t ms) { return static_cast<double>(ms) / 1000.0; }
+
+bool is_archive(TapeStatus status) {
+  return status == TapeStatus::archived || status == TapeStatus::retrieving;
+}
+
+}  // namespace
+
+Json Service::aws_tape(const TapeView& view) const {
+  const TapeRow& row = view.row;
+  Json out = {{"TapeARN", tape_arn(row.barcode)},
+              {"TapeBarcode", row.barcode},
+              {"TapeCreatedDate", seconds(row.created_ms)},
+              {"TapeSizeInBytes", row.capacity_bytes},
+              {"TapeStatus", to_string(row.status)},
+              {"TapeUsedInBytes", row.used_bytes},
+              {"PoolId", row.pool},
+              {"Worm", row.worm}};
+  if (view.job) {
+    const JobRow& job = *view.job;
+    out["Progress"] = job.total_bytes == 0 ? 0.0
+                                           : 100.0 * static_cast<double>(job.done_bytes) /
+                                                 static_cast<double>(job.total_bytes);
+  }
+  if (view.element && view.element->type == ElementType::data_transfer) {
+    out["VTLDevice"] = device_arn(drive_device_name(view.element->number));
+  } else if (view.element) {
+    out["VTLDevice"] = device_arn(std::string(kChangerDeviceName));
+  }
+  return out;
+}
+
+Json Service::own_tape(const TapeView& view) const {
+  const TapeRow& row = view.row;
+  Json out = {{"Barcode", row.barcode},
+              {"Uuid", row.uuid.to_string()},
+              {"Medium", row.medium},
+              {"Status", to_string(row.status)},
+              {"SizeInBytes", row.capacity_bytes},
+              {"UsedInBytes", row.used_bytes},
+              {"StoredInBytes", row.stored_bytes},
+              {"Pool", row.pool},
+              {"Location", view.location},
+              {"Worm", row.worm},
+              {"WriteProtected", row.write_protected},
+              {"Created", format_utc(row.created_ms)},
+              {"StatusChanged", format_utc(row.status_changed_ms)},
+              {"Problem", row.problem}};
+  if (row.archived_ms != 0) out["Archived"] = format_utc(row.archived_ms);
+  if (view.element) out["Address"] = view.element->address;
+  if (view.job) out["Job"] = job_json(*view.job);
+  return out;
+}
+
+Result<Json> Service::aws_create_tapes(const Params& in) {
+  ASSIGN_OR_RETURN(const std::string token, in.text("ClientToken"));
+  {
+    const std::lock_guard lock(tokens_mutex_);
+    for (const auto& [seen, answer] : tokens_) {
+      if (seen == token) return answer;
+    }
+  }
+  TapeService::CreateRequest request;
+  ASSIGN_OR_RETURN(request.size_bytes, in.number("TapeSizeInBytes", 0, UINT64_MAX));
+  ASSIGN_OR_RETURN(const uint64_t count, in.number("NumTapesToCreate", 1, 10));
+  ASSIGN_OR_RETURN(const std::string prefix, in.text("TapeBarcodePrefix"));
+  ASSIGN_OR_RETURN(request.pool, in.text_or("PoolId", ""));
+  ASSIGN_OR_RETURN(request.worm, in.flag_or("Worm", false));
+  if (prefix.empty() || prefix.size() > 4 ||
+      prefix.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") != std::string::npos) {
+    return Error(ErrorCode::invalid_argument, "TapeBarcodePrefix must be 1 to 4 of A-Z");
+  }
+  Json arns = Json::array();
+  for (uint64_t i = 0; i < count; ++i) {
+    // AWS appends a unique ID of its own, too: prefix and 8 hexadecimal digits.
+    Buffer raw(4);
+    env_.tapes->env().random->fill(raw);
+    std::string digits = to_hex(raw);
+    for (char& c : digits) c = static_cast<char>(c >= 'a' ? c - 'a' + 'A' : c);
+    request.barcode = prefix + digits;
+    // Such an ID says nothing of a medium, even if it should end like a suffix.
+    request.medium = std::string(env_.tapes->options().drive->medium);
+    ASSIGN_OR_RETURN(const auto made, env_.tapes->create(request));
+    arns.push_back(tape_arn(made.front().row.barcode));
+  }
+  Json answer = {{"TapeARNs", arns}};
+  const std::lock_guard lock(tokens_mutex_);
+  tokens_.emplace_back(token, answer);
+  if (tokens_.size() > kMaxTokens) tokens_.pop_front();
+  return answer;
+}
+
+Result<Json> Service::describe_tapes(const Params& in, bool archived, const char* list_name) {
+  ASSIGN_OR_RETURN(const auto arns, in.texts("TapeARNs"));
+  ASSIGN_OR_RETURN(const std::string marker, in.text_or("Marker", ""));
+  ASSIGN_OR_RETURN(const uint64_t limit, in.number_or("Limit", 100, 1, kMaxListLimit));
+  Json out;
+  out[list_name] = Json::array();
+  auto add = [&](const TapeView& view) {
+    Json tape = aws_tape(view);
+    if (archived) {
+      tape["CompletionTime"] = seconds(view.row.archived_ms);
+      tape["RetrievedTo"] = view.row.status == TapeStatus::archived ? "" : gateway_arn();
+    }
+    out[list_name].push_back(std::move(tape));
+  };
+  if (!arns.empty()) {
+    for (const std::string& arn : arns) {
+      ASSIGN_OR_RETURN(const TapeView view, env_.tapes->show(barcode_of(arn)));
+      if (is_archive(view.row.status) == archived) add(view);
+    }
+    return out;
+  }
+  std::string after = marker;
+  while (out[list_name].size() < limit) {
+    ASSIGN_OR_RETURN(const auto views, env_.tapes->list(1'000, after));
+    if (views.empty()) return out;
+    for (const TapeView& view : views) {
+      after = view.row.barcode;
+      if (is_archive(view.row.status) != archived) continue;
+      add(view);
+      if (out[list_name].size() == limit) break;
+    }
+  }
+  out["Marker"] = after;
+  return out;
+}
+
+void Service::add_tape_operations() {
+  TapeService& tapes = *env_.tapes;
+  auto job_answer = [](Result<int64_t> job, const std::string& arn) -> Result<Json> {
+    if (!job.ok()) return job.error();
+    return Json{{"TapeARN", arn}, {"JobId", *job}};
+  };
+
+  aws("CreateTapes", [this](const Params& in) { return aws_create_tapes(in); });
+  aws("CreateTapeWithBarcode", [this, &tapes](const Params& in) -> Result<Json> {
+    TapeService::CreateRequest request;
+    ASSIGN_OR_RETURN(request.barcode, in.text("TapeBarcode"));
+    ASSIGN_OR_RETURN(request.size_bytes, in.number("TapeSizeInBytes", 0, UINT64_MAX));
+    ASSIGN_OR_RETURN(request.pool, in.text_or("PoolId", ""));
+    ASSIGN_OR_RETURN(request.worm, in.flag_or("Worm", false));
+    ASSIGN_OR_RETURN(const auto made, tapes.create(request));
+    return Json{{"TapeARN", tape_arn(made.front().row.barcode)}};
+  });
+  aws("ListTapes", [this, &tapes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const auto arns, in.texts("TapeARNs"));
+    ASSIGN_OR_RETURN(const std::string marker, in.text_or("Marker", ""));
+    ASSIGN_OR_RETURN(const uint64_t limit, in.number_or("Limit", 100, 1, kMaxListLimit));
+    std::vector<TapeView> views;
+    if (arns.empty()) {
+      ASSIGN_OR_RETURN(views, tapes.list(limit, marker));
+    }
+    for (const std::string& arn : arns) {
+      ASSIGN_OR_RETURN(TapeView view, tapes.show(barcode_of(arn)));
+      views.push_back(std::move(view));
+    }
+    Json out = {{"TapeInfos", Json::array()}};
+    for (const TapeView& view : views) {
+      Json tape = aws_tape(view);
+      tape["GatewayARN"] = gateway_arn();
+      out["TapeInfos"].push_back(std::move(tape));
+    }
+    if (arns.empty() && views.size() == limit) out["Marker"] = views.back().row.barcode;
+    return out;
+  });
+  aws("DescribeTapes", [this](const Params& in) { return describe_tapes(in, false, "Tapes"); });
+  aws("DescribeTapeArchives",
+      [this](const Params& in) { return describe_tapes(in, true, "TapeArchives"); });
+  for (const char* name : {"DeleteTape", "DeleteTapeArchive"}) {
+    const bool archived = std::string_view(name) == "DeleteTapeArchive";
+    aws(name, [this, &tapes, archived, job_answer](const Params& in) -> Result<Json> {
+      ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
+      ASSIGN_OR_RETURN(const TapeView view, tapes.show(barcode));
+      if ((view.row.status == TapeStatus::archived) != archived) {
+        return Error(ErrorCode::conflict,
+                     "tape " + barcode + " is " + std::string(to_string(view.row.status)));
+      }
+      return job_answer(tapes.remove(barcode), tape_arn(barcode));
+    });
+  }
+  aws("RetrieveTapeArchive", [this, &tapes, job_answer](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
+    return job_answer(tapes.retrieve(barcode, RestoreTier::standard), tape_arn(barcode));
+  });
+  aws("CancelArchival", [this, &tapes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
+    TRY(tapes.cancel_archive(barcode));
+    return Json{{"TapeARN", tape_arn(barcode)}};
+  });
+  aws("CancelRetrieval", [this, &tapes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
+    TRY(tapes.cancel_retrieve(barcode));
+    return Json{{"TapeARN", tape_arn(barcode)}};
+  });
+
+  own("CreateTapes", [this, &tapes](const Params& in) -> Result<Json> {
+    TapeService::CreateRequest request;
+    ASSIGN_OR_RETURN(request.barcode, in.text("Barcode"));
+    ASSIGN_OR_RETURN(request.size_bytes, in.number("SizeInBytes", 0, UINT64_MAX));
+    ASSIGN_OR_RETURN(const uint64_t count, in.number_or("Count", 1, 0, UINT32_MAX));
+    request.count = static_cast<unsigned>(count);
+    ASSIGN_OR_RETURN(request.pool, in.text_or("Pool", ""));
+    ASSIGN_OR_RETURN(request.medium, in.text_or("Medium", ""));
+    ASSIGN_OR_RETURN(request.worm, in.flag_or("Worm", false));
+    ASSIGN_OR_RETURN(const auto made, tapes.create(request));
+    Json out = {{"Tapes", Json::array()}};
+    for (const TapeView& view : made) out["Tapes"].push_back(own_tape(view));
+    return out;
+  });
+  own("ListTapes", [this, &tapes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string after, in.text_or("After", ""));
+    ASSIGN_OR_RETURN(const uint64_t limit, in.number_or("Limit", 10'000, 1, kMaxListLimit));
+    ASSIGN_OR_RETURN(const auto views, tapes.list(limit, after));
+    Json out = {{"Tapes", Json::array()}};
+    for (const TapeView& view : views) out["Tapes"].push_back(own_tape(view));
+    if (views.size() == limit) out["After"] = views.back().row.barcode;
+    return out;
+  });
+  own("DescribeTape", [this, &tapes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
+    ASSIGN_OR_RETURN(const TapeView view, tapes.show(barcode));
+    return own_tape(view);
+  });
+  own("RetrieveTape", [this, &tapes, job_answer](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
+    ASSIGN_OR_RETURN(const std::string name, in.text_or("Tier", "Standard"));
+    const auto tier = parse_restore_tier(name);
+    if (!tier) {
+      return Error(ErrorCode::invalid_argument,
+                   "there is no tier '" + name + "'; it is Expedited, Standard or Bulk");
+    }
+    return job_answer(tapes.retrieve(barcode, *tier), tape_arn(barcode));
+  });
+  using Start = Result<int64_t> (TapeService::*)(std::string_view);
+  const std::pair<const char*, Start> jobs[] = {{"ArchiveTape", &TapeService::archive},
+                                                {"DeleteTape", &TapeService::remove},
+                                                {"VerifyTape", &TapeService::verify}};
+  for (const auto& [name, start] : jobs) {
+    own(name, [this, &tapes, job_answer, start = start](const Params& in) -> Result<Json> {
+      ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
+      return job_answer((tapes.*start)(barcode), tape_arn(barcode));
+    });
+  }
+}
+
+}  // namespace coldshelf::api

@@ -1,0 +1,44 @@
+// `coldshelf export`: a cartridge's files straight from the store, with no daemon. What it needs is
+// the manifest, the segments, and the key when the cartridge is encrypted.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/file_system.h"
+#include "base/random.h"
+#include "tape/format/keys.h"
+#include "uploader/cloud/object_store.h"
+
+namespace coldshelf::cli {
+
+struct ExportRequest {
+  std::string cartridge;  // a barcode, or a uuid
+  std::string output;     // the tar; one member per filemark, named file-0001.bin, and index.json
+  bool overwrite = false;
+};
+
+struct ExportEnv {
+  FileSystem* files = nullptr;
+  Clock* clock = nullptr;
+  Random* random = nullptr;
+  ObjectStore* store = nullptr;
+  const KeyEncryptionKey* key = nullptr;  // null: encrypted cartridges give key_missing
+  std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
+};
+
+struct ExportReport {
+  std::string barcode;
+  uint64_t files = 0;
+  uint64_t records = 0;
+  uint64_t bytes = 0;
+};
+
+// not_found; cold: segments lie in an archive class and are not restored; corrupt: a record is
+// damaged (nothing is left at `output` then).
+Result<ExportReport> export_cartridge(const ExportEnv& env, const ExportRequest& request);
+
+}  // namespace coldshelf::cli

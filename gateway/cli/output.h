@@ -1,0 +1,24 @@
+// What the command line prints: tables for people.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace coldshelf::cli {
+
+using Json = nlohmann::json;
+
+// Columns as wide as their widest cell; the last one is not padded.
+void print_table(std::ostream& out, const std::vector<std::string>& header,
+                 const std::vector<std::vector<std::string>>& rows);
+
+void print_tapes(std::ostream& out, const Json& tapes);
+void print_tape(std::ostream& out, const Json& tape);
+void print_library(std::ostream& out, const Json& library);
+void print_jobs(std::ostream& out, const Json& jobs);
+void print_status(std::ostream& out, const Json& status);
+void print_sessions(std::ostream& out, const Json& sessions);
+
+}  // namespace coldshelf::cli

@@ -1,0 +1,128 @@
+// The daemon's main: command line, signals, and nothing else.
+#include <malloc.h>
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "base/log.h"
+#include "gateway/composition.h"
+#include "gateway/exit_codes.h"
+#include "gateway/version.h"
+
+namespace coldshelf {
+namespace {
+
+constexpr int kHealthIntervalSeconds = 10;
+
+struct Arguments {
+  std::string config;
+  std::string data;
+  bool check_config = false;
+};
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "coldshelfd: %s\n", error.context.c_str());
+  return exit_code_of(error.code);
+}
+
+Result<Config> read_config(FileSystem& files, const Arguments& arguments) {
+  if (!arguments.config.empty()) return load_config(files, arguments.config, arguments.data);
+  if (!arguments.data.empty()) return default_config(arguments.data);
+  return Error(ErrorCode::invalid_argument, "give --config FILE or --data DIR (see --help)");
+}
+
+// Signals are taken by sigtimedwait in the main thread; every other thread inherits the block.
+sigset_t block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  signal(SIGPIPE, SIG_IGN);  // a connection's end is an error code
+  return set;
+}
+
+// Until a signal asks for the end; watches over the data directory meanwhile.
+int wait_for_signal(const sigset_t& signals, const Gateway& gateway) {
+  bool healthy = true;
+  while (true) {
+    const timespec interval{kHealthIntervalSeconds, 0};
+    const int number = sigtimedwait(&signals, nullptr, &interval);
+    if (number > 0) return number;
+    if (errno != EAGAIN && errno != EINTR) return SIGTERM;
+    const Status now = gateway.health();
+    if (!now.ok() && healthy) {
+      log_error("gateway", "unhealthy", {{"error", now.error().message()}});
+    } else if (now.ok() && !healthy) {
+      log_info("gateway", "healthy again");
+    }
+    healthy = now.ok();
+  }
+}
+
+int run(const Arguments& arguments) {
+  PosixFileSystem files;
+  SystemClock clock;
+  SystemRandom random;
+  auto config = read_config(files, arguments);
+  if (!config.ok()) return complain(config.error());
+  if (arguments.check_config) {
+    auto secrets = load_secrets(files, *config);
+    if (!secrets.ok()) return complain(secrets.error());
+    std::fputs(effective_config(*config).c_str(), stdout);
+    return kExitOk;
+  }
+  configure_log(config->log_level(), config->log.format == "json");
+  // Frames come and go by the mebibyte: keep them on the heap rather than mapping each anew.
+  mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+  mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
+  const sigset_t signals = block_signals();
+  log_info(
+      "gateway", "starting",
+      {{"version", kVersion}, {"data", config->gateway.data_dir}, {"store", config->store.path}});
+  auto gateway = Gateway::start(*config, {&files, &clock, &random});
+  if (!gateway.ok()) {
+    log_error("gateway", "cannot start", {{"error", gateway.error().message()}});
+    return complain(gateway.error());
+  }
+  log_info("gateway", "ready");
+  const int number = wait_for_signal(signals, **gateway);
+  log_info("gateway", "stopping", {{"signal", strsignal(number)}});
+  Status stopped = (*gateway)->stop();
+  gateway->reset();
+  if (!stopped.ok()) {
+    log_error("gateway", "stopped with an error", {{"error", stopped.error().message()}});
+    return kExitFailed;
+  }
+  log_info("gateway", "stopped");
+  return kExitOk;
+}
+
+}  // namespace
+}  // namespace coldshelf
+
+int main(int argc, char** argv) {
+  coldshelf::Arguments arguments;
+  CLI::App app{"The coldshelf gateway: a tape library over iSCSI, its tapes on the shelf."};
+  app.footer(
+      "Examples:\n"
+      "  coldshelfd --data /var/lib/coldshelf\n"
+      "  coldshelfd --config /etc/coldshelf.toml\n"
+      "  coldshelfd --config /etc/coldshelf.toml --check-config\n"
+      "SIGTERM and SIGINT stop it cleanly. Exit codes: docs/cli.md.");
+  app.add_option("--config", arguments.config, "configuration file (TOML)");
+  app.add_option("--data", arguments.data,
+                 "data directory; alone: every setting at its default, everything below it");
+  app.add_flag("--check-config", arguments.check_config,
+               "print the effective configuration, without secrets, or what is wrong with it");
+  app.set_version_flag("--version", std::string("coldshelfd ") + coldshelf::kVersion);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? coldshelf::kExitOk : coldshelf::kExitUsage;
+  }
+  return coldshelf::run(arguments);
+}

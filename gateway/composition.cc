@@ -1,0 +1,292 @@
+#include "gateway/composition.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+#include "base/log.h"
+#include "gateway/version.h"
+#include "uploader/cloud/local_directory_store.h"
+#include "uploader/cloud/retrying_store.h"
+
+namespace coldshelf {
+
+namespace {
+
+// Ten drives streaming stay below 512 MiB together: what is on its way to disk, what is read ahead,
+// what initiators have in flight, and idle buffers.
+constexpr uint64_t kPendingBudget = 192 * MiB;
+constexpr uint64_t kReadAheadBudget = 64 * MiB;
+constexpr uint64_t kDataOutBudget = 96 * MiB;
+constexpr uint64_t kIdleBuffers = 48 * MiB;
+constexpr uint64_t kIdleTargetBuffers = 32 * MiB;
+constexpr unsigned kSealers = 2;
+constexpr auto kLogoutDeadline = std::chrono::milliseconds(5'000);
+
+std::string upper_hex(Random& random, size_t bytes) {
+  Buffer raw(bytes);
+  random.fill(raw);
+  std::string text = to_hex(raw);
+  for (char& c : text) c = static_cast<char>(c >= 'a' ? c - 'a' + 'A' : c);
+  return text;
+}
+
+// A setting of the catalog, made once.
+Result<std::string> setting_or(Catalog& catalog, const char* name, const std::string& fresh) {
+  ASSIGN_OR_RETURN(const auto found, catalog.setting(name));
+  if (found) return *found;
+  TRY(catalog.set_setting(name, fresh));
+  return fresh;
+}
+
+std::string numbered_serial(const std::string& prefix, unsigned number) {
+  char digits[16];
+  std::snprintf(digits, sizeof digits, "%03u", number);
+  // Unit serial numbers are 10 characters here, as IBM's are.
+  return prefix + std::string(7 - std::min<size_t>(7, prefix.size()), '0') + digits;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Gateway>> Gateway::start(const Config& config, const GatewayEnv& env) {
+  std::unique_ptr<Gateway> gateway(new Gateway(config, env));
+  Status built = gateway->build();
+  if (built.ok()) return gateway;
+  Status stopped = gateway->stop();
+  if (!stopped.ok()) {
+    log_error("gateway", "stop after a failed start", {{"error", stopped.error().message()}});
+  }
+  return built.error();
+}
+
+Gateway::~Gateway() {
+  Status stopped = stop();
+  if (!stopped.ok()) log_error("gateway", "stop", {{"error", stopped.error().message()}});
+}
+
+Status Gateway::build() {
+  started_ms_ = env_.clock->unix_ms();
+  ASSIGN_OR_RETURN(secrets_, load_secrets(*env_.files, config_));
+  TRY(open_storage());
+  TRY(open_library());
+  shelf_->start();
+  tapes_->start();
+  TRY(open_target());
+  return open_api();
+}
+
+Result<std::unique_ptr<ObjectStore>> Gateway::open_store() {
+  LocalDirectoryOptions options;
+  options.root = config_.store.path;
+  options.link_files = config_.store.link;
+  options.expedited_delay_ms = config_.store.restore_expedited_ms;
+  options.standard_delay_ms = config_.store.restore_standard_ms;
+  options.bulk_delay_ms = config_.store.restore_bulk_ms;
+  ASSIGN_OR_RETURN(auto directory, LocalDirectoryStore::open(*env_.files, *env_.clock, options));
+  return std::unique_ptr<ObjectStore>(
+      std::make_unique<RetryingStore>(std::move(directory), *env_.clock, *env_.random));
+}
+
+Status Gateway::choose_identity() {
+  ASSIGN_OR_RETURN(gateway_id_,
+                   setting_or(*catalog_, "gateway_id", "sgw-" + upper_hex(*env_.random, 4)));
+  serial_prefix_ = config_.library.serial_prefix;
+  if (!serial_prefix_.empty()) return {};
+  // Two gateways that one host sees must not show the same serial numbers.
+  ASSIGN_OR_RETURN(serial_prefix_,
+                   setting_or(*catalog_, "serial_prefix", "C" + upper_hex(*env_.random, 3)));
+  return {};
+}
+
+Status Gateway::enter_pools() {
+  ASSIGN_OR_RETURN(const auto known, catalog_->pools());
+  for (const PoolConfig& pool : config_.pools) {
+    const auto old = std::find_if(known.begin(), known.end(),
+                                  [&](const PoolRow& row) { return row.name == pool.name; });
+    if (old == known.end()) {
+      TRY(catalog_->put_pool({pool.name, pool.storage_class}));
+    } else if (old->storage_class != pool.storage_class) {
+      return Error(ErrorCode::conflict, "pool " + pool.name + " is in class " + old->storage_class +
+                                            " here; its class cannot be " + "changed to " +
+                                            pool.storage_class);
+    }
+  }
+  return {};
+}
+
+Status Gateway::open_storage() {
+  ASSIGN_OR_RETURN(data_, DataDirectory::open(*env_.files, config_.gateway.data_dir));
+  ASSIGN_OR_RETURN(catalog_, Catalog::open(data_->catalog_path()));
+  TRY(choose_identity());
+  TRY(enter_pools());
+  buffers_ = BufferPool::create(kIdleBuffers);
+  workers_ = std::make_unique<WorkerPool>(std::max(2U, std::thread::hardware_concurrency()));
+  sealers_ = std::make_unique<WorkerPool>(kSealers);
+  ASSIGN_OR_RETURN(store_, open_store());
+
+  ShelfOptions options;
+  options.cartridges_directory = data_->cartridges_path();
+  options.cache_limit_bytes = config_.cache.limit_bytes;
+  options.transfer_threads = static_cast<unsigned>(config_.store.transfer_threads);
+  options.read_ahead_segments = static_cast<unsigned>(config_.cache.read_ahead_segments);
+  options.default_restore_days = static_cast<unsigned>(config_.store.restore_days);
+  options.restore_poll_ms = config_.store.restore_poll_ms;
+  shelf_ = std::make_unique<Shelf>(
+      Shelf::Env{env_.files, env_.clock, catalog_.get(), store_.get(), buffers_}, options,
+      [this](const TapeRow& row, TapeStatus before) { tapes_->tape_status_changed(row, before); });
+  return {};
+}
+
+CartridgeOptions Gateway::cartridge_options() const {
+  const uint64_t drives = std::max<uint64_t>(1, config_.library.drives);
+  CartridgeOptions options;
+  options.segment_bytes = config_.cartridge.segment_bytes;
+  options.compression.enabled = config_.cartridge.compression == "zstd";
+  options.compression.level = static_cast<int>(config_.cartridge.level);
+  options.key = secrets_.key ? &*secrets_.key : nullptr;
+  options.max_pending_bytes = std::clamp(kPendingBudget / drives, 10 * MiB, 24 * MiB);
+  options.read_ahead_bytes = std::clamp(kReadAheadBudget / drives, 4 * MiB, 8 * MiB);
+  return options;
+}
+
+Status Gateway::open_library() {
+  Vault::Options vault;
+  vault.directory = data_->cartridges_path();
+  vault.env = {env_.files,     env_.clock, env_.random,  workers_.get(),
+               sealers_.get(), buffers_,   shelf_.get(), shelf_.get()};
+  vault.cartridge = cartridge_options();
+  vault.catalog = catalog_.get();
+  vault.storage = [this] { return health(); };
+  vault_ = std::make_unique<Vault>(vault);
+
+  const DriveProfile* profile = find_drive(config_.library.drive_model);
+  TapeService::Options options;
+  options.drive = profile;
+  options.archive_on_export = config_.library.on_export == "archive";
+  options.export_delay_ms = config_.library.export_delay_ms;
+  options.restore_days = static_cast<unsigned>(config_.store.restore_days);
+  options.default_pool = config_.pools.empty() ? "" : config_.pools.front().name;
+  tapes_ = std::make_unique<TapeService>(
+      TapeService::Env{env_.clock, env_.random, catalog_.get(), shelf_.get(), vault_.get()},
+      options);
+  // Statuses are true before the library opens what lies in its drives.
+  TRY(shelf_->reconcile());
+
+  LibraryOptions library;
+  library.profile = find_changer(config_.library.changer);
+  library.serial = numbered_serial(serial_prefix_, 0);
+  library.slots = static_cast<unsigned>(config_.library.slots);
+  library.import_export_slots = static_cast<unsigned>(config_.library.import_export_slots);
+  library.inventory_path = data_->inventory_path();
+  library.files = env_.files;
+  library.vault = vault_.get();
+  for (unsigned number = 1; number <= config_.library.drives; ++number) {
+    TapeDrive::Options drive;
+    drive.number = number;
+    drive.serial = numbered_serial(serial_prefix_, number);
+    drive.profile = profile;
+    drive.clock = env_.clock;
+    drives_.push_back(std::make_unique<TapeDrive>(drive));
+    library.drives.push_back(drives_.back().get());
+  }
+  ASSIGN_OR_RETURN(library_, Library::open(library, tapes_.get()));
+  tapes_->attach(library_.get());
+  for (unsigned number = 1; number <= config_.library.drives; ++number) {
+    if (const auto why = library_->drive_problem(number)) {
+      log_error("gateway", "drive starts empty-handed",
+                {{"drive", number}, {"error", why->message()}});
+    }
+  }
+  return tapes_->reconcile();
+}
+
+Status Gateway::open_target() {
+  const std::string& name = config_.gateway.name;
+  std::vector<iscsi::TargetConfig> targets;
+  scsi::ChangerUnitOptions changer;
+  changer.library = library_.get();
+  changer.clock = env_.clock;
+  changer.target_name = api::target_name(name, api::kChangerDeviceName);
+  targets.push_back(
+      {changer.target_name, "media changer", std::make_shared<scsi::ChangerUnit>(changer)});
+  for (auto& drive : drives_) {
+    const unsigned number = drive->options().number;
+    scsi::TapeUnitOptions unit;
+    unit.drive = drive.get();
+    unit.clock = env_.clock;
+    unit.target_name = api::target_name(name, api::drive_device_name(number));
+    unit.on_prevent_changed = [library = library_.get(), number](bool prevented) {
+      library->set_drive_prevent(number, prevented);
+    };
+    targets.push_back({unit.target_name, "tape drive " + std::to_string(number),
+                       std::make_shared<scsi::TapeUnit>(unit)});
+  }
+  iscsi::ServerOptions options;
+  options.listen = config_.iscsi.listen;
+  options.io_threads = static_cast<unsigned>(config_.iscsi.io_threads);
+  options.chap = secrets_.chap;
+  options.mutual = secrets_.mutual_chap;
+  options.allow_unauthenticated = config_.iscsi.allow_unauthenticated;
+  options.max_connections = static_cast<unsigned>(config_.iscsi.max_connections);
+  options.nop_interval = std::chrono::milliseconds(config_.iscsi.nop_interval_ms);
+  options.data_out_budget_bytes = kDataOutBudget;
+  options.buffer_pool_bytes = kIdleTargetBuffers;
+  ASSIGN_OR_RETURN(server_, iscsi::Server::start(options, targets, *env_.random));
+  std::string portals;
+  for (const std::string& e : server_->endpoints()) portals += (portals.empty() ? "" : ",") + e;
+  for (const iscsi::TargetConfig& target : targets) {
+    log_info("gateway", "target", {{"name", target.iqn}, {"portals", portals}});
+  }
+  return {};
+}
+
+Status Gateway::open_api() {
+  api::ServiceEnv env;
+  env.tapes = tapes_.get();
+  env.config = config_;
+  env.gateway_id = gateway_id_;
+  env.version = kVersion;
+  env.store = store_->describe();
+  env.started_ms = started_ms_;
+  env.endpoints = [this] { return endpoints(); };
+  env.health = [this] { return health(); };
+  env.sessions = [this] {
+    std::vector<api::Session> out;
+    for (const iscsi::SessionInfo& s : server_->sessions()) {
+      out.push_back(
+          {s.initiator_name, s.target_name, s.peer, s.commands, s.bytes_received, s.bytes_sent});
+    }
+    return out;
+  };
+  service_ = std::make_unique<api::Service>(std::move(env));
+  HttpServerOptions options;
+  options.socket_path = config_.api.socket;
+  ASSIGN_OR_RETURN(http_, HttpServer::start(options, [this](const HttpRequest& request) {
+                     return service_->handle(request);
+                   }));
+  log_info("gateway", "management API", {{"socket", config_.api.socket}});
+  return {};
+}
+
+std::vector<std::string> Gateway::endpoints() const {
+  return server_ ? server_->endpoints() : std::vector<std::string>();
+}
+
+Status Gateway::health() const { return data_->check(); }
+
+Status Gateway::stop() {
+  if (stopped_) return {};
+  stopped_ = true;
+  // 1. No new orders, from operators and initiators; running commands end.
+  if (http_) http_->stop();
+  if (server_) server_->stop(kLogoutDeadline);
+  if (tapes_) tapes_->stop();
+  // 2. Every tape synced and sealed, still in its drive's element.
+  Status closed;
+  if (library_) closed = library_->close_drives();
+  // 3. Transfers last: they were told of the segments just sealed and know them after a restart.
+  if (shelf_) shelf_->stop();
+  return closed;
+}
+
+}  // namespace coldshelf

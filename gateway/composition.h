@@ -1,0 +1,85 @@
+// Puts a gateway together from a configuration, and takes it apart again in an order that loses
+// nothing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/buffer_pool.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/random.h"
+#include "gateway/api/http_server.h"
+#include "gateway/api/service.h"
+#include "gateway/config.h"
+#include "gateway/data_directory.h"
+#include "gateway/secrets.h"
+#include "gateway/tape_service.h"
+#include "gateway/vault.h"
+#include "target/iscsi/server.h"
+#include "target/scsi/changer_unit.h"
+#include "target/scsi/tape_unit.h"
+
+namespace coldshelf {
+
+struct GatewayEnv {
+  FileSystem* files = nullptr;
+  Clock* clock = nullptr;
+  Random* random = nullptr;  // thread-safe
+};
+
+class Gateway {
+ public:
+  // Everything is running when this returns ok.
+  static Result<std::unique_ptr<Gateway>> start(const Config& config, const GatewayEnv& env);
+  ~Gateway();  // stop()
+  Gateway(const Gateway&) = delete;
+  Gateway& operator=(const Gateway&) = delete;
+
+  // Log out initiators, unload and seal every tape, stop transfers. Uploads under way are resumed
+  // at the next start.
+  Status stop();
+
+  std::vector<std::string> endpoints() const;  // iSCSI, as bound
+  Status health() const;
+  TapeService& tapes() { return *tapes_; }
+
+ private:
+  Gateway(const Config& config, const GatewayEnv& env) : config_(config), env_(env) {}
+  Status build();
+  Status open_storage();  // data directory, catalog, store, shelf
+  Status open_library();  // vault, drives, library, their agreement with the catalog
+  Status open_target();   // iSCSI
+  Status open_api();
+  Status choose_identity();  // gateway id, serial numbers
+  Status enter_pools();
+  Result<std::unique_ptr<ObjectStore>> open_store();
+  CartridgeOptions cartridge_options() const;
+
+  const Config config_;
+  const GatewayEnv env_;
+  int64_t started_ms_ = 0;
+  bool stopped_ = false;
+  std::string gateway_id_;
+  std::string serial_prefix_;
+  LoadedSecrets secrets_;
+
+  // In the order they are made; destroyed in the reverse one.
+  std::unique_ptr<DataDirectory> data_;
+  std::unique_ptr<Catalog> catalog_;
+  std::shared_ptr<BufferPool> buffers_;
+  std::unique_ptr<WorkerPool> workers_;
+  std::unique_ptr<WorkerPool> sealers_;
+  std::unique_ptr<ObjectStore> store_;
+  std::unique_ptr<Shelf> shelf_;
+  std::unique_ptr<Vault> vault_;
+  std::vector<std::unique_ptr<TapeDrive>> drives_;
+  std::unique_ptr<TapeService> tapes_;
+  std::unique_ptr<Library> library_;
+  std::unique_ptr<iscsi::Server> server_;
+  std::unique_ptr<api::Service> service_;
+  std::unique_ptr<HttpServer> http_;
+};
+
+}  // namespace coldshelf

@@ -1,0 +1,118 @@
+// The configuration: TOML, every key typed and bounded, unknown keys refused with line and column.
+// deploy/coldshelf.toml.example documents each key; a test keeps the two together.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/file_system.h"
+#include "base/log.h"
+#include "base/result.h"
+
+namespace coldshelf {
+
+struct PoolConfig {
+  std::string name;
+  std::string storage_class = "GLACIER";  // S3's spelling
+};
+
+struct Config {
+  struct Gateway {
+    std::string name = "coldshelf";  // part of the iSCSI target names
+    std::string data_dir;
+  } gateway;
+
+  struct Chap {
+    std::string user;  // empty: no CHAP
+    std::string secret_file;
+    std::string secret_env;
+    std::string mutual_user;  // empty: one-way
+    std::string mutual_secret_file;
+    std::string mutual_secret_env;
+  };
+  struct Iscsi {
+    std::vector<std::string> listen = {"127.0.0.1:3260"};
+    bool allow_unauthenticated = false;
+    uint64_t io_threads = 2;
+    int64_t nop_interval_ms = 30'000;
+    uint64_t max_connections = 1024;
+    Chap chap;
+  } iscsi;
+
+  struct Library {
+    std::string changer = "STK-L700";
+    std::string drive_model = "IBM-ULT3580-TD8";
+    uint64_t slots = 40;
+    uint64_t import_export_slots = 4;
+    uint64_t drives = 4;
+    std::string serial_prefix;  // empty: made once and kept in the catalog
+    std::string on_export = "archive";
+    int64_t export_delay_ms = 60'000;
+  } library;
+
+  struct Cartridge {
+    uint64_t segment_bytes = 64 * MiB;
+    std::string compression = "zstd";
+    int64_t level = 1;
+  } cartridge;
+
+  struct Encryption {
+    std::string key_file;
+    std::string key_env;
+    bool enabled() const { return !key_file.empty() || !key_env.empty(); }
+  } encryption;
+
+  struct Store {
+    std::string type = "directory";
+    std::string path;  // directory: default <data_dir>/store
+    bool link = true;  // directory: hard links instead of copies where they are possible
+    int64_t restore_expedited_ms = 1'000;
+    int64_t restore_standard_ms = 5'000;
+    int64_t restore_bulk_ms = 15'000;
+    int64_t restore_poll_ms = 1'000;
+    uint64_t restore_days = 7;
+    uint64_t transfer_threads = 4;
+  } store;
+
+  struct Cache {
+    uint64_t limit_bytes = 0;  // 0: no limit
+    uint64_t read_ahead_segments = 2;
+  } cache;
+
+  std::vector<PoolConfig> pools = {{"GLACIER", "GLACIER"}, {"DEEP_ARCHIVE", "DEEP_ARCHIVE"}};
+
+  struct Api {
+    std::string socket;  // default <data_dir>/coldshelf.sock
+  } api;
+
+  struct Log {
+    std::string level = "info";
+    std::string format = "text";
+  } log;
+
+  std::string cartridges_dir() const { return join_path(gateway.data_dir, "cartridges"); }
+  LogLevel log_level() const;
+};
+
+// Parses and checks. `source` is the name in messages ("coldshelf.toml:3:1: ..."); relative paths
+// in it are taken relative to `base_dir`. data_dir given here wins over the file's.
+Result<Config> parse_config(std::string_view text, const std::string& source,
+                            const std::string& base_dir, const std::string& data_dir = {});
+Result<Config> load_config(FileSystem& files, const std::string& path,
+                           const std::string& data_dir = {});
+// No file: defaults, everything below `data_dir`.
+Result<Config> default_config(const std::string& data_dir);
+
+// As TOML, with every default filled in. Holds no secret: only where the secrets are kept.
+std::string effective_config(const Config& config);
+
+// Dotted names of every key the parser knows, e.g. "iscsi.chap.user", "pool.name".
+std::vector<std::string> config_keys();
+
+// Where a data directory's socket is when nothing else is said.
+std::string default_socket(const std::string& data_dir);
+
+}  // namespace coldshelf

@@ -1,0 +1,73 @@
+#include "gateway/data_directory.h"
+
+#include <charconv>
+
+namespace coldshelf {
+
+namespace {
+
+constexpr std::string_view kVersionPrefix = "coldshelf data format ";
+
+std::string version_path(const std::string& directory) { return join_path(directory, "version"); }
+
+Result<unsigned> parse_version(std::string_view text, const std::string& path) {
+  unsigned version = 0;
+  if (text.starts_with(kVersionPrefix)) {
+    text.remove_prefix(kVersionPrefix.size());
+    auto [after, failed] = std::from_chars(text.data(), text.data() + text.size(), version);
+    if (failed == std::errc{} && version > 0) return version;
+  }
+  return Error(ErrorCode::corrupt, path + " does not say which data format this directory has");
+}
+
+Error explain(Error why, const std::string& path) {
+  why.context = "the data directory " + path + " cannot be used: " + why.context;
+  return why;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files,
+                                                           const std::string& path) {
+  if (Status made = files.create_directories(path); !made.ok()) return explain(made.error(), path);
+  auto lock = files.lock(join_path(path, "lock"));
+  if (!lock.ok() && lock.error().code == ErrorCode::busy) {
+    return Error(ErrorCode::busy, "another coldshelfd is running on the data directory " + path);
+  }
+  if (!lock.ok()) return explain(lock.error(), path);
+
+  const std::string version_file = version_path(path);
+  auto found = files.read_file(version_file, 4 * KiB);
+  if (found.ok()) {
+    ASSIGN_OR_RETURN(const unsigned version, parse_version(as_text(*found), version_file));
+    if (version > kDataFormatVersion) {
+      return Error(ErrorCode::unsupported_version,
+                   "the data directory " + path + " has data format " + std::to_string(version) +
+                       ", made by a newer coldshelf; this one knows up to " +
+                       std::to_string(kDataFormatVersion));
+    }
+  } else if (found.error().code != ErrorCode::not_found) {
+    return explain(found.error(), path);
+  } else if (auto old = files.exists(join_path(path, "catalog.db")); old.ok() && *old) {
+    return Error(ErrorCode::corrupt, version_file + " is missing, though the directory is in use");
+  }
+  // Written at each start: a read-only or full file system is found out here and not by a backup.
+  const std::string content =
+      std::string(kVersionPrefix) + std::to_string(kDataFormatVersion) + "\n";
+  if (Status written = files.replace_file(version_file, as_view(content)); !written.ok()) {
+    return explain(written.error(), path);
+  }
+  if (Status made = files.create_directories(join_path(path, "cartridges")); !made.ok()) {
+    return explain(made.error(), path);
+  }
+  return std::unique_ptr<DataDirectory>(new DataDirectory(files, path, std::move(*lock)));
+}
+
+Status DataDirectory::check() const {
+  auto found = files_.exists(version_path(path_));
+  if (!found.ok()) return explain(found.error(), path_);
+  if (*found) return {};
+  return Error(ErrorCode::io, "the data directory " + path_ + " has vanished or was emptied");
+}
+
+}  // namespace coldshelf

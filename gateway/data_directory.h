@@ -1,0 +1,37 @@
+// The data directory: one daemon at a time, and a version so that an older program never touches a
+// newer layout.
+//   <dir>/lock  version  catalog.db  library  cartridges/<uuid>/...  coldshelf.sock  store/
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/file_system.h"
+#include "base/result.h"
+
+namespace coldshelf {
+
+constexpr unsigned kDataFormatVersion = 1;
+
+class DataDirectory {
+ public:
+  // Makes it when it is not there. busy: another daemon holds it; unsupported_version: made by a
+  // newer program; read_only / permission / no_space: it cannot be written.
+  static Result<std::unique_ptr<DataDirectory>> open(FileSystem& files, const std::string& path);
+
+  const std::string& path() const { return path_; }
+  std::string catalog_path() const { return join_path(path_, "catalog.db"); }
+  std::string inventory_path() const { return join_path(path_, "library"); }
+  std::string cartridges_path() const { return join_path(path_, "cartridges"); }
+  // Is it still there? An unmounted disk leaves an empty mount point behind.
+  Status check() const;
+
+ private:
+  DataDirectory(FileSystem& files, std::string path, std::unique_ptr<FileLock> lock)
+      : files_(files), path_(std::move(path)), lock_(std::move(lock)) {}
+  FileSystem& files_;
+  const std::string path_;
+  std::unique_ptr<FileLock> lock_;
+};
+
+}  // namespace coldshelf

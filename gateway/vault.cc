@@ -1,0 +1,109 @@
+#include "gateway/vault.h"
+
+#include "base/log.h"
+
+namespace coldshelf {
+
+std::string Vault::directory_of(const Uuid& uuid) const {
+  return join_path(options_.directory, uuid.to_string());
+}
+
+Status Vault::take(const Uuid& uuid) {
+  const std::lock_guard lock(mutex_);
+  if (open_.insert(uuid).second) return {};
+  return Error(ErrorCode::busy, "cartridge " + uuid.to_string() + " is in use");
+}
+
+void Vault::give_back(const Uuid& uuid) {
+  const std::lock_guard lock(mutex_);
+  open_.erase(uuid);
+}
+
+bool Vault::in_use(const Uuid& uuid) const {
+  const std::lock_guard lock(mutex_);
+  return open_.contains(uuid);
+}
+
+Result<std::unique_ptr<Cartridge>> Vault::open(const Uuid& uuid) {
+  ASSIGN_OR_RETURN(const auto row, options_.catalog->tape(uuid));
+  if (!row) return Error(ErrorCode::not_found, "no tape " + uuid.to_string());
+  if (row->status != TapeStatus::available && row->status != TapeStatus::retrieved &&
+      row->status != TapeStatus::recovered) {
+    return Error(ErrorCode::conflict,
+                 "tape " + row->barcode + " is " + std::string(to_string(row->status)));
+  }
+  if (options_.storage) TRY(options_.storage());
+  TRY(take(uuid));
+  auto cartridge = Cartridge::open(options_.env, options_.cartridge, directory_of(uuid));
+  if (!cartridge.ok()) {
+    give_back(uuid);
+    log_error("vault", "cartridge cannot be opened",
+              {{"barcode", row->barcode}, {"error", cartridge.error().message()}});
+    return cartridge;
+  }
+  // A retrieved tape is read-only, as on the gateways this one stands in for.
+  if (row->status == TapeStatus::retrieved && !(*cartridge)->manifest().write_protected) {
+    Status protect = (*cartridge)->set_write_protected(true);
+    if (!protect.ok()) {
+      give_back(uuid);
+      return protect.error();
+    }
+  }
+  return cartridge;
+}
+
+Status Vault::close(std::unique_ptr<Cartridge> cartridge) {
+  if (!cartridge) return {};
+  const Uuid uuid = cartridge->uuid();
+  const std::string label = cartridge->label();
+  Status closed = cartridge->close();
+  cartridge.reset();  // before anyone else may open the same files
+  give_back(uuid);
+  if (!closed.ok()) {
+    log_error("vault", "cartridge closed with an error",
+              {{"barcode", label}, {"error", closed.error().message()}});
+  }
+  return closed;
+}
+
+Result<Manifest> Vault::create(const NewCartridge& what) {
+  if (options_.storage) TRY(options_.storage());
+  TRY(take(what.uuid));
+  auto make = [&]() -> Result<Manifest> {
+    ASSIGN_OR_RETURN(auto cartridge, Cartridge::create(options_.env, options_.cartridge,
+                                                       directory_of(what.uuid), what));
+    TRY(cartridge->close());
+    return cartridge->manifest();
+  };
+  auto made = make();
+  give_back(what.uuid);
+  return made;
+}
+
+Status Vault::discard(const Uuid& uuid) {
+  FileSystem& files = *options_.env.files;
+  const std::string directory = directory_of(uuid);
+  ASSIGN_OR_RETURN(const auto names, files.list(directory));
+  for (const std::string& name : names) TRY(files.remove(join_path(directory, name)));
+  TRY(files.remove_directory(directory));
+  return files.sync_directory(options_.directory);
+}
+
+Result<Manifest> Vault::read_manifest(const Uuid& uuid) const {
+  const std::string path = join_path(directory_of(uuid), "manifest");
+  ASSIGN_OR_RETURN(const Buffer image, options_.env.files->read_file(path));
+  ASSIGN_OR_RETURN(auto replayed, decode_manifest(image, true));
+  return std::move(replayed.manifest);
+}
+
+Result<std::optional<Secret>> Vault::data_key(const Manifest& manifest) const {
+  if (manifest.key.empty()) return std::optional<Secret>{};
+  if (options_.cartridge.key == nullptr) {
+    return Error(ErrorCode::key_missing, "tape " + manifest.label + " is encrypted with " +
+                                             manifest.key.key_id + " and no key is configured");
+  }
+  ASSIGN_OR_RETURN(Secret key, options_.cartridge.key->unwrap(manifest.key, manifest.uuid));
+  return std::optional<Secret>(std::move(key));
+}
+
+}  // namespace coldshelf

@@ -1,0 +1,54 @@
+// Where the gateway's cartridges live, and who has which of them open. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "catalog/catalog.h"
+#include "tape/cartridge/cartridge.h"
+#include "tape/library/library.h"
+
+namespace coldshelf {
+
+class Vault final : public CartridgeVault {
+ public:
+  struct Options {
+    std::string directory;  // <directory>/<uuid>/
+    CartridgeEnv env;
+    CartridgeOptions cartridge;
+    Catalog* catalog = nullptr;
+    // Whether the data directory is the one it was: a vanished one would be made anew by the first
+    // cartridge, on the wrong disk. May be empty.
+    std::function<Status()> storage;
+  };
+  explicit Vault(Options options) : options_(std::move(options)) {}
+
+  // For a drive. busy: already open; conflict: the tape's status does not allow it (ARCHIVING...).
+  Result<std::unique_ptr<Cartridge>> open(const Uuid& uuid) override;
+  Status close(std::unique_ptr<Cartridge> cartridge) override;
+
+  // A new, empty cartridge on disk; closed again when this returns.
+  Result<Manifest> create(const NewCartridge& what);
+  // Undoes create() as long as nothing else knows of it.
+  Status discard(const Uuid& uuid);
+
+  bool in_use(const Uuid& uuid) const;
+  std::string directory_of(const Uuid& uuid) const;
+  // As on disk; for a cartridge nobody has open.
+  Result<Manifest> read_manifest(const Uuid& uuid) const;
+  // The plain data key; nullopt: not encrypted. key_missing, key_mismatch.
+  Result<std::optional<Secret>> data_key(const Manifest& manifest) const;
+
+ private:
+  Status take(const Uuid& uuid);
+  void give_back(const Uuid& uuid);
+
+  const Options options_;
+  mutable std::mutex mutex_;
+  std::set<Uuid> open_;
+};
+
+}  // namespace coldshelf

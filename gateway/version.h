@@ -1,0 +1,5 @@
+#pragma once
+
+namespace coldshelf {
+inline constexpr const char* kVersion = COLDSHELF_VERSION;  // from CMake's project()
+}  // namespace coldshelf
