@@ -1,0 +1,132 @@
+// kill -9 under load, again and again: what was synced is there, what is there is a prefix of what
+// was written.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <thread>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "tests/e2e/gateway.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr size_t kMaxRecordBytes = 300 * 1024;
+constexpr uint64_t kFilemark = ~uint64_t{0};
+
+// What the client knows it wrote: record numbers and filemarks in order.
+struct Written {
+  std::vector<uint64_t> objects;
+  size_t synced = 0;  // so many of them were answered by a WRITE FILEMARKS with IMMED=0
+  uint64_t next_record = 0;
+};
+
+// Reads the tape from its beginning; every object must be the next of `written`. Forgets what the
+// crash took.
+void check_tape(TapeClient& client, uint64_t seed, Written& written) {
+  ASSERT_TRUE(client.rewind().ok());
+  Buffer room(1 * MiB);
+  size_t at = 0;
+  while (true) {
+    auto next = client.read_next(room);
+    ASSERT_TRUE(next.ok()) << next.error().message() << " at object " << at;
+    if (next->kind == TapeClient::Next::Kind::end_of_data) break;
+    ASSERT_LT(at, written.objects.size()) << "more on the tape than was written";
+    if (next->kind == TapeClient::Next::Kind::filemark) {
+      ASSERT_EQ(written.objects[at], kFilemark) << "object " << at;
+    } else {
+      ASSERT_NE(written.objects[at], kFilemark) << "object " << at;
+      const Buffer expected = numbered_record(seed, written.objects[at], kMaxRecordBytes);
+      ASSERT_TRUE(equal(expected, ByteView(room).first(next->size))) << "object " << at;
+    }
+    ++at;
+  }
+  ASSERT_GE(at, written.synced) << "an acknowledged sync was lost";
+  written.objects.resize(at);
+  written.synced = at;
+}
+
+// Appends until the daemon dies under it.
+void write_until_killed(TapeClient& client, uint64_t seed, SeededRandom& random, Written& written) {
+  while (true) {
+    for (uint64_t n = random.below(30); n > 0; --n) {
+      Buffer record = numbered_record(seed, written.next_record, kMaxRecordBytes);
+      // Even a write without an answer may have reached the tape.
+      written.objects.push_back(written.next_record++);
+      if (!client.write(record).ok()) return;
+    }
+    written.objects.push_back(kFilemark);
+    if (!client.write_filemarks(1, false).ok()) return;
+    written.synced = written.objects.size();
+  }
+}
+
+TEST(Crash, KilledDaemonKeepsWhatWasSynced) {
+  const char* rounds_set = std::getenv("COLDSHELF_CRASH_ROUNDS");
+  const int rounds = rounds_set != nullptr ? std::atoi(rounds_set) : 6;
+  const uint64_t seed = static_cast<uint64_t>(SystemClock().unix_ms());
+  std::cout << "seed " << seed << ", " << rounds << " rounds\n";
+  SeededRandom random(seed);
+  SystemClock clock;
+  Gateway gateway("[cartridge]\nsegment_size = \"8MiB\"\n");
+  Written written;
+  for (int round = 0; round <= rounds; ++round) {
+    ASSERT_TRUE(gateway.start().ok()) << gateway.log();
+    if (round == 0) {
+      gateway.ok({"tape", "create", "--barcode", "CRASH1L8", "--size", "100GiB"});
+      gateway.ok({"library", "load", "CRASH1L8", "1"});
+    }
+    auto client = gateway.drive(1);
+    ASSERT_TRUE(client.ok()) << client.error().message() << "\n" << gateway.log();
+    check_tape(*client, seed, written);
+    if (HasFatalFailure()) {
+      std::cout << gateway.log();
+      return;
+    }
+    if (round == rounds) break;
+    const int64_t lifetime_ms = 100 + static_cast<int64_t>(random.below(900));
+    std::thread killer([&] {
+      clock.sleep_ms(lifetime_ms);
+      gateway.kill();
+    });
+    write_until_killed(*client, seed, random, written);
+    killer.join();
+  }
+  EXPECT_GT(written.objects.size(), 0U);
+  EXPECT_EQ(gateway.stop(), 0) << gateway.log();
+}
+
+TEST(Crash, CleanStopLosesNothingThatWasAcknowledged) {
+  const uint64_t seed = 11;
+  Gateway gateway;
+  ASSERT_TRUE(gateway.start().ok()) << gateway.log();
+  gateway.ok({"tape", "create", "--barcode", "CLEAN1L8", "--size", "100GiB"});
+  gateway.ok({"library", "load", "CLEAN1L8", "1"});
+  Written written;
+  {
+    auto client = gateway.drive(1);
+    ASSERT_TRUE(client.ok());
+    for (uint64_t n = 0; n < 500; ++n) {  // no filemark, no sync
+      Buffer record = numbered_record(seed, n, kMaxRecordBytes);
+      ASSERT_TRUE(client->write(record).ok());
+      written.objects.push_back(n);
+    }
+    EXPECT_EQ(gateway.stop(), 0) << gateway.log();
+  }
+  ASSERT_TRUE(gateway.start().ok()) << gateway.log();
+  auto client = gateway.drive(1);
+  ASSERT_TRUE(client.ok());
+  written.synced = written.objects.size();
+  check_tape(*client, seed, written);
+}
+
+}  // namespace
+}  // namespace coldshelf::test
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  coldshelf::test::set_program_directory(argv[0]);
+  return RUN_ALL_TESTS();
+}

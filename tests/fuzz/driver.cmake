@@ -1,0 +1,21 @@
+# coldshelf_fuzz(NAME SOURCES... [DEPS ...] [RUNS n] [TIMEOUT s] [CORPUS path...]): a fuzz target
+# with driver.cc as its main, run by ctest for a fixed count of inputs.
+include_guard(GLOBAL)
+set(COLDSHELF_FUZZ_DRIVER ${CMAKE_CURRENT_LIST_DIR}/driver.cc CACHE INTERNAL "")
+function(coldshelf_fuzz name)
+  cmake_parse_arguments(A "" "RUNS;TIMEOUT" "SOURCES;DEPS;CORPUS" ${ARGN})
+  if(NOT A_RUNS)
+    set(A_RUNS 10000)
+  endif()
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${A_SOURCES} ${COLDSHELF_FUZZ_DRIVER})
+  target_link_libraries(${name} PRIVATE ${A_DEPS} coldshelf_base)
+  add_test(NAME ${name} COMMAND ${name} --runs ${A_RUNS} ${A_CORPUS})
+  set_tests_properties(${name} PROPERTIES LABELS "fuzz" TIMEOUT ${A_TIMEOUT})
+  # ./dev test --long: forty times as many inputs.
+  math(EXPR long_runs "${A_RUNS} * 40")
+  add_test(NAME ${name}_long COMMAND ${name} --runs ${long_runs} ${A_CORPUS})
+  set_tests_properties(${name}_long PROPERTIES LABELS "long" TIMEOUT 3600)
+endfunction()

@@ -1,0 +1,77 @@
+#!/bin/bash
+# A gateway on an ephemeral port and data directory, driven by a Linux guest:
+#   run.sh BIN_DIR [GUEST_SCRIPT]
+# Prints the guest's PASS and FAIL lines, then checks on this side, then "N passed, M failed".
+# GUEST_CACHE: where the guest's image is kept (built on first use, as root, in about a minute).
+set -euo pipefail
+
+bin=$(cd "${1:?BIN_DIR is missing}" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+script=${2:-$here/tape.sh}
+export GUEST_CACHE=${GUEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coldshelf-guest}
+"$here/build-guest"
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/coldshelf-guest.XXXXXX")
+gateway=
+cleanup() {
+  [[ -z $gateway ]] || kill "$gateway" 2>/dev/null || true
+  [[ -z $gateway ]] || wait "$gateway" 2>/dev/null || true
+  [[ -n ${KEEP:-} ]] && echo "kept: $work" || rm -rf "$work"
+}
+trap cleanup EXIT
+
+slots=12 small_slot=5 small_mib=48
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+cat >"$work/coldshelf.toml" <<TOML
+[gateway]
+name = "guest"
+data_dir = "$work/data"
+[iscsi]
+listen = ["127.0.0.1:$port"]
+[library]
+slots = $slots
+import_export_slots = 2
+drives = 2
+drive_model = "IBM-ULT3580-TD8"
+on_export = "hold"
+TOML
+"$bin/coldshelfd" --config "$work/coldshelf.toml" >"$work/log" 2>&1 &
+gateway=$!
+cli() { "$bin/coldshelf" --data "$work/data" "$@"; }
+for _ in $(seq 100); do
+  cli status >/dev/null 2>&1 && break
+  kill -0 "$gateway" 2>/dev/null || { cat "$work/log"; echo "0 passed, 1 failed"; exit 1; }
+  sleep 0.1
+done
+for n in 1 2 3 4; do cli tape create --barcode "GST00${n}L8" --size 2GiB >/dev/null; done
+cli tape create --barcode GST005L8 --size ${small_mib}MiB >/dev/null
+
+status=0
+"$here/run-guest" -t "${GUEST_TIMEOUT:-900}" -e "SLOTS=$slots" -e "SMALL_SLOT=$small_slot" \
+  -e "SMALL_MIB=$small_mib" "$script" "$port" | tee "$work/output" || status=$?
+passed=$(sed -n 's/^\([0-9]*\) passed, [0-9]* failed$/\1/p' "$work/output" | tail -n 1)
+failed=$(sed -n 's/^[0-9]* passed, \([0-9]*\) failed$/\1/p' "$work/output" | tail -n 1)
+# A guest that ended early, or a script that did not come to its end, is a failure too.
+if [[ -z $failed ]] || ((status != 0 && failed == 0)); then failed=$((${failed:-0} + 1)); fi
+passed=${passed:-0}
+
+# On this side: every cartridge is sound and the daemon stops cleanly.
+here_check() {
+  local name=$1
+  shift
+  if "$@" >"$work/check" 2>&1; then
+    passed=$((passed + 1)); echo "PASS $name"
+  else
+    failed=$((failed + 1)); echo "FAIL $name"; sed 's/^/     | /' "$work/check" | tail -n 20
+  fi
+}
+stop() { kill -TERM "$gateway" && wait "$gateway"; }
+echo; echo "== the gateway's side"
+for n in 1 2 3 4 5; do here_check "tape verify GST00${n}L8" cli tape verify "GST00${n}L8"; done
+here_check "clean stop" stop
+gateway=
+here_check "no error in the gateway's log" eval "! grep -iE '(^| )(error|fatal)( |:|])|check failed' '$work/log'"
+if ((failed)); then echo "== the gateway's log ends"; tail -n 30 "$work/log"; fi
+echo
+echo "$passed passed, $failed failed"
+((failed == 0))

@@ -1,0 +1,75 @@
+// An object store that misbehaves on demand: errors, answers lost after the work was done, damaged
+// bytes, latency on the simulated clock. Watchers see every call that reaches the store.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "uploader/cloud/object_store.h"
+
+namespace coldshelf::test {
+
+struct StoreFaults {
+  // One call in so many, on average; 0: never.
+  uint64_t error_one_in = 0;    // nothing done, unavailable
+  uint64_t lost_one_in = 0;     // done, and unavailable all the same
+  uint64_t corrupt_one_in = 0;  // a get gives a flipped bit
+  int64_t max_latency_ms = 0;
+};
+
+class FaultyStore final : public ObjectStore {
+ public:
+  // All outlive it. `random` draws under this object's lock.
+  FaultyStore(ObjectStore& inner, Clock& clock, Random& random)
+      : inner_(inner), clock_(clock), random_(random) {}
+
+  void set_faults(const StoreFaults& faults);
+  // The next `count` calls of `operation` ("put", "get", "head", ...) fail with `error`, `done`:
+  // after having been carried out. Empty operation: of any.
+  void fail_next(std::string operation, Error error, unsigned count = 1, bool done = false);
+  void corrupt_next_gets(unsigned count);
+  // Before and after each call of the inner store; may throw.
+  using Watch = std::function<void(const char* operation, const std::string& key, bool after)>;
+  void watch(Watch watch) { watch_ = std::move(watch); }
+  uint64_t calls(const std::string& operation) const;
+
+  Result<ObjectInfo> put(const std::string& key, const PutSource& source,
+                         StorageClass storage_class,
+                         PutCondition condition = PutCondition::none) override;
+  Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
+  Result<ObjectInfo> head(const std::string& key) override;
+  Result<ListPage> list(const std::string& prefix, const std::string& continue_after,
+                        size_t limit) override;
+  Status remove(const std::string& key) override;
+  Result<ObjectInfo> change_class(const std::string& key, StorageClass storage_class) override;
+  Status restore(const std::string& key, RestoreTier tier, unsigned days) override;
+  std::string describe() const override { return "faulty " + inner_.describe(); }
+
+ private:
+  struct Plan {
+    std::optional<Error> before;
+    std::optional<Error> after;
+    bool corrupt = false;
+  };
+  Plan plan(const char* operation);
+  template <typename Call>
+  auto run(const char* operation, const std::string& key, const Call& call) -> decltype(call());
+
+  ObjectStore& inner_;
+  Clock& clock_;
+  Random& random_;
+  Watch watch_;
+  mutable std::mutex mutex_;
+  StoreFaults faults_;
+  std::string scripted_operation_;
+  std::optional<Error> scripted_;
+  unsigned scripted_count_ = 0;
+  bool scripted_done_ = false;
+  unsigned corrupt_gets_ = 0;
+  std::map<std::string, uint64_t> calls_;
+};
+
+}  // namespace coldshelf::test

@@ -1,0 +1,333 @@
+// A shelf on a simulated disk, clock and store, with real cartridges on it. Everything the shelf
+// does to the disk and the store passes by watchers that check what must always hold, and that can
+// end the "program" at a chosen moment.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tape/cartridge/cartridge.h"
+#include "tests/support/faulty_store.h"
+#include "tests/support/sim_clock.h"
+#include "tests/support/sim_file_system.h"
+#include "tests/support/watched_file_system.h"
+#include "uploader/cloud/local_directory_store.h"
+#include "uploader/shelf.h"
+
+namespace coldshelf::test {
+
+struct Killed {};  // thrown out of the shelf by a watcher
+
+class ShelfRig {
+ public:
+  explicit ShelfRig(uint64_t seed, ShelfOptions options = {})
+      : random_(seed),
+        store_random_(seed + 1),
+        key_random_(seed + 2),
+        options_(std::move(options)) {
+    options_.cartridges_directory = "/data/cartridges";
+    EXPECT_TRUE(disk_.create_directories(options_.cartridges_directory).ok());
+    auto opened = Catalog::open(":memory:");
+    EXPECT_TRUE(opened.ok());
+    catalog_ = std::move(opened).value();
+    EXPECT_TRUE(catalog_->put_pool({"glacier", "GLACIER"}).ok());
+    EXPECT_TRUE(catalog_->put_pool({"standard", "STANDARD"}).ok());
+    files_ = std::make_unique<WatchedFileSystem>(
+        disk_, [this](const char* op, const std::string& path) { on_file(op, path); });
+    start();
+  }
+  ~ShelfRig() { shelf_.reset(); }
+
+  // -- the program
+  void start() {
+    LocalDirectoryOptions local;
+    local.root = "/store";
+    auto opened = LocalDirectoryStore::open(store_disk_, clock_, local);
+    ASSERT_TRUE(opened.ok());
+    store_ = std::move(opened).value();
+    faulty_ = std::make_unique<FaultyStore>(*store_, clock_, store_random_);
+    faulty_->set_faults(faults);
+    faulty_->watch(
+        [this](const char* op, const std::string& key, bool after) { on_store(op, key, after); });
+    Shelf::Env env;
+    env.files = files_.get();
+    env.clock = &clock_;
+    env.catalog = catalog_.get();
+    env.store = faulty_.get();
+    env.buffers = BufferPool::create(16 * MiB);
+    shelf_ = std::make_unique<Shelf>(
+        env, options_, [this](const TapeRow& row, TapeStatus) { told_.push_back(row.status); });
+  }
+  // Ends the shelf as a kill or a power loss would, and starts it anew.
+  void restart(bool power_loss) {
+    kill_after_ = 0;
+    shelf_.reset();
+    if (power_loss) {
+      disk_.crash(random_);
+      store_disk_.crash(random_);
+    } else {
+      disk_.kill();
+      store_disk_.kill();
+    }
+    start();
+    ++restarts_;
+  }
+  void kill_after(uint64_t events) { kill_after_ = events; }
+
+  // Runs the shelf until `done`, letting time pass when it has nothing to do. True: reached.
+  template <typename Done>
+  bool run_until(const Done& done, int64_t limit_ms = 10 * 60'000) {
+    const int64_t end = clock_.elapsed_ms() + limit_ms;
+    for (int steps = 0; steps < 200'000 && clock_.elapsed_ms() < end; ++steps) {
+      if (done()) return true;
+      if (!shelf_->run_once()) clock_.advance_ms(25);
+    }
+    return done();
+  }
+
+  // -- cartridges
+  CartridgeEnv cartridge_env() {
+    CartridgeEnv env;
+    env.files = &disk_;
+    env.clock = &clock_;
+    env.random = &key_random_;
+    env.workers = &inline_;
+    env.sealers = &inline_;
+    env.buffers = buffers_;
+    env.source = shelf_.get();
+    env.observer = shelf_.get();
+    return env;
+  }
+  CartridgeOptions cartridge_options() {
+    CartridgeOptions options;
+    options.segment_bytes = 16 * KiB;
+    return options;
+  }
+  std::string directory(const Uuid& id) const {
+    return options_.cartridges_directory + "/" + id.to_string();
+  }
+  Uuid create(const std::string& barcode, const std::string& pool = "glacier") {
+    NewCartridge what;
+    what.uuid = Uuid::generate(key_random_);
+    what.label = barcode;
+    what.medium = "LTO-8";
+    what.capacity_bytes = 1 * GiB;
+    what.properties = {{"pool", pool}};
+    auto made = Cartridge::create(cartridge_env(), cartridge_options(), directory(what.uuid), what);
+    EXPECT_TRUE(made.ok());
+    EXPECT_TRUE((*made)->close().ok());
+    EXPECT_TRUE(shelf_->adopt((*made)->manifest(), pool, TapeStatus::available).ok());
+    return what.uuid;
+  }
+  static Buffer record_content(uint64_t seed) {
+    SeededRandom random(seed);
+    Buffer content(1 + random.below(6 * KiB));
+    random.fill(content);
+    return content;
+  }
+  // Drops what is behind `keep` records and writes `count` more; closes. Without faults: writing in
+  // the middle may read an evicted segment, and the writer here does not try again.
+  void write(const Uuid& id, size_t keep, size_t count) {
+    faulty_->set_faults({});
+    write_calmly(id, keep, count);
+    faulty_->set_faults(faults);
+  }
+  void write_calmly(const Uuid& id, size_t keep, size_t count) {
+    auto opened = Cartridge::open(cartridge_env(), cartridge_options(), directory(id));
+    ASSERT_TRUE(opened.ok()) << opened.error().message();
+    auto& records = records_[id];
+    records.resize(std::min(keep, records.size()));
+    const auto found = (*opened)->position_of(0, records.size());
+    ASSERT_TRUE(found.ok()) << found.error().message();
+    Position at = *found;
+    ASSERT_EQ(at.block, records.size());
+    for (size_t i = 0; i < count; ++i) {
+      records.push_back(next_record_++);
+      ASSERT_TRUE((*opened)->write_record(at, record_content(records.back())).ok());
+      // Ends the frame, so that segments end near their limit, which is far below a frame's.
+      if (i % 4 == 3) {
+        ASSERT_TRUE((*opened)->sync().ok());
+      }
+    }
+    ASSERT_EQ((*opened)->end_of_data(0).block, records.size());
+    ASSERT_TRUE((*opened)->close().ok());
+  }
+  // Reads all of it back. The first error that is still there after so many more attempts at the
+  // same record, or nothing.
+  Status read_all(const Uuid& id, int retries = 0) {
+    auto opened = Cartridge::open(cartridge_env(), cartridge_options(), directory(id));
+    if (!opened.ok()) return std::move(opened).error();
+    EXPECT_EQ((*opened)->end_of_data(0).block, records_[id].size());
+    Position at;
+    for (const uint64_t seed : records_[id]) {
+      auto object = (*opened)->read(at);
+      for (int again = 0; !object.ok() && again < retries; ++again) {
+        clock_.advance_ms(1'000);
+        object = (*opened)->read(at);
+      }
+      if (!object.ok()) return std::move(object).error();
+      EXPECT_EQ(object->kind, TapeObject::Kind::record);
+      EXPECT_TRUE(equal(object->record.flatten(), record_content(seed)));
+    }
+    ASSIGN_OR_RETURN(const TapeObject end, (*opened)->read(at));
+    EXPECT_EQ(end.kind, TapeObject::Kind::end_of_data);
+    return (*opened)->close();
+  }
+
+  // -- looking
+  Manifest manifest(const Uuid& id) {
+    auto image = disk_.content(directory(id) + "/manifest");
+    EXPECT_TRUE(image.ok());
+    auto replayed = decode_manifest(*image, true);
+    EXPECT_TRUE(replayed.ok());
+    return replayed->manifest;
+  }
+  std::optional<Manifest> stored_manifest(const Uuid& id) {
+    auto image = store_->get_all(manifest_key(id));
+    if (!image.ok()) return std::nullopt;
+    auto replayed = decode_manifest(*image, false);
+    EXPECT_TRUE(replayed.ok());
+    return replayed->manifest;
+  }
+  TapeStatus status(const Uuid& id) { return (*catalog_->tape(id))->status; }
+  size_t local_segments(const Uuid& id) {
+    size_t count = 0;
+    for (const std::string& path : disk_.all_files()) {
+      if (path.starts_with(directory(id)) && path.ends_with(".seg")) ++count;
+    }
+    return count;
+  }
+  bool all_in_state(const Uuid& id, SegmentState state) {
+    const std::vector<SegmentRow> rows = *catalog_->segments(id);
+    for (const SegmentRow& row : rows) {
+      if (row.state != state) return false;
+    }
+    return true;
+  }
+  // Every segment of the manifest is in the store with the digest the manifest has, in `wanted`.
+  void expect_stored(const Uuid& id, StorageClass wanted) {
+    const Manifest m = manifest(id);
+    const auto stored = stored_manifest(id);
+    ASSERT_TRUE(stored.has_value());
+    EXPECT_EQ(*stored, m);
+    for (const SegmentEntry& e : m.partitions[0].segments) {
+      const std::string key = segment_key(id, e.sequence, e.epoch);
+      const auto head = store_->head(key);
+      ASSERT_TRUE(head.ok()) << head.error().message();
+      EXPECT_EQ(head->storage_class, wanted);
+      EXPECT_EQ(head->size, e.stored_bytes);
+      EXPECT_EQ(sealed_digest_[key], *head->sha256);
+    }
+    // Nothing else is left over.
+    const auto page = store_->list("cartridges/" + id.to_string() + "/segments/", "", 10'000);
+    ASSERT_TRUE(page.ok());
+    EXPECT_EQ(page->objects.size(), m.partitions[0].segments.size());
+  }
+
+  Shelf& shelf() { return *shelf_; }
+  Catalog& catalog() { return *catalog_; }
+  SimClock& clock() { return clock_; }
+  SimFileSystem& disk() { return disk_; }
+  LocalDirectoryStore& store() { return *store_; }
+  FaultyStore& faulty() { return *faulty_; }
+  SeededRandom& random() { return random_; }
+  const std::vector<TapeStatus>& told() const { return told_; }
+  uint64_t restarts() const { return restarts_; }
+  void set_faults(const StoreFaults& f) {
+    faults = f;
+    faulty_->set_faults(f);
+  }
+  size_t record_count(const Uuid& id) { return records_[id].size(); }
+
+  StoreFaults faults;
+
+ private:
+  void event() {
+    if (kill_after_ != 0 && --kill_after_ == 0) throw Killed{};
+  }
+
+  static std::optional<std::pair<Uuid, SegmentName>> segment_of(const std::string& path,
+                                                                const std::string& parent) {
+    if (!path.starts_with(parent) || !path.ends_with(".seg")) return std::nullopt;
+    const auto id = Uuid::parse(path.substr(parent.size(), 36));
+    const std::string name = path.substr(path.rfind('/') + 1);
+    const auto stem = parse_segment_file_stem(std::string_view(name).substr(0, name.size() - 4));
+    if (!id || !stem) return std::nullopt;
+    return std::pair(*id, *stem);
+  }
+  static bool names(const Manifest& m, const SegmentName& name) {
+    for (const Partition& p : m.partitions) {
+      for (const SegmentEntry& e : p.segments) {
+        if (e.sequence == name.sequence && e.epoch == name.epoch) return true;
+      }
+    }
+    return false;
+  }
+
+  // A local segment goes only when the store has it, or when nobody wants it any more.
+  void on_file(const std::string& op, const std::string& path) {
+    const auto segment = segment_of(path, options_.cartridges_directory + "/");
+    if (op == "remove" && segment && disk_.content(path).ok()) {
+      const auto& [id, name] = *segment;
+      const TapeStatus now = status(id);
+      if (now != TapeStatus::deleting && now != TapeStatus::deleted && names(manifest(id), name)) {
+        const auto head = store_->head(segment_key(id, name.sequence, name.epoch));
+        EXPECT_TRUE(head.ok()) << "evicted and not in the store: " << path;
+        if (head.ok()) {
+          EXPECT_EQ(*head->sha256, Sha256::of(*disk_.content(path))) << path;
+        }
+      }
+    }
+    event();
+  }
+
+  // The store never holds a manifest that names a segment which is not there.
+  void on_store(const std::string& op, const std::string& key, bool after) {
+    if (after && op == "put" && key.ends_with(".seg")) {
+      const auto head = store_->head(key);  // a put may have been refused
+      if (head.ok()) sealed_digest_.emplace(key, *head->sha256);
+    }
+    if (after && (op == "put" || op == "remove") && key.starts_with("cartridges/")) {
+      const auto id = Uuid::parse(key.substr(11, 36));
+      ASSERT_TRUE(id.has_value());
+      const auto stored = stored_manifest(*id);
+      if (stored) {
+        for (const Partition& p : stored->partitions) {
+          for (const SegmentEntry& e : p.segments) {
+            EXPECT_TRUE(store_->head(segment_key(*id, e.sequence, e.epoch)).ok())
+                << "after " << op << " of " << key << " the store's manifest names segment "
+                << e.sequence << ", which is not there";
+          }
+        }
+      }
+    }
+    event();
+  }
+
+  SeededRandom random_;
+  SeededRandom store_random_;
+  SeededRandom key_random_;
+  ShelfOptions options_;
+  SimClock clock_;
+  SimFileSystem disk_;
+  SimFileSystem store_disk_;
+  InlineExecutor inline_;
+  std::shared_ptr<BufferPool> buffers_ = BufferPool::create(16 * MiB);
+  std::unique_ptr<Catalog> catalog_;
+  std::unique_ptr<WatchedFileSystem> files_;
+  std::unique_ptr<LocalDirectoryStore> store_;
+  std::unique_ptr<FaultyStore> faulty_;
+  std::unique_ptr<Shelf> shelf_;
+  std::vector<TapeStatus> told_;
+  std::map<Uuid, std::vector<uint64_t>> records_;
+  std::map<std::string, Sha256Digest> sealed_digest_;
+  uint64_t next_record_ = 1;
+  uint64_t kill_after_ = 0;
+  uint64_t restarts_ = 0;
+};
+
+}  // namespace coldshelf::test

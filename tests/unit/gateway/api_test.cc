@@ -1,0 +1,249 @@
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "gateway/api/service.h"
+#include "tests/unit/gateway/gateway_fixture.h"
+
+namespace coldshelf::test {
+namespace {
+
+using api::Json;
+
+class Api : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    gateway.open();
+    service = std::make_unique<api::Service>(environment());
+  }
+  api::ServiceEnv environment() {
+    api::ServiceEnv env;
+    env.tapes = gateway.tapes.get();
+    env.config = *default_config(gateway.root() + "/data");
+    env.gateway_id = "sgw-0A1B2C3D";
+    env.version = "test";
+    env.store = gateway.store->describe();
+    env.health = [this] { return health; };
+    return env;
+  }
+  Json ok(const std::string& operation, const Json& input = Json::object()) {
+    auto out = service->run(operation, input);
+    EXPECT_OK(out);
+    return out.ok() ? *out : Json();
+  }
+  Json post(const std::string& target, const std::string& body, unsigned status) {
+    const HttpResponse response = service->handle({"POST", "/", target, body});
+    EXPECT_EQ(response.status, status) << response.body;
+    return Json::parse(response.body, nullptr, false);
+  }
+  const std::string aws = "StorageGateway_20130630.";
+  const std::string own = "Coldshelf_20261101.";
+  TestGateway gateway;
+  Status health;
+  std::unique_ptr<api::Service> service;
+};
+
+TEST_F(Api, TapesThroughTheirLifeInAwsTerms) {
+  const Json made = ok(aws + "CreateTapeWithBarcode", {{"GatewayARN", "x"},
+                                                       {"TapeBarcode", "AWS001L8"},
+                                                       {"TapeSizeInBytes", 107374182400},
+                                                       {"PoolId", "DEEP_ARCHIVE"}});
+  const std::string arn = made["TapeARN"];
+  EXPECT_TRUE(arn.ends_with(":tape/AWS001L8"));
+  EXPECT_GE(arn.size(), 50U);
+  Json list = ok(aws + "ListTapes");
+  ASSERT_EQ(list["TapeInfos"].size(), 1U);
+  EXPECT_EQ(list["TapeInfos"][0]["TapeStatus"], "AVAILABLE");
+  EXPECT_EQ(list["TapeInfos"][0]["PoolId"], "DEEP_ARCHIVE");
+  Json tapes = ok(aws + "DescribeTapes", {{"TapeARNs", {arn}}});
+  EXPECT_EQ(tapes["Tapes"][0]["TapeSizeInBytes"], 107374182400);
+  EXPECT_TRUE(ok(aws + "DescribeTapeArchives")["TapeArchives"].empty());
+
+  ok(own + "ArchiveTape", {{"Barcode", "AWS001L8"}});
+  gateway.settle();
+  EXPECT_TRUE(ok(aws + "DescribeTapes")["Tapes"].empty());
+  EXPECT_EQ(ok(aws + "DescribeTapeArchives")["TapeArchives"][0]["TapeStatus"], "ARCHIVED");
+  EXPECT_FALSE(service->run(aws + "DeleteTape", {{"TapeARN", arn}}).ok());
+  ok(aws + "RetrieveTapeArchive", {{"TapeARN", arn}, {"GatewayARN", "x"}});
+  gateway.settle();
+  EXPECT_EQ(ok(aws + "DescribeTapes")["Tapes"][0]["TapeStatus"], "RETRIEVED");
+  ok(aws + "DeleteTape", {{"TapeARN", arn}});
+  gateway.settle();
+  EXPECT_TRUE(ok(aws + "ListTapes")["TapeInfos"].empty());
+}
+
+TEST_F(Api, CreateTapesIsDoneOncePerClientToken) {
+  const Json input = {{"GatewayARN", "x"},
+                      {"TapeSizeInBytes", GiB},
+                      {"ClientToken", "token-1"},
+                      {"NumTapesToCreate", 2},
+                      {"TapeBarcodePrefix", "DR"}};
+  const Json first = ok(aws + "CreateTapes", input);
+  EXPECT_EQ(first["TapeARNs"].size(), 2U);
+  EXPECT_EQ(ok(aws + "CreateTapes", input), first);
+  EXPECT_EQ(ok(aws + "ListTapes")["TapeInfos"].size(), 2U);
+}
+
+TEST_F(Api, ListsArePaged) {
+  ok(own + "CreateTapes", {{"Barcode", "PAGE01L8"}, {"SizeInBytes", GiB}, {"Count", 3}});
+  Json first = ok(aws + "ListTapes", {{"Limit", 2}});
+  EXPECT_EQ(first["TapeInfos"].size(), 2U);
+  Json rest = ok(aws + "ListTapes", {{"Limit", 2}, {"Marker", first["Marker"]}});
+  EXPECT_EQ(rest["TapeInfos"].size(), 1U);
+  EXPECT_FALSE(rest.contains("Marker"));
+}
+
+TEST_F(Api, LibraryIsShownAndMoved) {
+  ok(own + "CreateTapes", {{"Barcode", "LIB001L8"}, {"SizeInBytes", GiB}});
+  ok(own + "LoadDrive", {{"Barcode", "LIB001L8"}, {"Drive", 2}});
+  Json status = ok(own + "LibraryStatus");
+  ASSERT_EQ(status["Drives"].size(), 2U);
+  EXPECT_EQ(status["Drives"][1]["Barcode"], "LIB001L8");
+  EXPECT_EQ(status["Drives"][1]["Loaded"], true);
+  EXPECT_EQ(status["Drives"][1]["Target"], "iqn.2026-11.io.coldshelf:coldshelf-tapedrive-02");
+  EXPECT_EQ(status["Slots"].size(), 4U);
+  EXPECT_EQ(ok(own + "UnloadDrive", {{"Drive", 2}})["Element"], "slot 1");
+  EXPECT_EQ(ok(own + "MoveMedium", {{"Source", "slot1"}, {"Destination", "ie1"}})["Barcode"],
+            "LIB001L8");
+  EXPECT_EQ(ok(own + "ExportTapes")["Jobs"].size(), 1U);
+  EXPECT_EQ(ok(aws + "DescribeVTLDevices")["VTLDevices"].size(), 3U);
+  EXPECT_EQ(ok(own + "ListJobs")["Jobs"][0]["Barcode"], "LIB001L8");
+}
+
+TEST_F(Api, ErrorsHaveAwsShapeAndOurCode) {
+  Json e = post(own + "DescribeTape", R"({"Barcode":"NONE01"})", 400);
+  EXPECT_EQ(e["__type"], "InvalidGatewayRequestException");
+  EXPECT_EQ(e["code"], "not_found");
+  EXPECT_EQ(e["message"], "there is no tape NONE01");
+  EXPECT_EQ(post(own + "Nonsense", "{}", 400)["code"], "invalid_argument");
+  EXPECT_EQ(post("", "{}", 400)["code"], "invalid_argument");
+  EXPECT_EQ(post(own + "DescribeTape", "{", 400)["message"], "the body is not JSON");
+  EXPECT_EQ(post(own + "DescribeTape", "[]", 400)["message"], "the input must be a JSON object");
+  EXPECT_EQ(post(own + "DescribeTape", "{}", 400)["message"], "Barcode is missing");
+  EXPECT_EQ(post(own + "DescribeTape", R"({"Barcode":7})", 400)["message"],
+            "Barcode must be a string");
+  EXPECT_EQ(post(own + "LoadDrive", R"({"Barcode":"A","Drive":-1})", 400)["message"],
+            "Drive must be a whole number, not below 0");
+  EXPECT_EQ(post(own + "RetrieveTape", R"({"Barcode":"NONE01","Tier":"Warp"})", 400)["message"],
+            "there is no tier 'Warp'; it is Expedited, Standard or Bulk");
+  EXPECT_EQ(post(own + "DescribeJob", R"({"JobId":99})", 400)["code"], "not_found");
+  EXPECT_EQ(service->handle({"GET", "/elsewhere", "", ""}).status, 404U);
+}
+
+TEST_F(Api, NoOperationBreaksOnOddInput) {
+  const Json odd[] = {Json::object(),
+                      {{"Barcode", nullptr}, {"TapeARN", 5}, {"JobId", "x"}, {"Drive", 1e300}},
+                      {{"Barcode", "\xff\xfe"}, {"TapeARN", "arn:"}, {"Source", ""}, {"Limit", 0}},
+                      {{"Barcode", std::string(100'000, 'A')}, {"SizeInBytes", UINT64_MAX}}};
+  for (const std::string& name : service->operations()) {
+    for (const Json& input : odd) {
+      const auto out = service->run(name, input);
+      EXPECT_TRUE(out.ok() || out.error().code != ErrorCode::internal) << name;
+    }
+  }
+}
+
+TEST_F(Api, HealthAndMetrics) {
+  EXPECT_EQ(service->handle({"GET", "/healthz", "", ""}).status, 200U);
+  health = Error(ErrorCode::io, "the data directory has vanished");
+  const HttpResponse sick = service->handle({"GET", "/healthz", "", ""});
+  EXPECT_EQ(sick.status, 503U);
+  EXPECT_NE(sick.body.find("vanished"), std::string::npos);
+  gateway.create("MET001L8");
+  const HttpResponse metrics = service->handle({"GET", "/metrics", "", ""});
+  EXPECT_NE(metrics.body.find("coldshelf_tapes{status=\"AVAILABLE\"} 1\n"), std::string::npos);
+  EXPECT_NE(metrics.body.find("coldshelf_drive_loaded{drive=\"1\"} 0\n"), std::string::npos);
+}
+
+// -- the socket
+
+std::string converse(const std::string& path, const std::string& bytes) {
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  std::string answer;
+  size_t at = 0;
+  while (at < bytes.size()) {
+    const ssize_t n = ::send(fd, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+    if (n <= 0) break;
+    at += static_cast<size_t>(n);
+  }
+  ::shutdown(fd, SHUT_WR);
+  char part[4096];
+  for (ssize_t n = 0; (n = ::recv(fd, part, sizeof part, 0)) > 0;) {
+    answer.append(part, static_cast<size_t>(n));
+  }
+  ::close(fd);
+  return answer;
+}
+
+class Http : public ::testing::Test {
+ protected:
+  HttpServerOptions options() { return {.socket_path = gateway.root() + "/api.sock"}; }
+  static HttpResponse echo(const HttpRequest& request) {
+    if (request.body == "throw") throw std::runtime_error("a bug");
+    return {200, "text/plain", request.method + " " + request.path + " " + request.body};
+  }
+  TestGateway gateway;
+};
+
+TEST_F(Http, AnswersAndBoundsRequests) {
+  auto server = HttpServer::start(options(), echo);
+  ASSERT_OK(server);
+  const std::string path = options().socket_path;
+  struct stat info {};
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600U);
+  EXPECT_NE(converse(path, "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi")
+                .find("POST /x hi"),
+            std::string::npos);
+  EXPECT_NE(converse(path, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nthrow")
+                .find("HTTP/1.1 500"),
+            std::string::npos);
+  EXPECT_NE(converse(path, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 99999999\r\n\r\n")
+                .find("HTTP/1.1 413"),
+            std::string::npos);
+  EXPECT_EQ(converse(path, "\x01\x02 nonsense\r\n\r\n"), "");
+  EXPECT_NE(converse(path, "GET /after HTTP/1.1\r\nHost: h\r\n\r\n").find("GET /after"),
+            std::string::npos);
+}
+
+TEST_F(Http, GuardsItsSocket) {
+  auto first = HttpServer::start(options(), echo);
+  ASSERT_OK(first);
+  EXPECT_CODE(HttpServer::start(options(), echo), busy);
+  first->reset();
+  // What a killed daemon leaves is replaced, another file is not.
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  options().socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ::close(fd);
+  auto second = HttpServer::start(options(), echo);
+  ASSERT_OK(second);
+  second->reset();
+  std::ofstream(options().socket_path) << "a file";
+  EXPECT_CODE(HttpServer::start(options(), echo), exists);
+}
+
+TEST_F(Http, StopsWhileClientsIdle) {
+  auto server = HttpServer::start(options(), echo);
+  ASSERT_OK(server);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  options().socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::send(fd, "POST / HT", 9, 0), 9);
+  (*server)->stop();
+  ::close(fd);
+}
+
+}  // namespace
+}  // namespace coldshelf::test

@@ -1,0 +1,152 @@
+#include "gateway/secrets.h"
+
+#include <cstdlib>
+#include <mutex>
+
+#include "gateway/data_directory.h"
+#include "tests/unit/gateway/gateway_fixture.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr const char* kChapSecret = "correct-horse-battery";
+constexpr const char* kOtherSecret = "staple-staple-staple";
+
+class Secrets : public ::testing::Test {
+ protected:
+  std::string write(const std::string& name, const std::string& content) {
+    const std::string path = gateway.root() + "/" + name;
+    EXPECT_OK(gateway.files.replace_file(path, as_view(content)));
+    return path;
+  }
+  Config config() {
+    auto made = default_config(gateway.root());
+    EXPECT_OK(made);
+    return *made;
+  }
+  TestGateway gateway;
+};
+
+TEST_F(Secrets, AreLoadedFromFilesAndEnvironment) {
+  Config c = config();
+  c.iscsi.chap.user = "backup";
+  c.iscsi.chap.secret_file = write("chap", std::string(kChapSecret) + "\n");
+  ::setenv("COLDSHELF_TEST_SECRET", kOtherSecret, 1);
+  c.iscsi.chap.mutual_user = "gateway";
+  c.iscsi.chap.mutual_secret_env = "COLDSHELF_TEST_SECRET";
+  auto loaded = load_secrets(gateway.files, c);
+  ASSERT_OK(loaded);
+  EXPECT_EQ(loaded->chap->secret.reveal(), kChapSecret);
+  EXPECT_EQ(loaded->mutual_chap->secret.reveal(), kOtherSecret);
+}
+
+TEST_F(Secrets, BadOnesAreRefusedWithoutBeingShown) {
+  Config c = config();
+  c.iscsi.chap.user = "backup";
+  c.iscsi.chap.secret_file = write("short", "tooshort11");
+  auto loaded = load_secrets(gateway.files, c);
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_EQ(loaded.error().message().find("tooshort11"), std::string::npos);
+  EXPECT_NE(loaded.error().message().find("at least 12"), std::string::npos);
+
+  c.iscsi.chap.secret_file = gateway.root() + "/absent";
+  EXPECT_CODE(load_secrets(gateway.files, c), not_found);
+
+  c.iscsi.chap.secret_file = write("same", kChapSecret);
+  c.iscsi.chap.mutual_user = "gateway";
+  c.iscsi.chap.mutual_secret_file = c.iscsi.chap.secret_file;
+  EXPECT_CODE(load_secrets(gateway.files, c), invalid_argument);
+
+  Config k = config();
+  k.encryption.key_file = write("key", "0123456789abcdef not a key");
+  auto key = load_secrets(gateway.files, k);
+  ASSERT_FALSE(key.ok());
+  EXPECT_EQ(key.error().message().find("0123456789abcdef"), std::string::npos);
+}
+
+TEST_F(Secrets, NeverReachLogsOrTheEffectiveConfiguration) {
+  const Secret text = KeyEncryptionKey::generate_text(gateway.random);
+  auto key = KeyEncryptionKey::parse(text.reveal());
+  ASSERT_OK(key);
+  gateway.key.emplace(std::move(*key));
+  std::mutex mutex;
+  std::string log;
+  configure_log(LogLevel::debug, true);
+  capture_log([&](std::string_view line) {
+    const std::lock_guard lock(mutex);
+    log += std::string(line) + "\n";
+  });
+  gateway.open();
+  gateway.create("SECRETL8");
+  gateway.write_files("SECRETL8", 1, 4, 100'000);
+  gateway.archive("SECRETL8");
+  gateway.retrieve("SECRETL8");
+  auto row = gateway.tapes->show("SECRETL8");
+  ASSERT_OK(row);
+  auto manifest = gateway.vault->read_manifest(row->row.uuid);
+  ASSERT_OK(manifest);
+  auto data_key = gateway.vault->data_key(*manifest);
+  ASSERT_OK(data_key);
+  ASSERT_TRUE(data_key->has_value());
+  gateway.close();
+  capture_log(nullptr);
+  configure_log(LogLevel::info, false);
+  ASSERT_NE(log.find("TapeStatusTransition"), std::string::npos);
+  EXPECT_EQ(log.find(std::string(text.reveal())), std::string::npos);
+  EXPECT_EQ(log.find(to_hex((*data_key)->reveal_bytes())), std::string::npos);
+
+  Config c = config();
+  c.encryption.key_file = write("kek", std::string(text.reveal()));
+  c.iscsi.chap.user = "backup";
+  c.iscsi.chap.secret_file = write("chap", kChapSecret);
+  EXPECT_EQ(effective_config(c).find(std::string(text.reveal())), std::string::npos);
+  EXPECT_EQ(effective_config(c).find(kChapSecret), std::string::npos);
+}
+
+TEST_F(Secrets, AnotherKeyDoesNotFit) {
+  auto fresh = [&] {
+    return KeyEncryptionKey::parse(KeyEncryptionKey::generate_text(gateway.random).reveal());
+  };
+  gateway.key.emplace(*fresh());
+  gateway.open();
+  gateway.create("CRYPTOL8");
+  gateway.write_files("CRYPTOL8", 1, 1, 1'000);
+  gateway.close();
+  gateway.key.emplace(*fresh());
+  gateway.open();
+  EXPECT_CODE(gateway.tapes->load("CRYPTOL8", 1), key_mismatch);
+  EXPECT_EQ(gateway.location("CRYPTOL8"), "slot 1");
+  gateway.close();
+  gateway.key.reset();
+  gateway.open();
+  EXPECT_CODE(gateway.tapes->load("CRYPTOL8", 1), key_missing);
+}
+
+TEST_F(Secrets, DataDirectoryIsGuarded) {
+  const std::string path = gateway.root() + "/guarded";
+  auto first = DataDirectory::open(gateway.files, path);
+  ASSERT_OK(first);
+  EXPECT_OK((*first)->check());
+  auto second = DataDirectory::open(gateway.files, path);
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, ErrorCode::busy);
+  EXPECT_NE(second.error().context.find("another coldshelfd is running"), std::string::npos);
+  first->reset();
+  ASSERT_OK(DataDirectory::open(gateway.files, path));
+
+  ASSERT_OK(gateway.files.replace_file(path + "/version", as_view("coldshelf data format 2\n")));
+  EXPECT_CODE(DataDirectory::open(gateway.files, path), unsupported_version);
+  ASSERT_OK(gateway.files.replace_file(path + "/version", as_view("something else\n")));
+  EXPECT_CODE(DataDirectory::open(gateway.files, path), corrupt);
+}
+
+TEST_F(Secrets, AVanishedDataDirectoryIsNoticed) {
+  const std::string path = gateway.root() + "/gone";
+  auto opened = DataDirectory::open(gateway.files, path);
+  ASSERT_OK(opened);
+  ASSERT_OK(gateway.files.rename(path, path + "-elsewhere"));
+  EXPECT_CODE((*opened)->check(), io);
+}
+
+}  // namespace
+}  // namespace coldshelf::test

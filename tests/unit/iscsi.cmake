@@ -1,0 +1,3 @@
+coldshelf_test(iscsi_unit_test
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/iscsi_test.cc
+  DEPS coldshelf_iscsi LABELS unit TIMEOUT 60)
