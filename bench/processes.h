@@ -1,0 +1,41 @@
+// The servers a benchmark compares, on loopback, each in a directory of its own.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "tests/support/process.h"
+
+namespace coldshelf::bench {
+
+using test::Process;
+using test::run_command;
+using test::ScratchDirectory;
+
+// What a benchmark talks to.
+struct TapeTarget {
+  std::string name;
+  std::string portal;
+  std::vector<std::string> targets;  // one per drive
+  std::vector<int> luns;
+  std::unique_ptr<Process> process;
+};
+
+struct TapeTargetOptions {
+  std::string directory;
+  unsigned drives = 1;
+  uint64_t tape_bytes = 0;
+  int port = 0;
+  std::string programs;  // where coldshelfd and coldshelf are
+  std::string extra_configuration;
+};
+
+// A gateway with one loaded tape in every drive, by its own front door: configuration file and
+// command line.
+Result<TapeTarget> start_coldshelf(const TapeTargetOptions& options);
+// Debian's tgt with the same: tgtd, tgtadm, tgtimg.
+Result<TapeTarget> start_tgt(const TapeTargetOptions& options);
+
+}  // namespace coldshelf::bench

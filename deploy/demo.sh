@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# The whole life of a tape on this machine: create, load, back up over iSCSI, shelve, recall, read, compare.
+#   demo.sh BIN_DIR [--source DIR] [--keep]
+# Everything lies in a scratch directory; --keep leaves it, and the gateway running, until Enter is pressed.
+set -euo pipefail
+bin=${1:?BIN_DIR}
+shift
+source=/usr/include keep=
+while (($#)); do
+  case $1 in
+    --source) source=$2; shift ;;
+    --keep) keep=1 ;;
+    *) echo "demo: unknown option $1" >&2; exit 2 ;;
+  esac
+  shift
+done
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/coldshelf-demo.XXXXXX")
+daemon=
+finish() {
+  [[ -z $daemon ]] || { kill "$daemon" 2>/dev/null && wait "$daemon" 2>/dev/null; } || true
+  rm -rf "$work"
+}
+trap finish EXIT
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+run() { printf '  $ coldshelf %s\n' "$*"; "$bin/coldshelf" --data "$work/data" "$@" | sed 's/^/    /'; }
+
+port=$((20000 + RANDOM % 20000))
+cat >"$work/coldshelf.toml" <<TOML
+[gateway]
+name = "demo"
+data_dir = "$work/data"
+[iscsi]
+listen = ["127.0.0.1:$port"]
+[library]
+drives = 2
+slots = 10
+TOML
+
+say "1. A gateway: library, two LTO drives, a directory as object store"
+"$bin/coldshelfd" --config "$work/coldshelf.toml" 2>"$work/log" &
+daemon=$!
+for _ in $(seq 100); do
+  "$bin/coldshelf" --data "$work/data" status >/dev/null 2>&1 && break
+  kill -0 "$daemon" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
+  sleep 0.1
+done
+run status
+
+say "2. A new tape in drive 1"
+run tape create --barcode DEMO01L8 --size 10GiB
+run library load DEMO01L8 1
+
+say "3. A backup of $source through the drive, over iSCSI on 127.0.0.1:$port"
+drive=(--portal "127.0.0.1:$port" --target iqn.2026-11.io.coldshelf:demo-tapedrive-01)
+tar -C "$source" -cf - . | "$bin/coldshelf_tapecopy" "${drive[@]}" write
+(cd "$source" && find . -type f -exec sha256sum {} +) | sort >"$work/sums"
+echo "  $(wc -l <"$work/sums") files"
+
+say "4. The tape goes to the shelf (pool GLACIER): every object confirmed before the status says so"
+run library unload 1
+run tape archive DEMO01L8 --wait
+run tape show DEMO01L8
+
+say "5. It comes back, and is read"
+run tape retrieve DEMO01L8 --tier Standard --wait
+run library load DEMO01L8 2
+drive=(--portal "127.0.0.1:$port" --target iqn.2026-11.io.coldshelf:demo-tapedrive-02)
+mkdir "$work/restored"
+"$bin/coldshelf_tapecopy" "${drive[@]}" read | tar -C "$work/restored" -xf -
+
+say "6. Every byte compared"
+(cd "$work/restored" && find . -type f -exec sha256sum {} +) | sort | cmp - "$work/sums"
+echo "  $(wc -l <"$work/sums") files are identical"
+
+say "The gateway's console is its command line: $bin/coldshelf --data $work/data status"
+echo "  metrics and health: curl --unix-socket $work/data/coldshelf.sock http://localhost/metrics"
+run library status
+if [[ -n $keep ]]; then
+  read -rp "The gateway runs until you press Enter. " _
+else
+  echo "  ./dev demo --keep leaves this gateway running to look around; ./dev run starts one of your own."
+fi
+say "Done."
