@@ -37,6 +37,8 @@ std::string_view to_string(ErrorCode code) {
       return "corrupt";
     case ErrorCode::unsupported_version:
       return "unsupported_version";
+    case ErrorCode::not_supported:
+      return "not_supported";
     case ErrorCode::key_missing:
       return "key_missing";
     case ErrorCode::key_mismatch:

@@ -23,6 +23,7 @@ enum class ErrorCode {
   write_protected,      // by the user: write-protect tab, WORM, retention, archived
   corrupt,              // bytes were read and are wrong
   unsupported_version,  // a format newer than this program
+  not_supported,        // what the other side (a store, a server) does not offer
   key_missing,          // encrypted, and no key is configured
   key_mismatch,         // encrypted with another key than the configured one
   cold,                 // the bytes are in an archive class and must be recalled first

@@ -35,10 +35,8 @@ class ObjectStoreSuite : public testing::TestWithParam<MakeObjectStoreFixture> {
     s.sha256 = Sha256::of(as_view(text));
     return s;
   }
-  Status put(const std::string& key, std::string_view text,
-             StorageClass storage_class = StorageClass::standard,
-             PutCondition condition = PutCondition::none) {
-    auto done = store().put(key, source(text), storage_class, condition);
+  Status put(const std::string& key, std::string_view text, const PutOptions& options = {}) {
+    auto done = store().put(key, source(text), options);
     if (!done.ok()) return std::move(done).error();
     EXPECT_EQ(done->size, text.size());
     EXPECT_EQ(done->key, key);
@@ -102,12 +100,12 @@ TEST_P(ObjectStoreSuite, AWrongDigestIsRefusedAndLeavesNothing) {
 }
 
 TEST_P(ObjectStoreSuite, ConditionalPut) {
-  ASSERT_TRUE(put("k", "mine", StorageClass::standard, PutCondition::must_not_exist).ok());
-  EXPECT_EQ(code(put("k", "yours", StorageClass::standard, PutCondition::must_not_exist)),
+  ASSERT_TRUE(put("k", "mine", {StorageClass::standard, PutCondition::must_not_exist}).ok());
+  EXPECT_EQ(code(put("k", "yours", {StorageClass::standard, PutCondition::must_not_exist})),
             ErrorCode::precondition_failed);
   EXPECT_EQ(get("k"), "mine");
   ASSERT_TRUE(store().remove("k").ok());
-  EXPECT_TRUE(put("k", "yours", StorageClass::standard, PutCondition::must_not_exist).ok());
+  EXPECT_TRUE(put("k", "yours", {StorageClass::standard, PutCondition::must_not_exist}).ok());
 }
 
 TEST_P(ObjectStoreSuite, WhatIsNotThere) {

@@ -66,8 +66,8 @@ auto FaultyStore::run(const char* operation, const std::string& key, const Call&
 }
 
 Result<ObjectInfo> FaultyStore::put(const std::string& key, const PutSource& source,
-                                    StorageClass storage_class, PutCondition condition) {
-  return run("put", key, [&] { return inner_.put(key, source, storage_class, condition); });
+                                    const PutOptions& options) {
+  return run("put", key, [&] { return inner_.put(key, source, options); });
 }
 
 Status FaultyStore::get(const std::string& key, uint64_t offset, MutableBytes out) {
@@ -92,6 +92,16 @@ Result<ObjectStore::ListPage> FaultyStore::list(const std::string& prefix,
   return run("list", prefix, [&] { return inner_.list(prefix, continue_after, limit); });
 }
 
+Result<ObjectStore::FolderPage> FaultyStore::list_folders(const std::string& prefix,
+                                                          const std::string& continue_after,
+                                                          size_t limit) {
+  return run("list", prefix, [&] { return inner_.list_folders(prefix, continue_after, limit); });
+}
+
+Status FaultyStore::remove_all(const std::vector<std::string>& keys) {
+  return run("remove", keys.empty() ? "" : keys.front(), [&] { return inner_.remove_all(keys); });
+}
+
 Status FaultyStore::remove(const std::string& key) {
   return run("remove", key, [&] { return inner_.remove(key); });
 }
@@ -102,6 +112,20 @@ Result<ObjectInfo> FaultyStore::change_class(const std::string& key, StorageClas
 
 Status FaultyStore::restore(const std::string& key, RestoreTier tier, unsigned days) {
   return run("restore", key, [&] { return inner_.restore(key, tier, days); });
+}
+
+Status FaultyStore::set_lock(const std::string& key, const ObjectLock& lock) {
+  return run("set_lock", key, [&] { return inner_.set_lock(key, lock); });
+}
+
+Result<ObjectLock> FaultyStore::lock_of(const std::string& key) {
+  return run("lock_of", key, [&] { return inner_.lock_of(key); });
+}
+
+Result<StoreCapabilities> FaultyStore::capabilities() { return inner_.capabilities(); }
+
+Result<size_t> FaultyStore::abort_unfinished(const std::string& prefix, int64_t age_ms) {
+  return run("abort_unfinished", prefix, [&] { return inner_.abort_unfinished(prefix, age_ms); });
 }
 
 }  // namespace coldshelf::test

@@ -37,15 +37,21 @@ class FaultyStore final : public ObjectStore {
   uint64_t calls(const std::string& operation) const;
 
   Result<ObjectInfo> put(const std::string& key, const PutSource& source,
-                         StorageClass storage_class,
-                         PutCondition condition = PutCondition::none) override;
+                         const PutOptions& options) override;
   Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
   Result<ObjectInfo> head(const std::string& key) override;
   Result<ListPage> list(const std::string& prefix, const std::string& continue_after,
                         size_t limit) override;
+  Result<FolderPage> list_folders(const std::string& prefix, const std::string& continue_after,
+                                  size_t limit) override;
   Status remove(const std::string& key) override;
+  Status remove_all(const std::vector<std::string>& keys) override;
   Result<ObjectInfo> change_class(const std::string& key, StorageClass storage_class) override;
   Status restore(const std::string& key, RestoreTier tier, unsigned days) override;
+  Status set_lock(const std::string& key, const ObjectLock& lock) override;
+  Result<ObjectLock> lock_of(const std::string& key) override;
+  Result<StoreCapabilities> capabilities() override;
+  Result<size_t> abort_unfinished(const std::string& prefix, int64_t age_ms) override;
   std::string describe() const override { return "faulty " + inner_.describe(); }
 
  private:

@@ -291,7 +291,8 @@ TEST_F(DriveIoTest, StateIsReadableWhileAnotherThreadWorks) {
     while (!done) {
       const DriveCounters all = drive_->counters();
       EXPECT_GE(all.loads, 1U);
-      // In this order: the counts of the load grow no faster than those of the device read after them.
+      // In this order: the counts of the load grow no faster than those of the device read after
+      // them.
       const DriveCounters load = drive_->load_counters();
       EXPECT_LE(load.filemarks_written, drive_->counters().filemarks_written);
       EXPECT_EQ(drive_->label(), "TST001L8");

@@ -233,10 +233,10 @@ TEST_F(RetryTest, LostAnswersAreRecognised) {
   make({});
   faulty_->fail_next("put", kAway, 1, true);
   EXPECT_TRUE(
-      retrying_->put("k", source("mine"), StorageClass::standard, PutCondition::must_not_exist)
+      retrying_->put("k", source("mine"), {StorageClass::standard, PutCondition::must_not_exist})
           .ok());
   EXPECT_EQ(
-      retrying_->put("k", source("other"), StorageClass::standard, PutCondition::must_not_exist)
+      retrying_->put("k", source("other"), {StorageClass::standard, PutCondition::must_not_exist})
           .error()
           .code,
       ErrorCode::precondition_failed);

@@ -12,6 +12,9 @@ constexpr size_t kMaxNameBytes = 240;  // of an encoded part, leaving room for t
 constexpr unsigned kMaxDepth = 64;
 constexpr size_t kCopyBytes = 1 * MiB;
 constexpr std::string_view kMetaEnding = "~meta";
+constexpr std::string_view kConditionsLock = "~lock";
+constexpr int64_t kLockWaitMs = 10'000;
+constexpr int64_t kLockPollMs = 5;
 constexpr int kMetaVersion = 1;
 
 bool is_plain(char c) {
@@ -51,6 +54,10 @@ Error bad_key(const std::string& key, const char* why) {
   return Error(ErrorCode::invalid_argument, "object key \"" + key + "\": " + why);
 }
 
+Error locked_error(const std::string& key) {
+  return Error(ErrorCode::write_protected, "object " + key + " is locked");
+}
+
 }  // namespace
 
 struct LocalDirectoryStore::Meta {
@@ -60,8 +67,12 @@ struct LocalDirectoryStore::Meta {
   int64_t modified_ms = 0;
   int64_t restore_ready_ms = 0;  // 0: no restore was asked for
   int64_t restored_until_ms = 0;
+  ObjectLock lock;
   char data = 'a';
 
+  bool locked(int64_t now_ms) const {
+    return lock.legal_hold || (lock.mode && now_ms < lock.retain_until_ms);
+  }
   bool restore_ongoing(int64_t now_ms) const {
     return restore_ready_ms != 0 && now_ms < restore_ready_ms;
   }
@@ -152,6 +163,10 @@ Result<LocalDirectoryStore::Meta> LocalDirectoryStore::read_meta(const std::stri
       digest.size() != meta.sha256.size()) {
     return damaged;
   }
+  const auto hold = json.find("legal_hold");
+  meta.lock.mode = parse_lock_mode(text("lock_mode"));
+  meta.lock.legal_hold = hold != json.end() && hold->is_boolean() && hold->get<bool>();
+  if (meta.lock.mode && !number("retain_until_ms", meta.lock.retain_until_ms)) return damaged;
   meta.size = static_cast<uint64_t>(size);
   meta.storage_class = *storage_class;
   meta.data = data[0];
@@ -160,7 +175,7 @@ Result<LocalDirectoryStore::Meta> LocalDirectoryStore::read_meta(const std::stri
 }
 
 Status LocalDirectoryStore::write_meta(const std::string& path, const Meta& meta) {
-  const nlohmann::json json = {
+  nlohmann::json json = {
       {"version", kMetaVersion},
       {"size", meta.size},
       {"sha256", to_hex(meta.sha256)},
@@ -170,6 +185,11 @@ Status LocalDirectoryStore::write_meta(const std::string& path, const Meta& meta
       {"restored_until_ms", meta.restored_until_ms},
       {"data", std::string(1, meta.data)},
   };
+  if (meta.lock.mode) {
+    json["lock_mode"] = std::string(to_string(*meta.lock.mode));
+    json["retain_until_ms"] = meta.lock.retain_until_ms;
+  }
+  if (meta.lock.legal_hold) json["legal_hold"] = true;
   return files_.replace_file(path + std::string(kMetaEnding), as_view(json.dump(2) + "\n"));
 }
 
@@ -239,7 +259,7 @@ Status LocalDirectoryStore::receive(const std::string& key, const PutSource& sou
 }
 
 Result<ObjectInfo> LocalDirectoryStore::put(const std::string& key, const PutSource& source,
-                                            StorageClass storage_class, PutCondition condition) {
+                                            const PutOptions& options) {
   TRY(check_writable());
   ASSIGN_OR_RETURN(const std::string path, path_of(key));
   // A root that vanished (its disk was unmounted) is not made anew: the objects would go to the
@@ -251,7 +271,7 @@ Result<ObjectInfo> LocalDirectoryStore::put(const std::string& key, const PutSou
   TRY(files_.create_directories(directory));
   // A name of its own among the puts of this key under way; what a crash left there is garbage.
   const std::string incoming = claim_incoming(path);
-  Result<ObjectInfo> done = put_into(key, path, incoming, source, storage_class, condition);
+  Result<ObjectInfo> done = put_into(key, path, incoming, source, options);
   const std::lock_guard lock(mutex_);
   incoming_.erase(incoming);
   return done;
@@ -265,17 +285,42 @@ std::string LocalDirectoryStore::claim_incoming(const std::string& path) {
   }
 }
 
+Result<std::unique_ptr<FileLock>> LocalDirectoryStore::lock_conditions() {
+  const std::string path = join_path(options_.root, std::string(kConditionsLock));
+  for (int64_t waited_ms = 0;; waited_ms += kLockPollMs) {
+    Result<std::unique_ptr<FileLock>> held = files_.lock(path);
+    if (held.ok() || held.error().code != ErrorCode::busy || waited_ms >= kLockWaitMs) return held;
+    clock_.sleep_ms(kLockPollMs);
+  }
+}
+
+Status LocalDirectoryStore::check_put(const std::string& key, const Result<Meta>& before,
+                                      const PutOptions& options) const {
+  if (before.ok() && before->locked(clock_.unix_ms())) return locked_error(key);
+  if (options.condition == PutCondition::must_not_exist && before.ok()) {
+    return Error(ErrorCode::precondition_failed, "object " + key + " exists already");
+  }
+  if (options.condition == PutCondition::must_match &&
+      (!before.ok() || info_of(key, *before).etag != options.etag)) {
+    return Error(ErrorCode::precondition_failed, "object " + key + " is not the expected one");
+  }
+  return {};
+}
+
 Result<ObjectInfo> LocalDirectoryStore::put_into(const std::string& key, const std::string& path,
                                                  const std::string& incoming,
                                                  const PutSource& source,
-                                                 StorageClass storage_class,
-                                                 PutCondition condition) {
+                                                 const PutOptions& options) {
   // 1. The bytes, verified and synced, under no key.
   TRY(discard(incoming));
   Status received = receive(key, source, incoming);
   if (!received.ok()) {
     [[maybe_unused]] const Status gone = discard(incoming);
     return std::move(received).error();
+  }
+  std::unique_ptr<FileLock> conditions;
+  if (options.condition != PutCondition::none) {
+    ASSIGN_OR_RETURN(conditions, lock_conditions());
   }
   const std::lock_guard lock(mutex_);
   Result<Meta> before = read_meta(key, path);
@@ -284,14 +329,15 @@ Result<ObjectInfo> LocalDirectoryStore::put_into(const std::string& key, const s
       before.error().code != ErrorCode::corrupt) {
     return std::move(before).error();
   }
-  if (condition == PutCondition::must_not_exist && before.ok()) {
+  const Status allowed = check_put(key, before, options);
+  if (!allowed.ok()) {
     TRY(discard(incoming));
-    return Error(ErrorCode::precondition_failed, "object " + key + " exists already");
+    return allowed.error();
   }
   Meta meta;
   meta.size = source.file != nullptr ? source.size : source.bytes.size();
   meta.sha256 = source.sha256;
-  meta.storage_class = storage_class;
+  meta.storage_class = options.storage_class;
   meta.modified_ms = clock_.unix_ms();
   meta.data = before.ok() && before->data == 'a' ? 'b' : 'a';
   // 2. Under the data name that is not current: a crash here leaves the old object.
@@ -419,12 +465,89 @@ Result<ObjectStore::ListPage> LocalDirectoryStore::list(const std::string& prefi
   return page;
 }
 
+Result<ObjectStore::FolderPage> LocalDirectoryStore::list_folders(const std::string& prefix,
+                                                                  const std::string& continue_after,
+                                                                  size_t limit) {
+  if (limit == 0) return Error(ErrorCode::invalid_argument, "list: a page of no names");
+  if (!prefix.empty() && !prefix.ends_with('/'))
+    return bad_key(prefix, "no folder: no '/' at its end");
+  std::string directory = options_.root;
+  if (!prefix.empty()) {
+    ASSIGN_OR_RETURN(directory, path_of(prefix.substr(0, prefix.size() - 1)));
+  }
+  FolderPage page;
+  Result<std::vector<std::string>> names = files_.list(directory);
+  if (!names.ok()) {
+    if (names.error().code == ErrorCode::not_found) return page;
+    return std::move(names).error();
+  }
+  std::string part;
+  for (const std::string& name : *names) {
+    if (name.find('~') == std::string::npos && decode_part(name, part) && part > continue_after) {
+      page.names.push_back(part);
+    }
+  }
+  std::sort(page.names.begin(), page.names.end());
+  // A directory whose objects are all gone is no folder.
+  for (size_t i = 0; i < page.names.size();) {
+    if (i == limit) {
+      page.names.resize(limit);
+      page.next = page.names.back();
+      break;
+    }
+    ListPage first;
+    ASSIGN_OR_RETURN([[maybe_unused]] const bool end,
+                     list_directory(join_path(directory, encode_part(page.names[i])),
+                                    prefix + page.names[i] + "/", prefix + page.names[i] + "/", "",
+                                    1, 1, first));
+    if (first.objects.empty()) {
+      page.names.erase(page.names.begin() + static_cast<std::ptrdiff_t>(i));
+    } else {
+      ++i;
+    }
+  }
+  return page;
+}
+
+Status LocalDirectoryStore::set_lock(const std::string& key, const ObjectLock& lock) {
+  TRY(check_writable());
+  ASSIGN_OR_RETURN(const std::string path, path_of(key));
+  const std::lock_guard guard(mutex_);
+  ASSIGN_OR_RETURN(Meta meta, read_meta(key, path));
+  const bool retained =
+      meta.lock.mode == LockMode::compliance && clock_.unix_ms() < meta.lock.retain_until_ms;
+  if (retained &&
+      (lock.mode != LockMode::compliance || lock.retain_until_ms < meta.lock.retain_until_ms)) {
+    return Error(ErrorCode::write_protected,
+                 "object " + key + ": retention in compliance mode can only be made longer");
+  }
+  meta.lock = lock;
+  return write_meta(path, meta);
+}
+
+Result<ObjectLock> LocalDirectoryStore::lock_of(const std::string& key) {
+  ASSIGN_OR_RETURN(const std::string path, path_of(key));
+  ASSIGN_OR_RETURN(const Meta meta, read_meta(key, path));
+  return meta.lock;
+}
+
+Result<StoreCapabilities> LocalDirectoryStore::capabilities() {
+  return StoreCapabilities{true, true, true, true};
+}
+
+Result<size_t> LocalDirectoryStore::abort_unfinished(const std::string& /*prefix*/,
+                                                     int64_t /*age_ms*/) {
+  return size_t{0};  // the next put of the key takes what an interrupted one left
+}
+
 Status LocalDirectoryStore::remove(const std::string& key) {
   TRY(check_writable());
   ASSIGN_OR_RETURN(const std::string path, path_of(key));
   const std::lock_guard lock(mutex_);
   Result<FileInfo> there = files_.info(path + std::string(kMetaEnding));
   if (there.ok()) {
+    const Result<Meta> meta = read_meta(key, path);
+    if (meta.ok() && meta->locked(clock_.unix_ms())) return locked_error(key);
     // The meta file first and durably: an object is either there whole or not at all.
     TRY(discard(path + std::string(kMetaEnding)));
     TRY(files_.sync_directory(parent_directory(path)));

@@ -44,15 +44,20 @@ class LocalDirectoryStore final : public ObjectStore {
                                                            bool read_only = false);
 
   Result<ObjectInfo> put(const std::string& key, const PutSource& source,
-                         StorageClass storage_class,
-                         PutCondition condition = PutCondition::none) override;
+                         const PutOptions& options) override;
   Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
   Result<ObjectInfo> head(const std::string& key) override;
   Result<ListPage> list(const std::string& prefix, const std::string& continue_after,
                         size_t limit) override;
+  Result<FolderPage> list_folders(const std::string& prefix, const std::string& continue_after,
+                                  size_t limit) override;
   Status remove(const std::string& key) override;
   Result<ObjectInfo> change_class(const std::string& key, StorageClass storage_class) override;
   Status restore(const std::string& key, RestoreTier tier, unsigned days) override;
+  Status set_lock(const std::string& key, const ObjectLock& lock) override;
+  Result<ObjectLock> lock_of(const std::string& key) override;
+  Result<StoreCapabilities> capabilities() override;
+  Result<size_t> abort_unfinished(const std::string& prefix, int64_t age_ms) override;
   std::string describe() const override;
 
  private:
@@ -69,7 +74,11 @@ class LocalDirectoryStore final : public ObjectStore {
   std::string claim_incoming(const std::string& path);
   Result<ObjectInfo> put_into(const std::string& key, const std::string& path,
                               const std::string& incoming, const PutSource& source,
-                              StorageClass storage_class, PutCondition condition);
+                              const PutOptions& options);
+  Status check_put(const std::string& key, const Result<Meta>& before,
+                   const PutOptions& options) const;
+  // Other processes' conditional puts are kept out while it is held.
+  Result<std::unique_ptr<FileLock>> lock_conditions();
   bool try_link(const PutSource& source, const std::string& incoming);
   Status receive(const std::string& key, const PutSource& source, const std::string& incoming);
   Status discard(const std::string& path);  // a file that may not be there

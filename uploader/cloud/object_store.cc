@@ -23,6 +23,11 @@ constexpr std::array<std::pair<RestoreTier, std::string_view>, 3> kTiers = {{
     {RestoreTier::bulk, "Bulk"},
 }};
 
+constexpr std::array<std::pair<LockMode, std::string_view>, 2> kLockModes = {{
+    {LockMode::governance, "GOVERNANCE"},
+    {LockMode::compliance, "COMPLIANCE"},
+}};
+
 template <typename Table>
 std::string_view name_of(const Table& table, decltype(table[0].first) value) {
   for (const auto& [v, name] : table) {
@@ -31,27 +36,43 @@ std::string_view name_of(const Table& table, decltype(table[0].first) value) {
   return "unknown";
 }
 
+template <typename Table>
+auto value_of(const Table& table, std::string_view text)
+    -> std::optional<std::decay_t<decltype(table[0].first)>> {
+  for (const auto& [value, name] : table) {
+    if (name == text) return value;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string_view to_string(StorageClass c) { return name_of(kClasses, c); }
 std::string_view to_string(RestoreTier tier) { return name_of(kTiers, tier); }
 
-std::optional<StorageClass> parse_storage_class(std::string_view text) {
-  for (const auto& [value, name] : kClasses) {
-    if (name == text) return value;
-  }
-  return std::nullopt;
-}
+std::string_view to_string(LockMode mode) { return name_of(kLockModes, mode); }
 
+std::optional<StorageClass> parse_storage_class(std::string_view text) {
+  return value_of(kClasses, text);
+}
 std::optional<RestoreTier> parse_restore_tier(std::string_view text) {
-  for (const auto& [value, name] : kTiers) {
-    if (name == text) return value;
-  }
-  return std::nullopt;
+  return value_of(kTiers, text);
+}
+std::optional<LockMode> parse_lock_mode(std::string_view text) {
+  return value_of(kLockModes, text);
 }
 
 bool needs_restore(StorageClass c) {
   return c == StorageClass::glacier || c == StorageClass::deep_archive;
+}
+
+Status ObjectStore::remove_all(const std::vector<std::string>& keys) {
+  Status first;
+  for (const std::string& key : keys) {
+    Status removed = remove(key);
+    if (!removed.ok() && first.ok()) first = std::move(removed);
+  }
+  return first;
 }
 
 Result<Buffer> ObjectStore::get_all(const std::string& key, uint64_t limit) {

@@ -18,7 +18,10 @@ RetryingStore::RetryingStore(std::unique_ptr<ObjectStore> inner, Clock& clock, R
       options_(options),
       tokens_(options.budget) {}
 
-void RetryingStore::give_up() { give_up_ = true; }
+void RetryingStore::give_up() {
+  give_up_ = true;
+  inner_->give_up();
+}
 
 bool RetryingStore::wait_to_retry(const Error& error, unsigned attempt) {
   // A conflict or a busy object is for the caller to judge, however short-lived it may be.
@@ -60,9 +63,9 @@ auto RetryingStore::retry(const Call& call, unsigned& attempts) -> decltype(call
 }
 
 Result<ObjectInfo> RetryingStore::put(const std::string& key, const PutSource& source,
-                                      StorageClass storage_class, PutCondition condition) {
+                                      const PutOptions& options) {
   unsigned attempts = 0;
-  auto result = retry([&] { return inner_->put(key, source, storage_class, condition); }, attempts);
+  auto result = retry([&] { return inner_->put(key, source, options); }, attempts);
   if (!result.ok() && result.error().code == ErrorCode::precondition_failed && attempts > 1) {
     // The answer to our own earlier attempt may have been lost: what stands there is ours when its
     // digest is.
@@ -88,6 +91,18 @@ Result<ObjectStore::ListPage> RetryingStore::list(const std::string& prefix,
   return retry([&] { return inner_->list(prefix, continue_after, limit); }, attempts);
 }
 
+Result<ObjectStore::FolderPage> RetryingStore::list_folders(const std::string& prefix,
+                                                            const std::string& continue_after,
+                                                            size_t limit) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->list_folders(prefix, continue_after, limit); }, attempts);
+}
+
+Status RetryingStore::remove_all(const std::vector<std::string>& keys) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->remove_all(keys); }, attempts);
+}
+
 Status RetryingStore::remove(const std::string& key) {
   unsigned attempts = 0;
   return retry([&] { return inner_->remove(key); }, attempts);
@@ -110,6 +125,26 @@ Status RetryingStore::restore(const std::string& key, RestoreTier tier, unsigned
   // "Under way": by an attempt whose answer was lost.
   if (!result.ok() && result.error().code == ErrorCode::conflict && attempts > 1) return {};
   return result;
+}
+
+Status RetryingStore::set_lock(const std::string& key, const ObjectLock& lock) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->set_lock(key, lock); }, attempts);
+}
+
+Result<ObjectLock> RetryingStore::lock_of(const std::string& key) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->lock_of(key); }, attempts);
+}
+
+Result<StoreCapabilities> RetryingStore::capabilities() {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->capabilities(); }, attempts);
+}
+
+Result<size_t> RetryingStore::abort_unfinished(const std::string& prefix, int64_t age_ms) {
+  unsigned attempts = 0;
+  return retry([&] { return inner_->abort_unfinished(prefix, age_ms); }, attempts);
 }
 
 std::string RetryingStore::describe() const { return inner_->describe(); }

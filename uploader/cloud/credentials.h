@@ -1,0 +1,58 @@
+// AWS credentials, found where AWS's own tools find them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/file_system.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "uploader/cloud/http.h"
+
+namespace coldshelf {
+
+struct Credentials {
+  std::string access_key_id;
+  Secret secret_access_key;
+  std::string session_token;  // empty: long-lived
+  int64_t expires_ms = 0;     // unix; 0: never
+};
+
+// Thread-safe.
+class CredentialsProvider {
+ public:
+  virtual ~CredentialsProvider() = default;
+  // Fresh ones: refreshed well before they expire; while that fails the old ones go on being used
+  // until they have expired. permission: none could be found, the message says where was looked;
+  // unavailable: a service that gives them does not answer.
+  virtual Result<Credentials> get() = 0;
+  // The server refused them as expired: the next get() asks anew.
+  virtual void expire() = 0;
+};
+
+// As given.
+std::unique_ptr<CredentialsProvider> make_static_credentials(Credentials credentials);
+
+struct CredentialOptions {
+  std::string profile;  // empty: $AWS_PROFILE, else "default"
+  std::string region;   // for STS
+  // Each may be replaced by a test.
+  std::function<const char*(const char*)> environment;  // std::getenv
+  std::string home;                                     // $HOME
+  std::string imds_endpoint;  // $AWS_EC2_METADATA_SERVICE_ENDPOINT, http://169.254.169.254
+  std::string sts_endpoint;   // $AWS_ENDPOINT_URL_STS, https://sts.<region>.amazonaws.com
+  std::string sso_endpoint;   // https://portal.sso.<region>.amazonaws.com
+};
+// The chain of the AWS SDKs and the CLI: environment; web identity
+// (AWS_WEB_IDENTITY_TOKEN_FILE); the profile of ~/.aws/config and ~/.aws/credentials (static keys,
+// source_profile and credential_source with role_arn, credential_process, SSO's token cache, web
+// identity); container (ECS, EKS Pod Identity); EC2 instance metadata (IMDSv2).
+// https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
+std::unique_ptr<CredentialsProvider> make_credential_chain(FileSystem& files, Clock& clock,
+                                                           HttpTransport& transport,
+                                                           CredentialOptions options);
+
+}  // namespace coldshelf
