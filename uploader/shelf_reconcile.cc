@@ -126,6 +126,13 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
   }
   const bool dirty = garbage || row->uploaded_manifest_generation == 0 ||
                      row->uploaded_manifest_generation != manifest.generation;
+  if (dirty) {
+    // Its last edit may be in the page cache only, left there by a killed program; the store must
+    // not have what a power loss can still take back here.
+    ASSIGN_OR_RETURN(const auto file,
+                     env.files->open(manifest_path_of(cartridge), OpenMode::read_write));
+    TRY(file->sync());
+  }
   watch_manifest(cartridge, manifest.generation, dirty, false);
   return {};
 }

@@ -85,8 +85,10 @@ Result<std::unique_ptr<ManifestLog>> ManifestLog::open(FileSystem& files, std::s
   if (state->valid_bytes < image.size()) {
     // The torn tail goes before anything is appended, so that it cannot come to lie in the middle.
     TRY(file->truncate(state->valid_bytes));
-    TRY(file->sync());
   }
+  // A program that was killed between writing an edit and syncing it left the edit in the page
+  // cache: whoever acts on it now must not lose it to a power loss.
+  TRY(file->sync());
   return std::unique_ptr<ManifestLog>(
       new ManifestLog(files, std::move(path), std::move(file), std::move(state).value()));
 }

@@ -91,5 +91,42 @@ TEST_F(CartridgeStateTest, LostFramesTakeWhatFollowsThem) {
   EXPECT_EQ(state_->tail.size(), 1U);
 }
 
+// A killed daemon leaves an edit in the page cache that was written and not synced. Whoever opens
+// the log sees it and acts on it, so that a power loss after that must not take it back.
+TEST(ManifestLogDurability, WhatOpenReplaysIsOnTheDisk) {
+  for (uint64_t seed = 1; seed <= 50; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    test::SimFileSystem files;
+    SeededRandom random(seed);
+    Manifest manifest;
+    manifest.uuid = Uuid::generate(random);
+    manifest.partitions.resize(1);
+    ASSERT_TRUE(files.create_directories("/c").ok());
+    Buffer edited;
+    {
+      auto log = ManifestLog::create(files, "/c/manifest", manifest);
+      ASSERT_TRUE(log.ok());
+      ASSERT_TRUE((*log)->commit({SetProperty{"status", "ARCHIVED"}}).ok());
+      edited = *files.read_file("/c/manifest");
+    }
+    ASSERT_TRUE(files.remove("/c/manifest").ok());
+    ASSERT_TRUE(ManifestLog::create(files, "/c/manifest", manifest).ok());
+    {
+      auto file = files.open("/c/manifest", OpenMode::read_write);
+      ASSERT_TRUE(file.ok());
+      ASSERT_TRUE((*file)->write_at(0, edited).ok());  // not synced
+    }
+    files.kill();
+    auto log = ManifestLog::open(files, "/c/manifest");
+    ASSERT_TRUE(log.ok());
+    const uint64_t generation = (*log)->manifest().generation;
+    EXPECT_EQ(generation, manifest.generation + 1);
+    files.crash(random);
+    auto again = ManifestLog::open(files, "/c/manifest");
+    ASSERT_TRUE(again.ok());
+    EXPECT_EQ((*again)->manifest().generation, generation);
+  }
+}
+
 }  // namespace
 }  // namespace coldshelf
