@@ -261,7 +261,7 @@ Status Gateway::open_api() {
   service_ = std::make_unique<api::Service>(std::move(env));
   HttpServerOptions options;
   options.socket_path = config_.api.socket;
-  ASSIGN_OR_RETURN(http_, HttpServer::start(options, [this](const HttpRequest& request) {
+  ASSIGN_OR_RETURN(http_, HttpServer::start(options, [this](const ApiRequest& request) {
                      return service_->handle(request);
                    }));
   log_info("gateway", "management API", {{"socket", config_.api.socket}});

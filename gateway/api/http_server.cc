@@ -123,12 +123,12 @@ Status HttpServer::State::listen() {
 
 http::response<http::string_body> HttpServer::State::answer(
     const http::request<http::string_body>& request) const {
-  HttpRequest plain;
+  ApiRequest plain;
   plain.method = std::string(request.method_string());
   plain.path = std::string(request.target());
   plain.amz_target = std::string(request["X-Amz-Target"]);
   plain.body = request.body();
-  HttpResponse made;
+  ApiResponse made;
   try {
     made = handler(plain);
   } catch (const std::exception& e) {

@@ -10,21 +10,21 @@
 
 namespace coldshelf {
 
-struct HttpRequest {
+struct ApiRequest {
   std::string method;
   std::string path;
   std::string amz_target;  // X-Amz-Target
   std::string body;
 };
 
-struct HttpResponse {
+struct ApiResponse {
   unsigned status = 200;
   std::string content_type = "application/x-amz-json-1.1";
   std::string body;
 };
 
 // Called on one of the server's threads; may block for as long as an operation takes.
-using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
+using HttpHandler = std::function<ApiResponse(const ApiRequest&)>;
 
 struct HttpServerOptions {
   std::string socket_path;

@@ -24,8 +24,8 @@ constexpr ErrorShape kErrorShapes[] = {
 
 }  // namespace
 
-HttpResponse error_response(const Error& error) {
-  HttpResponse out;
+ApiResponse error_response(const Error& error) {
+  ApiResponse out;
   out.status = 400;
   const char* type = "InvalidGatewayRequestException";
   for (const ErrorShape& shape : kErrorShapes) {
@@ -83,13 +83,13 @@ Result<Json> Service::run(const std::string& target, const Json& input) {
   return found->second(Params(input));
 }
 
-HttpResponse Service::handle(const HttpRequest& request) {
+ApiResponse Service::handle(const ApiRequest& request) {
   if (request.method == "GET" && request.path == "/healthz") return health();
   if (request.method == "GET" && request.path == "/metrics") {
     return {200, "text/plain; version=0.0.4", metrics()};
   }
   if (request.method != "POST" || request.path != "/") {
-    HttpResponse out = error_response(
+    ApiResponse out = error_response(
         Error(ErrorCode::not_found, "there is nothing at " + request.method + " " + request.path));
     out.status = 404;
     return out;
@@ -105,12 +105,12 @@ HttpResponse Service::handle(const HttpRequest& request) {
               {{"operation", request.amz_target}, {"error", output.error().message()}});
     return error_response(output.error());
   }
-  HttpResponse out;
+  ApiResponse out;
   out.body = output->dump(-1, ' ', false, Json::error_handler_t::replace);
   return out;
 }
 
-HttpResponse Service::health() const {
+ApiResponse Service::health() const {
   const Status healthy = env_.health ? env_.health() : Status();
   Json body;
   body["status"] = healthy.ok() ? "ok" : "failed";

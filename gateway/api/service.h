@@ -44,7 +44,7 @@ class Service {
  public:
   explicit Service(ServiceEnv env);
 
-  HttpResponse handle(const HttpRequest& request);
+  ApiResponse handle(const ApiRequest& request);
   // One operation, without HTTP: what handle() does with POST /.
   Result<Json> run(const std::string& target, const Json& input);
   std::vector<std::string> operations() const;  // full names, sorted
@@ -73,7 +73,7 @@ class Service {
   Result<Json> list_devices() const;
   Json status() const;
   std::string metrics() const;
-  HttpResponse health() const;
+  ApiResponse health() const;
 
   Catalog& catalog() const { return *env_.tapes->env().catalog; }
   Library& library() const { return env_.tapes->library(); }
@@ -90,6 +90,6 @@ constexpr std::string_view kChangerDeviceName = "mediachanger";
 std::string target_name(const std::string& gateway, std::string_view device);
 
 // {"__type": ..., "message": ..., "code": ...} and its HTTP status.
-HttpResponse error_response(const Error& error);
+ApiResponse error_response(const Error& error);
 
 }  // namespace coldshelf::api

@@ -35,7 +35,7 @@ class Api : public ::testing::Test {
     return out.ok() ? *out : Json();
   }
   Json post(const std::string& target, const std::string& body, unsigned status) {
-    const HttpResponse response = service->handle({"POST", "/", target, body});
+    const ApiResponse response = service->handle({"POST", "/", target, body});
     EXPECT_EQ(response.status, status) << response.body;
     return Json::parse(response.body, nullptr, false);
   }
@@ -149,11 +149,11 @@ TEST_F(Api, NoOperationBreaksOnOddInput) {
 TEST_F(Api, HealthAndMetrics) {
   EXPECT_EQ(service->handle({"GET", "/healthz", "", ""}).status, 200U);
   health = Error(ErrorCode::io, "the data directory has vanished");
-  const HttpResponse sick = service->handle({"GET", "/healthz", "", ""});
+  const ApiResponse sick = service->handle({"GET", "/healthz", "", ""});
   EXPECT_EQ(sick.status, 503U);
   EXPECT_NE(sick.body.find("vanished"), std::string::npos);
   gateway.create("MET001L8");
-  const HttpResponse metrics = service->handle({"GET", "/metrics", "", ""});
+  const ApiResponse metrics = service->handle({"GET", "/metrics", "", ""});
   EXPECT_NE(metrics.body.find("coldshelf_tapes{status=\"AVAILABLE\"} 1\n"), std::string::npos);
   EXPECT_NE(metrics.body.find("coldshelf_drive_loaded{drive=\"1\"} 0\n"), std::string::npos);
 }
@@ -185,7 +185,7 @@ std::string converse(const std::string& path, const std::string& bytes) {
 class Http : public ::testing::Test {
  protected:
   HttpServerOptions options() { return {.socket_path = gateway.root() + "/api.sock"}; }
-  static HttpResponse echo(const HttpRequest& request) {
+  static ApiResponse echo(const ApiRequest& request) {
     if (request.body == "throw") throw std::runtime_error("a bug");
     return {200, "text/plain", request.method + " " + request.path + " " + request.body};
   }

@@ -30,7 +30,7 @@ class CommandLine : public ::testing::Test {
     HttpServerOptions options;
     options.socket_path = gateway.root() + "/data/coldshelf.sock";
     auto server = HttpServer::start(
-        options, [this](const HttpRequest& request) { return service->handle(request); });
+        options, [this](const ApiRequest& request) { return service->handle(request); });
     ASSERT_OK(server);
     http = std::move(*server);
   }
