@@ -26,18 +26,24 @@ struct HttpRequest {
   File* file = nullptr;
   uint64_t file_offset = 0;
   uint64_t file_bytes = 0;
-  // aws-chunked bodies: gives the bytes that follow the last data chunk, computed from what was
-  // sent. The transport then frames the body in chunks.
+  // Every piece of the body (without framing) as it goes out, in order; after a restart from the
+  // first one again.
+  std::function<void(ByteView)> on_body_sent;
+  std::function<void()> on_body_restart;
+  // aws-chunked bodies: the transport frames the body in chunks and asks for the trailer,
+  // "name:value\r\n" of exactly `trailer_bytes`, when all of it was sent.
   bool aws_chunked = false;
-  std::function<void(ByteView)> on_body_sent;  // aws_chunked: every piece, in order
-  std::function<void()> on_body_restart;       // aws_chunked: from the start again
-  std::function<std::string()> trailer;        // aws_chunked: "name:value\r\n"
+  std::function<std::string()> trailer;
+  size_t trailer_bytes = 0;
 
-  // Where the body of a 2xx answer goes: its length must be exactly that of `sink`, when `sink` is
-  // not empty; other answers and other bodies go to HttpResponse::body.
+  // Where the body of a 2xx answer goes, when `sink` is not empty: at most its size, and
+  // HttpResponse::sink_bytes says how much came. Other answers' bodies go to HttpResponse::body.
   MutableBytes sink;
   uint64_t max_body_bytes = 16 * MiB;
-  int64_t total_timeout_ms = 0;  // 0: the transport's own, which grows with the bytes to move
+  // 0: the transport's own; its total grows with the bytes to move. The time `file` takes to give
+  // its bytes counts for neither.
+  int64_t total_timeout_ms = 0;
+  int64_t idle_timeout_ms = 0;
 };
 
 struct HttpResponse {
@@ -45,6 +51,9 @@ struct HttpResponse {
   std::map<std::string, std::string> headers;  // names in lower case
   Buffer body;
   uint64_t sink_bytes = 0;
+  // Sent again because a kept connection turned out to be closed: the server may have seen it
+  // twice.
+  bool repeated = false;
 
   std::string_view header(const std::string& lower_case_name) const;  // "" when absent
 };
@@ -54,7 +63,8 @@ class HttpTransport {
   virtual ~HttpTransport() = default;
   // An answer of whatever status is a result. Errors: timed_out (connect, idle or total; nothing is
   // known of what the server did), unavailable (connection refused, reset, cut short), permission
-  // (the certificate is not trusted), cancelled (give_up), out_of_range (a body over its limit).
+  // (the certificate is not trusted), cancelled (give_up), out_of_range (a body over its limit),
+  // whatever reading `file` fails with.
   virtual Result<HttpResponse> perform(const HttpRequest& request) = 0;
   virtual void give_up() = 0;  // requests under way and later ones end soon, with cancelled
 };
