@@ -124,12 +124,12 @@ Result<Buffer> FileSystem::read_file(const std::string& path, uint64_t limit) {
   return content;
 }
 
-Status FileSystem::replace_file(const std::string& path, ByteView content) {
+Status FileSystem::replace_file(const std::string& path, ByteView content, OpenMode mode) {
   const std::string fresh = path + ".new";
   auto stale = remove(fresh);
   if (!stale.ok() && stale.error().code != ErrorCode::not_found) return stale;
   {
-    ASSIGN_OR_RETURN(auto file, open(fresh, OpenMode::create));
+    ASSIGN_OR_RETURN(auto file, open(fresh, mode));
     TRY(file->write_at(0, content));
     TRY(file->sync());
   }
@@ -147,10 +147,11 @@ Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path, Ope
       flags |= O_RDWR;
       break;
     case OpenMode::create:
+    case OpenMode::create_private:
       flags |= O_RDWR | O_CREAT | O_EXCL;
       break;
   }
-  const int fd = ::open(path.c_str(), flags, 0640);
+  const int fd = ::open(path.c_str(), flags, mode == OpenMode::create_private ? 0600 : 0640);
   if (fd < 0) return error_from_errno(errno, "open " + path);
   return std::unique_ptr<File>(std::make_unique<PosixFile>(fd, path));
 }
@@ -223,6 +224,7 @@ Result<FileInfo> PosixFileSystem::info(const std::string& path) {
   FileInfo found;
   found.size = static_cast<uint64_t>(st.st_size);
   found.is_directory = S_ISDIR(st.st_mode);
+  found.permissions = st.st_mode & 0777U;
   found.modified_ms = st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
   return found;
 }

@@ -12,9 +12,10 @@
 namespace coldshelf {
 
 enum class OpenMode {
-  read,        // must exist
-  read_write,  // must exist
-  create,      // must not exist; read and write
+  read,            // must exist
+  read_write,      // must exist
+  create,          // must not exist; read and write
+  create_private,  // the same, and nobody but its owner may read it
 };
 
 // One open file. All calls are thread-safe against each other on disjoint ranges.
@@ -40,6 +41,7 @@ struct FileInfo {
   uint64_t size = 0;
   bool is_directory = false;
   int64_t modified_ms = 0;
+  unsigned permissions = 0600;  // the mode's last nine bits
 };
 
 // Held until destroyed; a second lock of the same path, from any process, fails with busy.
@@ -73,7 +75,7 @@ class FileSystem {
   Result<Buffer> read_file(const std::string& path, uint64_t limit = 1 * GiB);
   // Writes beside it, syncs, renames over it, syncs the directory: after a crash the old or the new
   // content stands.
-  Status replace_file(const std::string& path, ByteView content);
+  Status replace_file(const std::string& path, ByteView content, OpenMode mode = OpenMode::create);
 };
 
 class PosixFileSystem final : public FileSystem {

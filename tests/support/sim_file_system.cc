@@ -167,7 +167,7 @@ Result<std::unique_ptr<File>> SimFileSystem::open(const std::string& path, OpenM
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(Directory * directory, directory_of(path));
   auto inode = find(path);
-  if (mode == OpenMode::create) {
+  if (mode == OpenMode::create || mode == OpenMode::create_private) {
     if (inode.ok()) return error_from_errno(EEXIST, path);
     TRY(count_call("create " + path));
     auto fresh = std::make_shared<Inode>();
