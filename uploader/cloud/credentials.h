@@ -37,15 +37,20 @@ class CredentialsProvider {
 std::unique_ptr<CredentialsProvider> make_static_credentials(Credentials credentials);
 
 struct CredentialOptions {
-  std::string profile;  // empty: $AWS_PROFILE, else "default"
-  std::string region;   // for STS
+  // Given: that profile and no other place. Empty: the whole chain, with $AWS_PROFILE or "default".
+  std::string profile;
+  std::string region;  // for STS
   // Each may be replaced by a test.
   std::function<const char*(const char*)> environment;  // std::getenv
   std::string home;                                     // $HOME
-  std::string imds_endpoint;  // $AWS_EC2_METADATA_SERVICE_ENDPOINT, http://169.254.169.254
-  std::string sts_endpoint;   // $AWS_ENDPOINT_URL_STS, https://sts.<region>.amazonaws.com
-  std::string sso_endpoint;   // https://portal.sso.<region>.amazonaws.com
+  std::string imds_endpoint;       // $AWS_EC2_METADATA_SERVICE_ENDPOINT, http://169.254.169.254
+  std::string sts_endpoint;        // $AWS_ENDPOINT_URL_STS, https://sts.<region>.amazonaws.com
+  std::string sso_endpoint;        // https://portal.sso.<region>.amazonaws.com
+  std::string sso_oidc_endpoint;   // https://oidc.<region>.amazonaws.com
+  std::string container_endpoint;  // http://169.254.170.2
 };
+// One thread refreshes; the others go on with the old ones meanwhile. Once a place has given
+// credentials, only that place is asked again: a gateway does not change its identity by itself.
 // The chain of the AWS SDKs and the CLI: environment; web identity
 // (AWS_WEB_IDENTITY_TOKEN_FILE); the profile of ~/.aws/config and ~/.aws/credentials (static keys,
 // source_profile and credential_source with role_arn, credential_process, SSO's token cache, web
@@ -54,5 +59,10 @@ struct CredentialOptions {
 std::unique_ptr<CredentialsProvider> make_credential_chain(FileSystem& files, Clock& clock,
                                                            HttpTransport& transport,
                                                            CredentialOptions options);
+
+// As the AWS CLI finds it: $AWS_REGION, $AWS_DEFAULT_REGION, the profile's region, and, when
+// `ask_instance`, EC2's metadata. "" when nobody says.
+Result<std::string> find_aws_region(FileSystem& files, Clock& clock, HttpTransport& transport,
+                                    const CredentialOptions& options, bool ask_instance);
 
 }  // namespace coldshelf

@@ -129,6 +129,7 @@ void Exchange::prepare(CURL* easy, const CurlOptions& options) {
     set(easy, CURLOPT_CAPATH, static_cast<char*>(nullptr));
   }
   if (!options.proxy.empty()) set(easy, CURLOPT_PROXY, options.proxy.c_str());
+  if (request_.direct) set(easy, CURLOPT_PROXY, "");
   set(easy, CURLOPT_HEADERFUNCTION, &Exchange::on_header);
   set(easy, CURLOPT_HEADERDATA, static_cast<void*>(this));
   set(easy, CURLOPT_WRITEFUNCTION, &Exchange::on_body);

@@ -44,6 +44,7 @@ struct HttpRequest {
   // its bytes counts for neither.
   int64_t total_timeout_ms = 0;
   int64_t idle_timeout_ms = 0;
+  bool direct = false;  // past any proxy: services of the machine itself
 };
 
 struct HttpResponse {
