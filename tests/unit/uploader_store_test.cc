@@ -221,6 +221,98 @@ TEST_F(RetryTest, TheBudgetEndsRetriesForEverybody) {
   EXPECT_EQ(faulty_->calls("head"), 15U);
 }
 
+TEST_F(RetryTest, SuccessesFillTheBudgetAgainAndNoFurther) {
+  RetryOptions options;
+  options.budget = 10;  // two retries
+  make(options);
+  ASSERT_TRUE(put("k", "x").ok());
+  faulty_->fail_next("head", kAway, 3);
+  EXPECT_FALSE(retrying_->head("k").ok());
+  EXPECT_EQ(faulty_->calls("head"), 3U);
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(retrying_->head("k").ok());
+  const uint64_t before = faulty_->calls("head");
+  faulty_->fail_next("head", kAway, 1000);
+  EXPECT_FALSE(retrying_->head("k").ok());
+  EXPECT_EQ(faulty_->calls("head"), before + 3) << "two retries, however many successes";
+}
+
+// Full jitter: before retry n any wait up to base * 2^(n-1), evenly. Callers that failed together
+// must not come back together.
+TEST_F(RetryTest, WaitsAreSpreadOverTheWholeOfTheirRange) {
+  RetryOptions options;
+  options.budget = 1'000'000;
+  options.base_ms = 400;
+  options.longest_ms = 800;
+  options.max_attempts = 4;
+  make(options);
+  constexpr int kRounds = 600;
+  int64_t waited[3] = {};  // before the second, third, fourth attempt
+  int low = 0;             // of the first waits: in the lowest tenth
+  int high = 0;            // and in the highest
+  for (int round = 0; round < kRounds; ++round) {
+    int64_t before = 0;
+    for (unsigned failures = 1; failures <= 3; ++failures) {
+      faulty_->fail_next("head", kAway, failures);
+      const int64_t start = clock_.elapsed_ms();
+      EXPECT_EQ(retrying_->head("k").error().code, ErrorCode::not_found);
+      const int64_t took = clock_.elapsed_ms() - start;
+      waited[failures - 1] += took;
+      const int64_t most = failures == 1 ? 400 : failures == 2 ? 1'200 : 2'000;
+      ASSERT_LE(took, most);
+      if (failures == 1) before = took;
+    }
+    low += before <= 40 ? 1 : 0;
+    high += before >= 360 ? 1 : 0;
+  }
+  EXPECT_GT(low, kRounds / 20);
+  EXPECT_GT(high, kRounds / 20);
+  EXPECT_NEAR(static_cast<double>(waited[0]) / kRounds, 200, 20);
+  EXPECT_NEAR(static_cast<double>(waited[1]) / kRounds, 200 + 400, 40);
+  EXPECT_NEAR(static_cast<double>(waited[2]) / kRounds, 200 + 400 + 400, 60);
+}
+
+TEST_F(RetryTest, WhatArrivedDamagedIsSentOnceMore) {
+  make({});
+  const Error damaged(ErrorCode::corrupt, "BadDigest");
+  faulty_->fail_next("put", damaged, 1);
+  EXPECT_TRUE(retrying_->put("k", source("x"), {}).ok());
+  EXPECT_EQ(faulty_->calls("put"), 2U);
+  faulty_->fail_next("put", damaged, 5);
+  const auto lasting = retrying_->put("k", source("x"), {});
+  ASSERT_FALSE(lasting.ok());
+  EXPECT_EQ(lasting.error().code, ErrorCode::corrupt);
+  EXPECT_EQ(lasting.error().disposition, Disposition::corrupt);
+  EXPECT_EQ(faulty_->calls("put"), 4U);
+}
+
+// A clock whose sleeper gives up in the middle.
+class InterruptingClock final : public Clock {
+ public:
+  int64_t unix_ms() override { return slept_ms_; }
+  int64_t monotonic_ns() override { return slept_ms_ * 1'000'000; }
+  void sleep_ms(int64_t ms) override {
+    slept_ms_ += ms;
+    if (store != nullptr) store->give_up();
+  }
+  ObjectStore* store = nullptr;
+
+ private:
+  int64_t slept_ms_ = 0;
+};
+
+TEST_F(RetryTest, GivingUpEndsAWait) {
+  InterruptingClock clock;
+  auto faulty = std::make_unique<FaultyStore>(*store_, clock_, random_);
+  faulty->fail_next("head", kAway, 10);
+  RetryOptions options;
+  options.base_ms = 1'000'000;
+  options.longest_ms = 1'000'000;
+  RetryingStore retrying(std::move(faulty), clock, random_, options);
+  clock.store = &retrying;
+  EXPECT_FALSE(retrying.head("k").ok());
+  EXPECT_LE(clock.unix_ms(), 100);
+}
+
 TEST_F(RetryTest, GivingUpEndsThemToo) {
   make({});
   retrying_->give_up();

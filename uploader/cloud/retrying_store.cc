@@ -6,6 +6,7 @@ namespace coldshelf {
 
 namespace {
 constexpr int64_t kRetryCost = 5;
+constexpr int64_t kSleepSliceMs = 50;  // give_up() is noticed within it
 
 bool worth_retrying(const Error& error) { return error.disposition == Disposition::retry; }
 }  // namespace
@@ -40,7 +41,9 @@ bool RetryingStore::wait_to_retry(const Error& error, unsigned attempt) {
     // "Full jitter": callers that failed together do not come back together.
     wait_ms = static_cast<int64_t>(random_.below(static_cast<uint64_t>(cap_ms) + 1));
   }
-  clock_.sleep_ms(wait_ms);
+  for (; wait_ms > 0 && !give_up_; wait_ms -= kSleepSliceMs) {
+    clock_.sleep_ms(std::min(wait_ms, kSleepSliceMs));
+  }
   return !give_up_;
 }
 
@@ -65,7 +68,22 @@ auto RetryingStore::retry(const Call& call, unsigned& attempts) -> decltype(call
 Result<ObjectInfo> RetryingStore::put(const std::string& key, const PutSource& source,
                                       const PutOptions& options) {
   unsigned attempts = 0;
-  auto result = retry([&] { return inner_->put(key, source, options); }, attempts);
+  unsigned damaged = 0;
+  const auto attempt = [&] {
+    auto done = inner_->put(key, source, options);
+    // What the store received is not what was to be sent: damaged on the way, or where it came
+    // from. Sending it again tells, and once is enough to know.
+    if (!done.ok() && done.error().code == ErrorCode::corrupt && ++damaged == 1) {
+      Error again = std::move(done).error();
+      again.disposition = Disposition::retry;
+      return Result<ObjectInfo>(std::move(again));
+    }
+    return done;
+  };
+  auto result = retry(attempt, attempts);
+  if (!result.ok() && damaged == 1 && result.error().code == ErrorCode::corrupt) {
+    return Error(ErrorCode::corrupt, result.error().context);  // the budget allowed no second try
+  }
   if (!result.ok() && result.error().code == ErrorCode::precondition_failed && attempts > 1) {
     // The answer to our own earlier attempt may have been lost: what stands there is ours when its
     // digest is.

@@ -1,6 +1,6 @@
 // Retries what another store fails at for the moment: jittered exponential backoff, and a budget
 // shared by all calls so that a store in trouble is not hammered (the retry quota of the AWS SDKs'
-// standard mode).
+// standard mode). A put that arrived damaged is sent once more.
 #pragma once
 
 #include <atomic>
