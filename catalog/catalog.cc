@@ -61,6 +61,15 @@ CREATE UNIQUE INDEX one_unfinished_job ON jobs (cartridge) WHERE state < 3;
 CREATE TABLE pools (name TEXT PRIMARY KEY, storage_class TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 )sql",
+    // 2: pools' modes and locks, tapes retrieved in part, locked tapes
+    R"sql(
+ALTER TABLE pools ADD COLUMN mode TEXT NOT NULL DEFAULT 'staged';
+ALTER TABLE pools ADD COLUMN lock TEXT NOT NULL DEFAULT '';
+ALTER TABLE pools ADD COLUMN lock_days INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tapes ADD COLUMN parts TEXT NOT NULL DEFAULT '';
+ALTER TABLE tapes ADD COLUMN lock_mode TEXT NOT NULL DEFAULT '';
+ALTER TABLE tapes ADD COLUMN locked_until_ms INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 constexpr int64_t kSchemaVersion = static_cast<int64_t>(std::size(kSchemas));
 
@@ -72,7 +81,7 @@ static_assert(static_cast<int>(JobState::succeeded) == 3);
 #define TAPE_COLUMNS                                                                      \
   "uuid, barcode, medium, capacity_bytes, used_bytes, stored_bytes, pool, status, worm, " \
   "write_protected, created_ms, status_changed_ms, archived_ms, manifest_generation, "    \
-  "uploaded_manifest_generation, problem"
+  "uploaded_manifest_generation, problem, parts, lock_mode, locked_until_ms"
 
 Result<TapeRow> tape_of(const Statement& s) {
   TapeRow row;
@@ -94,6 +103,9 @@ Result<TapeRow> tape_of(const Statement& s) {
   row.manifest_generation = s.column_count(13);
   row.uploaded_manifest_generation = s.column_count(14);
   row.problem = s.column_text(15);
+  row.parts = s.column_text(16);
+  row.lock_mode = s.column_text(17);
+  row.locked_until_ms = s.column_integer(18);
   return row;
 }
 
@@ -152,24 +164,28 @@ Status Catalog::put_tape(const TapeRow& row) {
   const std::lock_guard lock(state_->mutex);
   ASSIGN_OR_RETURN(
       Statement s,
-      state_->prepare("INSERT INTO tapes (" TAPE_COLUMNS
-                      ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uuid) DO UPDATE SET "
-                      "barcode = excluded.barcode, medium = excluded.medium, "
-                      "capacity_bytes = excluded.capacity_bytes, used_bytes = excluded.used_bytes, "
-                      "stored_bytes = excluded.stored_bytes, pool = excluded.pool, "
-                      "status = excluded.status, worm = excluded.worm, "
-                      "write_protected = excluded.write_protected, "
-                      "created_ms = excluded.created_ms, "
-                      "status_changed_ms = excluded.status_changed_ms, "
-                      "archived_ms = excluded.archived_ms, "
-                      "manifest_generation = excluded.manifest_generation, "
-                      "uploaded_manifest_generation = excluded.uploaded_manifest_generation, "
-                      "problem = excluded.problem"));
+      state_->prepare(
+          "INSERT INTO tapes (" TAPE_COLUMNS
+          ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uuid) DO UPDATE SET "
+          "barcode = excluded.barcode, medium = excluded.medium, "
+          "capacity_bytes = excluded.capacity_bytes, used_bytes = excluded.used_bytes, "
+          "stored_bytes = excluded.stored_bytes, pool = excluded.pool, "
+          "status = excluded.status, worm = excluded.worm, "
+          "write_protected = excluded.write_protected, "
+          "created_ms = excluded.created_ms, "
+          "status_changed_ms = excluded.status_changed_ms, "
+          "archived_ms = excluded.archived_ms, "
+          "manifest_generation = excluded.manifest_generation, "
+          "uploaded_manifest_generation = excluded.uploaded_manifest_generation, "
+          "problem = excluded.problem, parts = excluded.parts, "
+          "lock_mode = excluded.lock_mode, "
+          "locked_until_ms = excluded.locked_until_ms"));
   s.blob(row.uuid.view()).text(row.barcode).text(row.medium).count(row.capacity_bytes);
   s.count(row.used_bytes).count(row.stored_bytes).text(row.pool).text(to_string(row.status));
   s.integer(row.worm).integer(row.write_protected).integer(row.created_ms);
   s.integer(row.status_changed_ms).integer(row.archived_ms).count(row.manifest_generation);
-  s.count(row.uploaded_manifest_generation).text(row.problem);
+  s.count(row.uploaded_manifest_generation).text(row.problem).text(row.parts);
+  s.text(row.lock_mode).integer(row.locked_until_ms);
   Status done = s.run();
   if (!done.ok() && done.error().code == ErrorCode::exists) {
     return Error(ErrorCode::exists,
@@ -248,6 +264,32 @@ Status Catalog::set_tape_problem(const Uuid& uuid, std::string_view problem) {
   return changed_one(*state_->database, uuid);
 }
 
+Status Catalog::set_tape_pool(const Uuid& uuid, std::string_view pool) {
+  const std::lock_guard lock(state_->mutex);
+  ASSIGN_OR_RETURN(Statement s, state_->prepare("UPDATE tapes SET pool = ? WHERE uuid = ?"));
+  s.text(pool).blob(uuid.view());
+  TRY(s.run());
+  return changed_one(*state_->database, uuid);
+}
+
+Status Catalog::set_tape_parts(const Uuid& uuid, std::string_view parts) {
+  const std::lock_guard lock(state_->mutex);
+  ASSIGN_OR_RETURN(Statement s, state_->prepare("UPDATE tapes SET parts = ? WHERE uuid = ?"));
+  s.text(parts).blob(uuid.view());
+  TRY(s.run());
+  return changed_one(*state_->database, uuid);
+}
+
+Status Catalog::set_tape_lock(const Uuid& uuid, std::string_view mode, int64_t until_ms) {
+  const std::lock_guard lock(state_->mutex);
+  ASSIGN_OR_RETURN(
+      Statement s,
+      state_->prepare("UPDATE tapes SET lock_mode = ?, locked_until_ms = ? WHERE uuid = ?"));
+  s.text(mode).integer(until_ms).blob(uuid.view());
+  TRY(s.run());
+  return changed_one(*state_->database, uuid);
+}
+
 Status Catalog::set_tape_usage(const Uuid& uuid, uint64_t used_bytes, uint64_t stored_bytes,
                                uint64_t generation, bool write_protected) {
   const std::lock_guard lock(state_->mutex);
@@ -268,28 +310,6 @@ Status Catalog::set_uploaded_generation(const Uuid& uuid, uint64_t generation) {
   s.count(generation).blob(uuid.view());
   TRY(s.run());
   return changed_one(*state_->database, uuid);
-}
-
-Status Catalog::put_pool(const PoolRow& row) {
-  const std::lock_guard lock(state_->mutex);
-  ASSIGN_OR_RETURN(Statement s,
-                   state_->prepare("INSERT INTO pools (name, storage_class) VALUES (?, ?) ON "
-                                   "CONFLICT (name) DO UPDATE SET "
-                                   "storage_class = excluded.storage_class"));
-  s.text(row.name).text(row.storage_class);
-  return s.run();
-}
-
-Result<std::vector<PoolRow>> Catalog::pools() {
-  const std::lock_guard lock(state_->mutex);
-  ASSIGN_OR_RETURN(Statement s,
-                   state_->prepare("SELECT name, storage_class FROM pools ORDER BY name"));
-  std::vector<PoolRow> rows;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, s.step());
-    if (!more) return rows;
-    rows.push_back({s.column_text(0), s.column_text(1)});
-  }
 }
 
 Status Catalog::set_setting(std::string_view name, std::string_view value) {

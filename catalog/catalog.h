@@ -52,6 +52,11 @@ struct TapeRow {
   uint64_t manifest_generation = 0;           // of the local manifest
   uint64_t uploaded_manifest_generation = 0;  // of the copy the store has confirmed
   std::string problem;                        // for the operator; empty: none
+  // RETRIEVED in part: which (uploader/restore_plan.h); empty: all of it.
+  std::string parts;
+  // Object Lock of its segments, "GOVERNANCE" or "COMPLIANCE", until then; empty: none.
+  std::string lock_mode;
+  int64_t locked_until_ms = 0;
 };
 
 // States of a sealed segment. `evicted` and `recalling` have no local file.
@@ -76,9 +81,17 @@ struct SegmentRow {
 struct PoolRow {
   std::string name;
   std::string storage_class;  // "STANDARD", "GLACIER", "DEEP_ARCHIVE", ...
+  // "direct": segments are put into the class at once; "staged": into STANDARD, and copied within
+  // the store when the tape is archived.
+  std::string mode = "staged";
+  std::string lock =
+      {};  // "GOVERNANCE", "COMPLIANCE": archived tapes are locked; empty: they are not
+  uint64_t lock_days = 0;
+  bool locks() const { return !lock.empty(); }
+  bool operator==(const PoolRow&) const = default;
 };
 
-enum class JobKind { archive, retrieve, delete_tape, verify, export_tape };
+enum class JobKind { archive, retrieve, delete_tape, verify, export_tape, reassign };
 enum class JobState { queued, running, waiting, succeeded, failed, cancelled };
 std::string_view to_string(JobKind kind);
 std::string_view to_string(JobState state);
@@ -122,6 +135,9 @@ class Catalog {
   Status set_tape_problem(const Uuid& uuid, std::string_view problem);
   Status set_tape_usage(const Uuid& uuid, uint64_t used_bytes, uint64_t stored_bytes,
                         uint64_t generation, bool write_protected);
+  Status set_tape_pool(const Uuid& uuid, std::string_view pool);
+  Status set_tape_parts(const Uuid& uuid, std::string_view parts);
+  Status set_tape_lock(const Uuid& uuid, std::string_view mode, int64_t until_ms);
   Status set_uploaded_generation(const Uuid& uuid, uint64_t generation);
 
   // -- segments
@@ -144,7 +160,8 @@ class Catalog {
                               const Sha256Digest& object_sha256);
   Status touch_segment(const Uuid& cartridge, uint64_t sequence, uint64_t epoch, int64_t now_ms);
   Result<std::vector<SegmentRow>> eviction_candidates(
-      size_t limit);  // verified and local, least recently used first
+      size_t limit);  // verified and local, least recently used first; none of a tape in use whose
+                      // object could not be read back without a restore
   struct Totals {
     uint64_t local_bytes = 0;  // all local segments
     uint64_t not_uploaded_bytes = 0;
@@ -164,6 +181,8 @@ class Catalog {
   // -- pools and settings
   Status put_pool(const PoolRow& row);
   Result<std::vector<PoolRow>> pools();
+  Result<std::optional<PoolRow>> pool(std::string_view name);
+  Status remove_pool(std::string_view name);  // not_found; conflict: tapes are in it
   Status set_setting(std::string_view name, std::string_view value);
   Result<std::optional<std::string>> setting(std::string_view name);
 

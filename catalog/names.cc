@@ -65,6 +65,8 @@ std::string_view to_string(JobKind kind) {
       return "verify";
     case JobKind::export_tape:
       return "export_tape";
+    case JobKind::reassign:
+      return "reassign";
   }
   return "unknown";
 }

@@ -192,9 +192,16 @@ Status Catalog::touch_segment(const Uuid& cartridge, uint64_t sequence, uint64_t
 
 Result<std::vector<SegmentRow>> Catalog::eviction_candidates(size_t limit) {
   const std::lock_guard lock(state_->mutex);
-  ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT " SEGMENT_COLUMNS
-                                                " FROM segments WHERE state = 3 AND local = 1 "
-                                                "ORDER BY last_used_ms, sequence LIMIT ?"));
+  // What was put straight into an archive class cannot be read back while the tape is in use: its
+  // local copy stays until the tape is archived (docs/shelf.md, "direct").
+  ASSIGN_OR_RETURN(
+      Statement s,
+      state_->prepare("SELECT " SEGMENT_COLUMNS
+                      " FROM segments WHERE state = 3 AND local = 1 AND NOT (storage_class IN "
+                      "('GLACIER', 'DEEP_ARCHIVE') AND EXISTS (SELECT 1 FROM tapes WHERE "
+                      "tapes.uuid = segments.cartridge AND tapes.status IN ('CREATING', "
+                      "'AVAILABLE', 'RECOVERED', 'IN TRANSIT TO VTS', 'ARCHIVING'))) "
+                      "ORDER BY last_used_ms, sequence LIMIT ?"));
   s.count(limit);
   return all_segments(s);
 }

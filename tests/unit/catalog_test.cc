@@ -238,6 +238,28 @@ TEST_F(CatalogTest, OnlyVerifiedLocalSegmentsAreEvictionCandidates) {
   EXPECT_EQ((*catalog_->eviction_candidates(1))[0].sequence, 4U);
 }
 
+TEST_F(CatalogTest, WhatOnlyARestoreBringsBackStaysWhileTheTapeIsInUse) {
+  TapeRow row = tape(1, "B00001");
+  row.status = TapeStatus::available;
+  ASSERT_TRUE(catalog_->put_tape(row).ok());
+  SegmentRow cold = segment(1, 1, SegmentState::verified, true);
+  cold.storage_class = "DEEP_ARCHIVE";
+  SegmentRow warm = segment(1, 2, SegmentState::verified, true);
+  warm.storage_class = "GLACIER_IR";
+  ASSERT_TRUE(catalog_->put_segments({cold, warm}).ok());
+  const auto count = [&] { return catalog_->eviction_candidates(10)->size(); };
+  EXPECT_EQ(count(), 1U);
+  for (const TapeStatus status :
+       {TapeStatus::in_transit_to_vts, TapeStatus::archiving, TapeStatus::recovered}) {
+    ASSERT_TRUE(catalog_->set_tape_status(row.uuid, status, 1).ok());
+    EXPECT_EQ(count(), 1U) << to_string(status);
+  }
+  for (const TapeStatus status : {TapeStatus::archived, TapeStatus::retrieved}) {
+    ASSERT_TRUE(catalog_->set_tape_status(row.uuid, status, 1).ok());
+    EXPECT_EQ(count(), 2U) << to_string(status);
+  }
+}
+
 TEST_F(CatalogTest, TotalsFollowEveryChange) {
   const auto totals = [&] { return *catalog_->totals(); };
   EXPECT_EQ(totals().segments, 0U);
@@ -314,6 +336,89 @@ TEST_F(CatalogTest, PoolsAndSettings) {
   ASSERT_TRUE(catalog_->set_setting("x", "1").ok());
   ASSERT_TRUE(catalog_->set_setting("x", "").ok());
   EXPECT_EQ(*catalog_->setting("x"), "");
+}
+
+TEST_F(CatalogTest, PoolsKeepModeAndLockAndGoWhenEmpty) {
+  const PoolRow vault{"vault", "DEEP_ARCHIVE", "direct", "COMPLIANCE", 3650};
+  ASSERT_TRUE(catalog_->put_pool(vault).ok());
+  reopen();
+  ASSERT_TRUE(catalog_->pool("vault")->has_value());
+  EXPECT_EQ(**catalog_->pool("vault"), vault);
+  EXPECT_FALSE(catalog_->pool("other")->has_value());
+  TapeRow row = tape(1, "B00001");
+  row.pool = "vault";
+  ASSERT_TRUE(catalog_->put_tape(row).ok());
+  EXPECT_EQ(catalog_->remove_pool("vault").error().code, ErrorCode::conflict);
+  ASSERT_TRUE(catalog_->set_tape_pool(row.uuid, "elsewhere").ok());
+  ASSERT_TRUE(catalog_->set_tape_parts(row.uuid, "f3-5").ok());
+  ASSERT_TRUE(catalog_->set_tape_lock(row.uuid, "GOVERNANCE", 77).ok());
+  EXPECT_TRUE(catalog_->remove_pool("vault").ok());
+  EXPECT_EQ(catalog_->remove_pool("vault").error().code, ErrorCode::not_found);
+  const TapeRow found = **catalog_->tape(row.uuid);
+  EXPECT_EQ(found.pool, "elsewhere");
+  EXPECT_EQ(found.parts, "f3-5");
+  EXPECT_EQ(found.lock_mode, "GOVERNANCE");
+  EXPECT_EQ(found.locked_until_ms, 77);
+  EXPECT_EQ(catalog_->set_tape_parts(uuid(9), "").error().code, ErrorCode::not_found);
+}
+
+// As the first release made it: kept as it was, so that the way up from there stays tested.
+constexpr const char* kSchema1 = R"sql(
+CREATE TABLE tapes (
+  uuid BLOB PRIMARY KEY, barcode TEXT NOT NULL UNIQUE, medium TEXT NOT NULL,
+  capacity_bytes INTEGER NOT NULL, used_bytes INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,
+  pool TEXT NOT NULL, status TEXT NOT NULL, worm INTEGER NOT NULL, write_protected INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL, status_changed_ms INTEGER NOT NULL, archived_ms INTEGER NOT NULL,
+  manifest_generation INTEGER NOT NULL, uploaded_manifest_generation INTEGER NOT NULL,
+  problem TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE segments (
+  cartridge BLOB NOT NULL, sequence INTEGER NOT NULL, epoch INTEGER NOT NULL,
+  stored_bytes INTEGER NOT NULL, sha256 BLOB NOT NULL, object_sha256 BLOB, state INTEGER NOT NULL,
+  local INTEGER NOT NULL, storage_class TEXT NOT NULL, last_used_ms INTEGER NOT NULL,
+  restored_until_ms INTEGER NOT NULL, PRIMARY KEY (cartridge, sequence, epoch)) WITHOUT ROWID;
+CREATE TABLE totals (
+  id INTEGER PRIMARY KEY CHECK (id = 1), local_bytes INTEGER NOT NULL,
+  not_uploaded_bytes INTEGER NOT NULL, segments INTEGER NOT NULL);
+INSERT INTO totals VALUES (1, 0, 0, 0);
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, kind INTEGER NOT NULL, state INTEGER NOT NULL,
+  cartridge BLOB NOT NULL, barcode TEXT NOT NULL, parameters TEXT NOT NULL, step TEXT NOT NULL,
+  done_bytes INTEGER NOT NULL, total_bytes INTEGER NOT NULL, done_objects INTEGER NOT NULL,
+  total_objects INTEGER NOT NULL, created_ms INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
+  not_before_ms INTEGER NOT NULL, error TEXT NOT NULL);
+CREATE UNIQUE INDEX one_unfinished_job ON jobs (cartridge) WHERE state < 3;
+CREATE TABLE pools (name TEXT PRIMARY KEY, storage_class TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO pools VALUES ('glacier', 'GLACIER');
+INSERT INTO tapes VALUES (x'00112233445566778899aabbccddeeff', 'OLD001', 'LTO-8', 1000, 10, 9,
+  'glacier', 'ARCHIVED', 0, 1, 1, 2, 3, 4, 4, '');
+PRAGMA user_version = 1;
+)sql";
+
+TEST_F(CatalogTest, ASchemaOfTheFirstReleaseIsBroughtUp) {
+  catalog_.reset();
+  std::filesystem::remove_all(directory_);
+  std::filesystem::create_directories(directory_);
+  {
+    auto database = sqlite::Database::open(path());
+    ASSERT_TRUE(database.ok());
+    ASSERT_TRUE((*database)->execute(kSchema1).ok());
+  }
+  for (int round = 0; round < 2; ++round) {
+    const auto opened = Catalog::open(path());
+    ASSERT_TRUE(opened.ok()) << opened.error().message();
+    const auto pools = (*opened)->pools();
+    ASSERT_TRUE(pools.ok());
+    ASSERT_EQ(pools->size(), 1U);
+    EXPECT_EQ((*pools)[0], (PoolRow{"glacier", "GLACIER", "staged", "", 0}))
+        << "an old pool goes on as it was";
+    const auto tape = (*opened)->tape_by_barcode("OLD001");
+    ASSERT_TRUE(tape.ok() && tape->has_value());
+    EXPECT_EQ((*tape)->status, TapeStatus::archived);
+    EXPECT_EQ((*tape)->archived_ms, 3);
+    EXPECT_EQ((*tape)->parts, "");
+    EXPECT_EQ((*tape)->locked_until_ms, 0);
+  }
 }
 
 TEST_F(CatalogTest, ANewerSchemaIsRefused) {
