@@ -98,9 +98,9 @@ MonthlyCost monthly_cost(const Prices& prices, const std::vector<ObjectGroup>& g
     const ClassPrices& of = prices.of(group.storage_class);
     cost.storage += gigabytes(group.bytes) * of.gb_month;
     if (needs_restore(group.storage_class)) {
-      cost.overhead += gigabytes(group.objects * kArchiveOverheadBytes) * of.gb_month +
-                       gigabytes(group.objects * kArchiveOverheadStandardBytes) *
-                           prices.standard.gb_month;
+      cost.overhead +=
+          gigabytes(group.objects * kArchiveOverheadBytes) * of.gb_month +
+          gigabytes(group.objects * kArchiveOverheadStandardBytes) * prices.standard.gb_month;
     }
     if (group.storage_class == StorageClass::intelligent_tiering) {
       cost.overhead += thousands(group.objects) * prices.intelligent_tiering_monitoring_per_1000;
@@ -121,7 +121,8 @@ std::optional<RestoreTime> restore_time(StorageClass c, RestoreTier tier) {
     case RestoreTier::standard:
       return deep ? RestoreTime{9 * kHourMs, 12 * kHourMs} : RestoreTime{3 * kHourMs, 5 * kHourMs};
     case RestoreTier::bulk:
-      return deep ? RestoreTime{24 * kHourMs, 48 * kHourMs} : RestoreTime{5 * kHourMs, 12 * kHourMs};
+      return deep ? RestoreTime{24 * kHourMs, 48 * kHourMs}
+                  : RestoreTime{5 * kHourMs, 12 * kHourMs};
   }
   return std::nullopt;
 }
@@ -189,7 +190,8 @@ std::optional<MoveCost> move_cost(const Prices& prices, const std::vector<Object
     cost.copies += thousands(group.objects) * prices.of(target).put_per_1000;
     const double left = minimum_days(group.storage_class) -
                         static_cast<double>(age_ms) / static_cast<double>(kDayMs);
-    if (left > 0) cost.early_deletion += monthly_cost(prices, {group}).storage * left / kDaysOfMonth;
+    if (left > 0)
+      cost.early_deletion += monthly_cost(prices, {group}).storage * left / kDaysOfMonth;
   }
   cost.monthly_before = monthly_cost(prices, groups).total();
   cost.monthly_after = monthly_cost(prices, after).total();

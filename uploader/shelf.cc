@@ -21,6 +21,10 @@ std::string manifest_key(const Uuid& cartridge) {
   return "cartridges/" + cartridge.to_string() + "/manifest";
 }
 
+std::string locked_manifest_key(const Uuid& cartridge, uint64_t generation) {
+  return "cartridges/" + cartridge.to_string() + "/locked/" + std::to_string(generation);
+}
+
 std::string describe(const SegmentId& id) {
   return "segment " + std::to_string(id.sequence) + " of cartridge " + id.cartridge.to_string();
 }

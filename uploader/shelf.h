@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,6 +17,8 @@
 #include "catalog/catalog.h"
 #include "tape/cartridge/segment_hooks.h"
 #include "uploader/cloud/object_store.h"
+#include "uploader/cost_model.h"
+#include "uploader/restore_plan.h"
 
 namespace coldshelf {
 
@@ -23,6 +26,8 @@ namespace coldshelf {
 std::string segment_key(const Uuid& cartridge, uint64_t sequence,
                         uint64_t epoch);          // cartridges/<uuid>/segments/<stem>.seg
 std::string manifest_key(const Uuid& cartridge);  // cartridges/<uuid>/manifest
+// The manifest of a tape archived under a lock, never changed again: cartridges/<uuid>/locked/<n>
+std::string locked_manifest_key(const Uuid& cartridge, uint64_t generation);
 constexpr std::string_view kLibraryKey =
     "library/inventory";  // what `recover` needs beside the cartridges
 
@@ -32,8 +37,12 @@ struct ShelfOptions {
   unsigned transfer_threads = 4;
   unsigned read_ahead_segments = 2;
   unsigned default_restore_days = 7;
-  int64_t stop_grace_ms = 5'000;  // how long stop() goes on sending what the store lacks
-  int64_t restore_poll_ms = 30'000;
+  int64_t stop_grace_ms = 5'000;     // how long stop() goes on sending what the store lacks
+  int64_t restore_poll_ms = 30'000;  // at first; rarer the longer it takes
+  unsigned restore_requests_per_second = 500;
+  int64_t day_ms = 86'400'000;  // of "days to keep"; a test's days are shorter
+  // How long restores take here, by tier (a directory's are short); empty: as S3 documents it.
+  std::map<RestoreTier, RestoreTime> restore_times;
   int64_t manifest_interval_ms = 60'000;  // a changed manifest goes up after at most this while
                                           // segments flow, at once when idle
 };
@@ -72,10 +81,40 @@ class Shelf : public SegmentSource, public CartridgeObserver {
   // local segments are evicted then.
   Result<int64_t> archive(const Uuid& cartridge);
   // retrieve: ARCHIVED -> RETRIEVING -> RETRIEVED: restore requests for every segment in an archive
-  // class, polled until all are readable. The tape comes back write-protected.
-  Result<int64_t> retrieve(const Uuid& cartridge, RestoreTier tier, unsigned days);
+  // class, polled until all are readable. The tape comes back write-protected. Of parts: for the
+  // segments that hold them; the others answer cold. A RETRIEVED tape stays that while more of it
+  // is retrieved, and may be in a drive. days 0: the default. out_of_range: no such parts;
+  // invalid_argument: a tier that a segment's class does not have.
+  struct RetrieveRequest {
+    RestoreTier tier = RestoreTier::standard;
+    unsigned days = 0;
+    std::vector<TapeRange> parts;  // empty: all of it
+  };
+  Result<int64_t> retrieve(const Uuid& cartridge, const RetrieveRequest& request);
+  Result<int64_t> retrieve(const Uuid& cartridge, RestoreTier tier, unsigned days) {
+    return retrieve(cartridge, RetrieveRequest{tier, days, {}});
+  }
+  // An ARCHIVED tape to a colder pool: each object is restored where its class needs that, copied
+  // within the store and confirmed. The status stays. conflict: the pool is not colder.
+  Result<int64_t> reassign(const Uuid& cartridge, const std::string& pool, RestoreTier tier);
+  // A tape that is not archived; the cartridge must be closed. Segments that are in the store
+  // already move when it is archived.
+  Status assign_pool(const Uuid& cartridge, const std::string& pool);
   Status cancel_archive(const Uuid& cartridge);  // back to AVAILABLE; conflict when it is past that
-  Status cancel_retrieve(const Uuid& cartridge);  // back to ARCHIVED
+  Status cancel_retrieve(const Uuid& cartridge);  // back to what it was before
+  // What moved stays where it is; the pool stays the old one.
+  Status cancel_reassign(const Uuid& cartridge);
+  // How long restoring these takes with the tier; none: one of the classes does not have it.
+  std::optional<RestoreTime> time_to_restore(const std::vector<ObjectGroup>& groups,
+                                             RestoreTier tier) const;
+  // By class: what is in the store of these parts (empty: of the whole tape).
+  struct Holdings {
+    std::vector<ObjectGroup> stored;      // all of it
+    std::vector<ObjectGroup> to_restore;  // of that: in an archive class, not readable now
+    uint64_t not_stored_objects = 0, not_stored_bytes = 0;
+    int64_t readable_until_ms = 0;  // the first restored copy to expire; 0: none is restored
+  };
+  Result<Holdings> holdings(const Uuid& cartridge, const std::vector<TapeRange>& parts);
   // Removes objects, local files and rows: AVAILABLE, ARCHIVED, RETRIEVED... -> DELETING -> DELETED
   // (barcode stays taken).
   Result<int64_t> remove(const Uuid& cartridge);

@@ -16,13 +16,6 @@ constexpr int64_t kSaveIntervalMs = 1'000;
 constexpr int64_t kUploadPollMs = 50;
 constexpr int64_t kManifestPollMs = 20;
 
-TapeStatus status_before(const JobRun& run) {
-  const auto at = run.row.parameters.find("before");
-  const auto status = at == run.row.parameters.end() ? std::nullopt : parse_tape_status(at->second);
-  if (status) return *status;
-  return run.row.kind == JobKind::archive ? TapeStatus::available : TapeStatus::archived;
-}
-
 // The edits that are not in effect yet: doing a step again must not grow the log.
 std::vector<ManifestEdit> missing_edits(const Manifest& manifest,
                                         const std::vector<ManifestEdit>& edits) {
@@ -44,6 +37,13 @@ std::vector<ManifestEdit> missing_edits(const Manifest& manifest,
 
 }  // namespace
 
+TapeStatus status_before(const JobRun& run) {
+  const auto at = run.row.parameters.find("before");
+  const auto status = at == run.row.parameters.end() ? std::nullopt : parse_tape_status(at->second);
+  if (status) return *status;
+  return run.row.kind == JobKind::archive ? TapeStatus::available : TapeStatus::archived;
+}
+
 Result<int64_t> Shelf::State::begin_job(JobKind kind, const TapeRow& tape,
                                         std::map<std::string, std::string> parameters) {
   auto run = std::make_shared<JobRun>();
@@ -54,9 +54,10 @@ Result<int64_t> Shelf::State::begin_job(JobKind kind, const TapeRow& tape,
   run->row.step = "queued";
   run->row.created_ms = run->row.updated_ms = env.clock->unix_ms();
   ASSIGN_OR_RETURN(run->row.id, env.catalog->add_job(run->row));
-  const TapeStatus status = kind == JobKind::archive    ? TapeStatus::in_transit_to_vts
-                            : kind == JobKind::retrieve ? TapeStatus::retrieving
-                                                        : TapeStatus::deleting;
+  TapeStatus status = tape.status;  // more of a RETRIEVED tape, another pool: it stays
+  if (kind == JobKind::archive) status = TapeStatus::in_transit_to_vts;
+  if (kind == JobKind::delete_tape) status = TapeStatus::deleting;
+  if (kind == JobKind::retrieve && status == TapeStatus::archived) status = TapeStatus::retrieving;
   const Status set = set_status(tape.uuid, status);
   const int64_t id = run->row.id;
   const std::lock_guard lock(mutex);
@@ -158,6 +159,8 @@ Status Shelf::State::advance(JobRun& run) {
       return advance_retrieve(run);
     case JobKind::delete_tape:
       return advance_delete(run);
+    case JobKind::reassign:
+      return advance_reassign(run);
     default:
       return Error(ErrorCode::internal, "a job the shelf does not do");
   }
@@ -173,15 +176,19 @@ Status Shelf::State::advance_archive(JobRun& run) {
       return settle_objects(run);
     case JobPhase::manifest: {
       ASSIGN_OR_RETURN(const TapeRow tape, tape_row(run.row.cartridge));
+      ASSIGN_OR_RETURN(std::vector<ManifestEdit> edits, note_lock(run));
       run.edited = true;
-      return edit_manifest(run,
-                           {SetProperty{"pool", tape.pool},
-                            SetProperty{"status", std::string(to_string(TapeStatus::archived))},
-                            SetProperty{"archived_at", format_utc(env.clock->unix_ms())}});
+      edits.push_back(SetProperty{"pool", tape.pool});
+      edits.push_back(SetProperty{"status", std::string(to_string(TapeStatus::archived))});
+      edits.push_back(SetProperty{"archived_at", format_utc(env.clock->unix_ms())});
+      edits.push_back(SetProperty{"parts", ""});
+      return edit_manifest(run, edits);
     }
     case JobPhase::confirm:
       return await_manifest(run);
     default:
+      TRY(lock_manifest(run));
+      TRY(env.catalog->set_tape_parts(run.row.cartridge, ""));
       TRY(set_status(run.row.cartridge, TapeStatus::archived));
       TRY(env.catalog->set_tape_problem(run.row.cartridge, ""));
       TRY(evict_all(run));
@@ -199,7 +206,8 @@ Status Shelf::State::begin_archive(JobRun& run) {
   if (tape.status != TapeStatus::archiving) {
     TRY(set_status(run.row.cartridge, TapeStatus::in_transit_to_vts));
   }
-  TRY(class_of_pool(tape.pool));
+  ASSIGN_OR_RETURN(const PoolRow pool, pool_row(tape.pool));
+  choose_lock(run, tape, pool);
   {
     // What could not go up before is tried again: somebody may have mended it.
     const std::lock_guard lock(mutex);
@@ -262,71 +270,6 @@ Status Shelf::State::settle_objects(JobRun& run) {
     set_phase(run, JobPhase::transfer, "uploading again what the store lost");
   } else {
     begin_sweep(run);
-  }
-  return save(run, true);
-}
-
-Status Shelf::State::advance_retrieve(JobRun& run) {
-  switch (run.phase) {
-    case JobPhase::begin:
-      return begin_retrieve(run);
-    case JobPhase::transfer:
-      return await_restores(run);
-    case JobPhase::settle:
-    case JobPhase::manifest:
-      run.edited = true;
-      return edit_manifest(run,
-                           {SetWriteProtected{true},
-                            SetProperty{"status", std::string(to_string(TapeStatus::retrieved))}});
-    case JobPhase::confirm:
-      return await_manifest(run);
-    default:
-      TRY(set_status(run.row.cartridge, TapeStatus::retrieved));
-      TRY(env.catalog->set_tape_problem(run.row.cartridge, ""));
-      return end_job(run, JobState::succeeded, "retrieved");
-  }
-}
-
-Status Shelf::State::begin_retrieve(JobRun& run) {
-  ASSIGN_OR_RETURN(const TapeRow tape, tape_row(run.row.cartridge));
-  if (tape.status == TapeStatus::retrieved) {
-    set_phase(run, JobPhase::finish, "finishing");
-    return {};
-  }
-  TRY(set_status(run.row.cartridge, TapeStatus::retrieving));
-  TRY(load_rows(run));
-  {
-    const std::lock_guard lock(mutex);
-    run.first_sweep = true;
-  }
-  begin_sweep(run);
-  set_phase(run, JobPhase::transfer, "asking for the segments to be restored");
-  return save(run, true);
-}
-
-Status Shelf::State::await_restores(JobRun& run) {
-  ASSIGN_OR_RETURN(const bool swept, sweep(run));
-  if (!swept) return save(run, false);
-  bool all = false;
-  {
-    const std::lock_guard lock(mutex);
-    run.first_sweep = false;
-    // The copies restored first may have expired before the last one came.
-    const int64_t now = env.clock->unix_ms();
-    for (size_t i = 0; i < run.rows.size(); ++i) {
-      if (run.is_ready[i] && run.rows[i].restored_until_ms <= now) {
-        run.is_ready[i] = false;
-        --run.ready;
-      }
-    }
-    all = run.ready == run.rows.size();
-    if (!all) run.row.step = "waiting for restores";
-  }
-  if (all) {
-    set_phase(run, JobPhase::manifest, "writing the manifest");
-  } else {
-    begin_sweep(run);
-    look_again(run, options.restore_poll_ms);
   }
   return save(run, true);
 }

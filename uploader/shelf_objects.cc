@@ -16,10 +16,10 @@ Status Shelf::State::load_rows(JobRun& run) {
   ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(run.row.cartridge));
   TRY(sync_rows(manifest, false));
   ASSIGN_OR_RETURN(std::vector<SegmentRow> rows, env.catalog->segments(run.row.cartridge));
+  ASSIGN_OR_RETURN(const std::vector<SegmentEntry> wanted,
+                   select_segments(manifest, parts_of(run)));
   std::set<std::pair<uint64_t, uint64_t>> named;
-  for (const Partition& partition : manifest.partitions) {
-    for (const SegmentEntry& e : partition.segments) named.insert({e.sequence, e.epoch});
-  }
+  for (const SegmentEntry& e : wanted) named.insert({e.sequence, e.epoch});
   std::erase_if(rows, [&](const SegmentRow& row) {
     return !named.contains({row.sequence, row.epoch});
   });
@@ -33,16 +33,31 @@ Status Shelf::State::load_rows(JobRun& run) {
   return {};
 }
 
+Result<PoolRow> Shelf::State::pool_row(const std::string& pool) {
+  ASSIGN_OR_RETURN(std::optional<PoolRow> row, env.catalog->pool(pool));
+  if (!row) return Error(ErrorCode::invalid_argument, "no pool " + pool);
+  if (parse_storage_class(row->storage_class)) return std::move(*row);
+  return Error(ErrorCode::invalid_argument,
+               "pool " + pool + " has an unknown storage class " + row->storage_class);
+}
+
 Result<StorageClass> Shelf::State::class_of_pool(const std::string& pool) {
-  ASSIGN_OR_RETURN(const std::vector<PoolRow> pools, env.catalog->pools());
-  for (const PoolRow& row : pools) {
-    if (row.name != pool) continue;
-    const auto storage_class = parse_storage_class(row.storage_class);
-    if (storage_class) return *storage_class;
-    return Error(ErrorCode::invalid_argument,
-                 "pool " + pool + " has an unknown storage class " + row.storage_class);
-  }
-  return Error(ErrorCode::invalid_argument, "no pool " + pool);
+  ASSIGN_OR_RETURN(const PoolRow row, pool_row(pool));
+  return *parse_storage_class(row.storage_class);
+}
+
+Result<StorageClass> Shelf::State::class_for_upload(const Uuid& cartridge) {
+  ASSIGN_OR_RETURN(const std::optional<TapeRow> tape, env.catalog->tape(cartridge));
+  if (!tape) return StorageClass::standard;
+  ASSIGN_OR_RETURN(const std::optional<PoolRow> pool, env.catalog->pool(tape->pool));
+  if (!pool || pool->mode != "direct") return StorageClass::standard;
+  return parse_storage_class(pool->storage_class).value_or(StorageClass::standard);
+}
+
+bool Shelf::State::is_cold(const SegmentRow& row) const {
+  const auto storage_class = parse_storage_class(row.storage_class);
+  return storage_class && needs_restore(*storage_class) &&
+         row.restored_until_ms <= env.clock->unix_ms();
 }
 
 void Shelf::State::begin_sweep(JobRun& run) {
@@ -51,6 +66,7 @@ void Shelf::State::begin_sweep(JobRun& run) {
   run.next = 0;
   run.still_waiting = 0;
   run.error.reset();
+  run.ready_before = run.ready;
   for (size_t i = 0; i < run.is_ready.size(); ++i) {
     if (!run.is_ready[i]) run.turn.push_back(i);
   }
@@ -60,16 +76,28 @@ Result<bool> Shelf::State::sweep(JobRun& run) {
   std::optional<Error> error;
   {
     const std::lock_guard lock(mutex);
-    const bool probed =
-        run.row.kind == JobKind::retrieve && !run.first_sweep && run.still_waiting >= kProbe;
-    if (run.error || run.cancel || probed) run.turn.resize(run.next);
-    while (run.outstanding < kMaxOutstanding && run.next < run.turn.size()) {
+    const bool restores = run.row.kind == JobKind::retrieve || run.row.kind == JobKind::reassign;
+    const bool polling = restores && !run.first_sweep;
+    if (run.error || run.cancel || (polling && run.still_waiting >= kProbe)) {
+      run.turn.resize(run.next);
+    }
+    // A poll looks at a few first; only when one of them is back, at the others.
+    const size_t window = polling && run.ready == run.ready_before ? kProbe : kMaxOutstanding;
+    size_t room = window - std::min(window, run.outstanding);
+    room = std::min(room, run.turn.size() - run.next);
+    int64_t at_ms = 0;
+    if (restores && room > 0) room = take_restore_tokens(room, at_ms);
+    for (; room > 0; --room) {
       object_queue.push_back({run.row.id, run.turn[run.next++]});
       ++run.outstanding;
     }
     if (run.outstanding > 0) {
       run.not_before_ms = kNever;  // the objects wake it
       wake_locked(Work::objects);
+      return false;
+    }
+    if (run.next < run.turn.size()) {
+      run.not_before_ms = at_ms;  // no request is left for now
       return false;
     }
     error = run.error;
@@ -160,6 +188,7 @@ void Shelf::State::object_finished(const ObjectTask& task, const Result<bool>& r
 Result<bool> Shelf::State::do_object(JobRun& run, size_t index) {
   switch (run.row.kind) {
     case JobKind::archive:
+    case JobKind::reassign:
       return settle_object(run, index);
     case JobKind::retrieve:
       return restore_object(run, index);
@@ -195,17 +224,25 @@ Result<bool> Shelf::State::object_lost(JobRun& run, const SegmentRow& row, const
   return Error(ErrorCode::corrupt, describe(id_of(row)) + ": " + why);
 }
 
-// Archive: the object is in the pool's class, with the right size and digest.
+// Archive and reassign: the object is in the pool's class, with the right size and digest, and
+// locked where the pool says so. A reassigned one is restored first when it must be.
 Result<bool> Shelf::State::settle_object(JobRun& run, size_t index) {
   SegmentRow row;
+  std::string pool;
   {
     const std::lock_guard lock(mutex);
     row = run.rows[index];
+    const auto to = run.row.parameters.find("pool");
+    if (to != run.row.parameters.end()) pool = to->second;
   }
+  const bool may_restore = run.row.kind == JobKind::reassign;
   const SegmentId id = id_of(row);
   const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
-  ASSIGN_OR_RETURN(const TapeRow tape, tape_row(id.cartridge));
-  ASSIGN_OR_RETURN(const StorageClass target, class_of_pool(tape.pool));
+  if (pool.empty()) {
+    ASSIGN_OR_RETURN(const TapeRow tape, tape_row(id.cartridge));
+    pool = tape.pool;
+  }
+  ASSIGN_OR_RETURN(const StorageClass target, class_of_pool(pool));
   // The row as it is now: eviction may have been at it.
   ASSIGN_OR_RETURN(const auto fresh, env.catalog->segment(id.cartridge, id.sequence, id.epoch));
   if (fresh) row = *fresh;
@@ -223,13 +260,20 @@ Result<bool> Shelf::State::settle_object(JobRun& run, size_t index) {
       return object_lost(run, row, "the store holds something else in its place");
     }
     if (head->storage_class == target) {
+      TRY(lock_object(run, key));
       row.storage_class = to_string(target);
       row.restored_until_ms = head->restored_until_ms;
       if (!row.object_sha256) row.object_sha256 = head->sha256;
       TRY(env.catalog->put_segments({row}));
       return true;
     }
+    if (may_restore && needs_restore(head->storage_class) &&
+        head->restored_until_ms <= env.clock->unix_ms()) {
+      if (!head->restore_ongoing) TRY(ask_restore(run, key));
+      return false;
+    }
     const Result<ObjectInfo> moved = env.store->change_class(key, target);
+    if (may_restore && !moved.ok() && moved.error().code == ErrorCode::cold) return false;
     if (!moved.ok() && moved.error().code == ErrorCode::cold) {
       // Lasting: nothing restores it unless somebody asks for that.
       return Error(ErrorCode::conflict, describe(id) + " is in " +
@@ -241,51 +285,6 @@ Result<bool> Shelf::State::settle_object(JobRun& run, size_t index) {
   }
   return Error(ErrorCode::unavailable,
                key + ": the store does not confirm class " + std::string(to_string(target)));
-}
-
-// Retrieve: readable now; else a restore is under way.
-Result<bool> Shelf::State::restore_object(JobRun& run, size_t index) {
-  SegmentRow row;
-  bool first = false;
-  RestoreTier tier = RestoreTier::standard;
-  unsigned days = options.default_restore_days;
-  {
-    const std::lock_guard lock(mutex);
-    row = run.rows[index];
-    first = run.first_sweep;
-    const auto& parameters = run.row.parameters;
-    const auto wanted = parameters.find("tier");
-    if (wanted != parameters.end()) tier = parse_restore_tier(wanted->second).value_or(tier);
-    const auto kept = parameters.find("days");
-    if (kept != parameters.end()) days = static_cast<unsigned>(std::stoul(kept->second));
-  }
-  const SegmentId id = id_of(row);
-  const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
-  Result<ObjectInfo> head = env.store->head(key);
-  if (!head.ok() &&
-      (head.error().code == ErrorCode::not_found || head.error().code == ErrorCode::corrupt)) {
-    return object_lost(run, row, head.error().context);
-  }
-  if (!head.ok()) return std::move(head).error();
-  int64_t until_ms = 0;
-  if (!needs_restore(head->storage_class)) {
-    until_ms = kNever;
-  } else if (!head->restore_ongoing && (first || head->restored_until_ms == 0)) {
-    // Starts one, or keeps a copy that is there for longer. "conflict": somebody was faster.
-    const Status asked = env.store->restore(key, tier, days);
-    if (!asked.ok() && asked.error().code != ErrorCode::conflict) return asked.error();
-    ASSIGN_OR_RETURN(const ObjectInfo after, env.store->head(key));
-    until_ms = after.restored_until_ms;
-  } else {
-    until_ms = head->restored_until_ms;
-  }
-  if (until_ms == 0) return false;
-  if (until_ms != kNever) {
-    TRY(env.catalog->set_restored_until(id.cartridge, id.sequence, id.epoch, until_ms));
-  }
-  const std::lock_guard lock(mutex);
-  run.rows[index].restored_until_ms = until_ms;
-  return true;
 }
 
 }  // namespace coldshelf

@@ -86,6 +86,11 @@ void Shelf::will_need(const Uuid& cartridge, std::span<const SegmentEntry> next)
     const SegmentId id = id_of(cartridge, entry);
     const Result<bool> local = s.env.files->exists(s.segment_path_of(id));
     if (!local.ok()) continue;  // a hint: the read itself will tell
+    if (!*local) {
+      // Nothing is asked for what is not retrieved: a reader in one part comes near the next.
+      const auto row = s.env.catalog->segment(cartridge, entry.sequence, entry.epoch);
+      if (!row.ok() || (row->has_value() && s.is_cold(**row))) continue;
+    }
     const std::lock_guard lock(s.mutex);
     if (*local) {
       if (s.touched.size() < kMaxTouched) s.touched[id] = s.env.clock->unix_ms();
@@ -161,6 +166,18 @@ Status Shelf::State::recall(const SegmentId& id, const SegmentEntry& entry) {
   if (there) return {};
   ASSIGN_OR_RETURN(std::optional<SegmentRow> row,
                    env.catalog->segment(id.cartridge, id.sequence, id.epoch));
+  if (row && is_cold(*row)) {
+    // Told at once, and before anything is evicted for it.
+    ASSIGN_OR_RETURN(const ObjectInfo head,
+                     env.store->head(segment_key(id.cartridge, id.sequence, id.epoch)));
+    if (needs_restore(head.storage_class) && head.restored_until_ms <= env.clock->unix_ms()) {
+      return Error(ErrorCode::cold, describe(id) + " is in " +
+                                        std::string(to_string(head.storage_class)) +
+                                        " and this part of the tape is not retrieved");
+    }
+    row->storage_class = to_string(head.storage_class);
+    row->restored_until_ms = head.restored_until_ms;
+  }
   if (options.cache_limit_bytes != 0) {
     const uint64_t room = std::min(entry.stored_bytes, options.cache_limit_bytes);
     ASSIGN_OR_RETURN([[maybe_unused]] const size_t evicted,

@@ -1,5 +1,6 @@
 // What the shelf finds at its start, and the operations that begin jobs.
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "uploader/shelf_state.h"
@@ -96,6 +97,15 @@ Status Shelf::State::enter_tape(const Manifest& manifest, const std::string& poo
   row.write_protected = manifest.write_protected;
   row.created_ms = manifest.created_unix_ms;
   row.manifest_generation = manifest.generation;
+  if (!known) {
+    const auto property = [&](const char* name) {
+      const auto at = manifest.properties.find(name);
+      return at == manifest.properties.end() ? std::string() : at->second;
+    };
+    row.parts = property("parts");
+    row.lock_mode = property("lock");
+    row.locked_until_ms = std::strtoll(property("locked_until_ms").c_str(), nullptr, 10);
+  }
   return env.catalog->put_tape(row);
 }
 
@@ -228,20 +238,14 @@ Result<int64_t> Shelf::archive(const Uuid& cartridge) {
   return s.begin_job(JobKind::archive, tape, {{"before", std::string(to_string(tape.status))}});
 }
 
-Result<int64_t> Shelf::retrieve(const Uuid& cartridge, RestoreTier tier, unsigned days) {
-  State& s = *state_;
-  ASSIGN_OR_RETURN(const TapeRow tape, s.tape_row(cartridge));
-  if (tape.status != TapeStatus::archived) return wrong_status(tape, "only ARCHIVED is retrieved");
-  if (days == 0) days = std::max(1U, s.options.default_restore_days);
-  return s.begin_job(JobKind::retrieve, tape,
-                     {{"before", std::string(to_string(tape.status))},
-                      {"tier", std::string(to_string(tier))},
-                      {"days", std::to_string(days)}});
-}
-
 Result<int64_t> Shelf::remove(const Uuid& cartridge) {
   State& s = *state_;
   ASSIGN_OR_RETURN(const TapeRow tape, s.tape_row(cartridge));
+  if (tape.locked_until_ms > s.env.clock->unix_ms()) {
+    return Error(ErrorCode::write_protected,
+                 "tape " + tape.barcode + " is locked (" + tape.lock_mode + ") until " +
+                     format_utc(tape.locked_until_ms) + "; it cannot be deleted before");
+  }
   switch (tape.status) {
     case TapeStatus::creating:
     case TapeStatus::available:
@@ -263,6 +267,10 @@ Status Shelf::cancel_archive(const Uuid& cartridge) {
 
 Status Shelf::cancel_retrieve(const Uuid& cartridge) {
   return state_->cancel_job(cartridge, JobKind::retrieve);
+}
+
+Status Shelf::cancel_reassign(const Uuid& cartridge) {
+  return state_->cancel_job(cartridge, JobKind::reassign);
 }
 
 }  // namespace coldshelf

@@ -81,6 +81,7 @@ struct JobRun {
   size_t next = 0;                // in turn
   size_t outstanding = 0;
   size_t ready = 0;
+  size_t ready_before = 0;  // at the sweep's beginning
   std::vector<bool> is_ready;
   size_t still_waiting = 0;  // of this sweep: restores that go on
   bool first_sweep = true;
@@ -92,6 +93,9 @@ struct ObjectTask {
   int64_t job = 0;
   size_t index = 0;
 };
+
+// What the tape was when the job began.
+TapeStatus status_before(const JobRun& run);
 
 // What is known of a cartridge's manifest beside the disk.
 struct ManifestWatch {
@@ -173,6 +177,8 @@ struct Shelf::State {
   // Jobs
   std::map<int64_t, std::shared_ptr<JobRun>> jobs;
   std::deque<ObjectTask> object_queue;
+  double restore_tokens = 0;
+  int64_t restore_tokens_ms = -1;  // when they were counted; -1: never
 
   // Recalls
   std::map<SegmentId, std::shared_ptr<Recall>> recalls;
@@ -260,6 +266,25 @@ struct Shelf::State {
   Status settle_objects(JobRun& run);
   Status begin_retrieve(JobRun& run);
   Status await_restores(JobRun& run);
+  Status advance_reassign(JobRun& run);
+  Status begin_reassign(JobRun& run);
+  Status await_moves(JobRun& run);
+  // The lock that the job's objects get: the pool's or the tape's own, whichever is stronger.
+  void choose_lock(JobRun& run, const TapeRow& tape, const PoolRow& pool);
+  // Into the tape's row; gives the edits that tell it in the manifest.
+  Result<std::vector<ManifestEdit>> note_lock(JobRun& run);
+  Status lock_object(JobRun& run, const std::string& key);
+  Status lock_manifest(JobRun& run);
+  std::optional<ObjectLock> lock_of_job(const JobRun& run);
+  // How many of `wanted` restore requests may go now; 0: `at_ms` says when to ask again.
+  size_t take_restore_tokens(size_t wanted, int64_t& at_ms);  // with the lock held
+  std::vector<TapeRange> parts_of(const JobRun& run);
+  Status ask_restore(JobRun& run, const std::string& key);
+  // The restores of a first sweep have been asked for; a restart need not do it again.
+  void note_sweep(JobRun& run);
+  int64_t restore_poll_ms(const JobRun& run) const;
+  void expect_ready(JobRun& run, RestoreTier tier);
+  Status note_parts(const JobRun& run);
   Status remove_local(const Uuid& cartridge);
   Status edit_manifest(JobRun& run, const std::vector<ManifestEdit>& edits);
   Status await_manifest(JobRun& run);
@@ -284,7 +309,11 @@ struct Shelf::State {
   Result<bool> object_lost(JobRun& run, const SegmentRow& row, const std::string& why);
   Result<bool> settle_object(JobRun& run, size_t index);
   Result<bool> restore_object(JobRun& run, size_t index);
+  Result<PoolRow> pool_row(const std::string& pool);
   Result<StorageClass> class_of_pool(const std::string& pool);
+  Result<StorageClass> class_for_upload(const Uuid& cartridge);
+  bool is_cold(
+      const SegmentRow& row) const;  // in an archive class and, as far as known, not restored
 };
 
 }  // namespace coldshelf

@@ -189,7 +189,8 @@ Status Shelf::State::send_segment(const SegmentRow& row, File& file) {
   source.size = row.stored_bytes;
   source.sha256 = *digest;
   source.immutable_path = segment_path_of(id);
-  Result<ObjectInfo> done = env.store->put(key, source, StorageClass::standard);
+  ASSIGN_OR_RETURN(const StorageClass into, class_for_upload(id.cartridge));
+  Result<ObjectInfo> done = env.store->put(key, source, into);
   if (!done.ok()) {
     // Bytes that do not fit their digest: is it this disk, or the way to the store?
     if (done.error().code == ErrorCode::corrupt) TRY(check_local());
