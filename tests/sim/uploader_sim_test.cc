@@ -2,6 +2,7 @@
 // moments. What must always hold is checked by the rig at every call; what must be reached, here.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "tests/support/shelf_rig.h"
@@ -61,7 +62,10 @@ class Life {
   }
 
   void run() {
-    const Uuid id = rig_.create("SIM001");
+    ASSERT_TRUE(rig_.catalog().put_pool({"direct", "GLACIER", "direct", "", 0}).ok());
+    ASSERT_TRUE(rig_.catalog().put_pool({"vault", "GLACIER", "staged", "GOVERNANCE", 1}).ok());
+    const char* pools[] = {"glacier", "direct", "vault"};
+    const Uuid id = rig_.create("SIM001", pools[chance_.below(3)]);
     const Uuid other = rig_.create("SIM002", "standard");
     const size_t writes = 1 + chance_.below(4);
     for (size_t i = 0; i < writes; ++i) {
@@ -86,12 +90,24 @@ class Life {
     rig_.expect_stored(id, StorageClass::glacier);
     EXPECT_EQ(rig_.manifest(id).properties.at("status"), "ARCHIVED");
 
-    ASSERT_TRUE(job(id, TapeStatus::retrieved,
-                    [&] { return rig_.shelf().retrieve(id, RestoreTier::standard, 3); }));
+    if (chance_.one_in(2)) retrieve_parts(id);
+    if (chance_.one_in(3)) reassign(id);
+    const auto archive_class = rig_.catalog().tape(id)->value().pool == "deep"
+                                   ? StorageClass::deep_archive
+                                   : StorageClass::glacier;
+    if (rig_.status(id) == TapeStatus::archived) {
+      ASSERT_TRUE(job(id, TapeStatus::retrieved,
+                      [&] { return rig_.shelf().retrieve(id, RestoreTier::standard, 3); }));
+    } else {
+      ASSERT_TRUE(more(id, {}));
+    }
+    EXPECT_EQ(rig_.catalog().tape(id)->value().parts, "");
     EXPECT_TRUE(rig_.manifest(id).write_protected);
     read_back(id);
     ASSERT_TRUE(job(id, TapeStatus::archived, [&] { return rig_.shelf().archive(id); }));
-    rig_.expect_stored(id, StorageClass::glacier);
+    rig_.expect_stored(id, archive_class);
+    EXPECT_FALSE(rig_.manifest(id).properties.contains("parts"));
+    check_lock(id);
 
     ASSERT_TRUE(job(other, TapeStatus::archived, [&] { return rig_.shelf().archive(other); }));
     rig_.expect_stored(other, StorageClass::standard);
@@ -107,6 +123,7 @@ class Life {
     options.cache_limit_bytes = random.one_in(2) ? 40 * KiB : 0;
     options.restore_poll_ms = 500;
     options.manifest_interval_ms = 2'000;
+    options.restore_requests_per_second = static_cast<unsigned>(5 + random.below(500));
     return options;
   }
   size_t objects_of(const Uuid& id) {
@@ -115,6 +132,87 @@ class Life {
         ->objects.size();
   }
   size_t segments_of(const Uuid& id) { return rig_.manifest(id).partitions[0].segments.size(); }
+  Shelf::RetrieveRequest part_of(const Uuid& id) {
+    const uint64_t count = rig_.record_count(id);
+    Shelf::RetrieveRequest request;
+    request.days = 3;
+    for (uint64_t ranges = 1 + chance_.below(2); ranges > 0; --ranges) {
+      const uint64_t first = chance_.below(count);
+      const uint64_t last = first + chance_.below(std::min<uint64_t>(count - first, 8));
+      request.parts.push_back({TapeRange::Kind::records, 0, first, last});
+    }
+    return request;
+  }
+  // Parts of an archived tape, read, perhaps others after them; sometimes archived again.
+  void retrieve_parts(const Uuid& id) {
+    const Shelf::RetrieveRequest first = part_of(id);
+    ASSERT_TRUE(job(id, TapeStatus::retrieved, [&] { return rig_.shelf().retrieve(id, first); }));
+    EXPECT_EQ(rig_.catalog().tape(id)->value().parts, encode_parts(first.parts));
+    expect_readable(id, first.parts);
+    if (chance_.one_in(2)) {
+      const Shelf::RetrieveRequest second = part_of(id);
+      ASSERT_TRUE(more(id, second.parts));
+      expect_readable(id, second.parts);
+      expect_readable(id, first.parts);
+    }
+    if (chance_.one_in(2)) {
+      ASSERT_TRUE(job(id, TapeStatus::archived, [&] { return rig_.shelf().archive(id); }));
+      EXPECT_EQ(rig_.catalog().tape(id)->value().parts, "");
+    }
+  }
+  // More of a RETRIEVED tape.
+  bool more(const Uuid& id, const std::vector<TapeRange>& parts) {
+    Shelf::RetrieveRequest request;
+    request.days = 3;
+    request.parts = parts;
+    std::optional<int64_t> begun;
+    return reach(
+        [&] {
+          if (begun || (*rig_.catalog().unfinished_job(id)).has_value()) return;
+          const auto started = rig_.shelf().retrieve(id, request);
+          EXPECT_TRUE(started.ok()) << started.error().message();
+          if (started.ok()) begun = *started;
+        },
+        [&] { return !(*rig_.catalog().unfinished_job(id)).has_value(); });
+  }
+  void expect_readable(const Uuid& id, const std::vector<TapeRange>& parts) {
+    for (const TapeRange& part : parts) {
+      Status read = rig_.read_range(id, part.first, part.last);
+      for (int again = 0; !read.ok() && again < 100; ++again) {
+        rig_.clock().advance_ms(1'000);
+        read = rig_.read_range(id, part.first, part.last);
+      }
+      EXPECT_TRUE(read.ok()) << describe_parts({part}) << ": " << read.error().message();
+    }
+  }
+  void reassign(const Uuid& id) {
+    if (rig_.status(id) != TapeStatus::archived) return;
+    ASSERT_TRUE(reach(
+        [&] {
+          if (rig_.catalog().tape(id)->value().pool == "deep") return;
+          if ((*rig_.catalog().unfinished_job(id)).has_value()) return;
+          const auto started = rig_.shelf().reassign(id, "deep", RestoreTier::bulk);
+          EXPECT_TRUE(started.ok()) << started.error().message();
+        },
+        [&] { return !(*rig_.catalog().unfinished_job(id)).has_value(); }));
+    EXPECT_EQ(rig_.status(id), TapeStatus::archived);
+    EXPECT_EQ(rig_.catalog().tape(id)->value().pool, "deep")
+        << rig_.catalog().tape(id)->value().problem;
+    rig_.expect_stored(id, StorageClass::deep_archive);
+    check_lock(id);
+  }
+  void check_lock(const Uuid& id) {
+    const TapeRow row = rig_.catalog().tape(id)->value();
+    if (row.locked_until_ms <= rig_.clock().unix_ms()) return;
+    EXPECT_EQ(rig_.shelf().remove(id).error().code, ErrorCode::write_protected);
+    const Manifest manifest = rig_.manifest(id);
+    for (const SegmentEntry& e : manifest.partitions[0].segments) {
+      const auto lock = rig_.store().lock_of(segment_key(id, e.sequence, e.epoch));
+      ASSERT_TRUE(lock.ok());
+      EXPECT_GE(lock->retain_until_ms, row.locked_until_ms);
+    }
+    EXPECT_TRUE(rig_.store().lock_of(locked_manifest_key(id, manifest.generation)).ok());
+  }
   // A reader waits out what passes.
   void read_back(const Uuid& id) {
     const Status read = rig_.read_all(id, 100);

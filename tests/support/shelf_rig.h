@@ -31,11 +31,7 @@ class ShelfRig {
         options_(std::move(options)) {
     options_.cartridges_directory = "/data/cartridges";
     EXPECT_TRUE(disk_.create_directories(options_.cartridges_directory).ok());
-    auto opened = Catalog::open(":memory:");
-    EXPECT_TRUE(opened.ok());
-    catalog_ = std::move(opened).value();
-    EXPECT_TRUE(catalog_->put_pool({"glacier", "GLACIER"}).ok());
-    EXPECT_TRUE(catalog_->put_pool({"standard", "STANDARD"}).ok());
+    open_catalog();
     files_ = std::make_unique<WatchedFileSystem>(
         disk_, [this](const char* op, const std::string& path) { on_file(op, path); });
     start();
@@ -46,6 +42,9 @@ class ShelfRig {
   void start() {
     LocalDirectoryOptions local;
     local.root = "/store";
+    if (restore_ms_ != 0) {
+      local.expedited_delay_ms = local.standard_delay_ms = local.bulk_delay_ms = restore_ms_;
+    }
     auto opened = LocalDirectoryStore::open(store_disk_, clock_, local);
     ASSERT_TRUE(opened.ok());
     store_ = std::move(opened).value();
@@ -77,6 +76,17 @@ class ShelfRig {
     ++restarts_;
   }
   void kill_after(uint64_t events) { kill_after_ = events; }
+  // From here on, in every tier.
+  void restore_takes_ms(int64_t ms) {
+    restore_ms_ = ms;
+    restart(false);
+  }
+  // The program ends and starts with an empty catalog that knows the pools alone.
+  void lose_catalog() {
+    shelf_.reset();
+    open_catalog();
+    start();
+  }
 
   // Runs the shelf until `done`, letting time pass when it has nothing to do. True: reached. The
   // worst storm lets one upload in five through, a minute of backoff apart.
@@ -179,6 +189,18 @@ class ShelfRig {
     return (*opened)->close();
   }
 
+  // Reads these records as a drive that was positioned there.
+  Status read_range(const Uuid& id, uint64_t first, uint64_t last) {
+    ASSIGN_OR_RETURN(auto opened,
+                     Cartridge::open(cartridge_env(), cartridge_options(), directory(id)));
+    ASSIGN_OR_RETURN(Position at, opened->position_of(0, first));
+    for (uint64_t n = first; n <= last; ++n) {
+      ASSIGN_OR_RETURN(const TapeObject object, opened->read(at));
+      EXPECT_TRUE(equal(object.record.flatten(), record_content(records_[id][n])));
+    }
+    return opened->close();
+  }
+
   // -- looking
   Manifest manifest(const Uuid& id) {
     auto image = disk_.content(directory(id) + "/manifest");
@@ -247,6 +269,14 @@ class ShelfRig {
   StoreFaults faults;
 
  private:
+  void open_catalog() {
+    auto opened = Catalog::open(":memory:");
+    ASSERT_TRUE(opened.ok());
+    catalog_ = std::move(opened).value();
+    EXPECT_TRUE(catalog_->put_pool({"glacier", "GLACIER"}).ok());
+    EXPECT_TRUE(catalog_->put_pool({"deep", "DEEP_ARCHIVE"}).ok());
+    EXPECT_TRUE(catalog_->put_pool({"standard", "STANDARD"}).ok());
+  }
   void event() {
     if (kill_after_ != 0 && --kill_after_ == 0) throw Killed{};
   }
@@ -328,6 +358,7 @@ class ShelfRig {
   std::map<std::string, Sha256Digest> sealed_digest_;
   uint64_t next_record_ = 1;
   uint64_t kill_after_ = 0;
+  int64_t restore_ms_ = 0;
   uint64_t restarts_ = 0;
 };
 

@@ -1,5 +1,7 @@
 coldshelf_test(unit_uploader
   SOURCES
+    ${CMAKE_CURRENT_LIST_DIR}/uploader_cost_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/uploader_retrieve_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_shelf_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_store_test.cc
   DEPS coldshelf_uploader coldshelf_cartridge coldshelf_test_sim coldshelf_test_store
