@@ -16,8 +16,10 @@ void SegmentHasher::update(ByteView bytes) {
     sha_.update(bytes.first(n));
     body_ = sha_.peek();
     sha_.update(bytes.subspan(n));
+    append(tail_, bytes.subspan(n));
   } else {
     sha_.update(bytes);
+    if (seen_ > body_end) append(tail_, bytes);
   }
   seen_ += bytes.size();
 }
@@ -25,7 +27,9 @@ void SegmentHasher::update(ByteView bytes) {
 Status SegmentHasher::finish(const Sha256Digest& expected) {
   object_ = sha_.finish();
   if (seen_ != size_ || size_ < kDigestBytes) return Error(ErrorCode::corrupt, "too short");
-  if (body_ != expected) return Error(ErrorCode::corrupt, "the digest does not match");
+  if (body_ != expected || !equal(tail_, expected)) {
+    return Error(ErrorCode::corrupt, "the digest does not match");
+  }
   return {};
 }
 

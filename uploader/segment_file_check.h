@@ -15,7 +15,8 @@ class SegmentHasher {
  public:
   explicit SegmentHasher(uint64_t size) : size_(size) {}
   void update(ByteView bytes);  // in order, `size` bytes in all
-  // corrupt: too short, or the body does not have digest `expected`.
+  // corrupt: too short, or the body does not have digest `expected`, or the file does not end with
+  // it: every byte is checked.
   Status finish(const Sha256Digest& expected);
   const Sha256Digest& object() const { return object_; }
 
@@ -24,6 +25,7 @@ class SegmentHasher {
   uint64_t seen_ = 0;
   Sha256 sha_;
   Sha256Digest body_{};
+  Buffer tail_;  // what the file ends with
   Sha256Digest object_{};
 };
 

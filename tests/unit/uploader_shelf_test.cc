@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "tests/support/shelf_rig.h"
+#include "uploader/segment_file_check.h"
 
 namespace coldshelf::test {
 namespace {
@@ -85,6 +86,27 @@ TEST(Shelf, ADamagedDownloadIsTriedOnceMore) {
   EXPECT_EQ(refused.error().code, ErrorCode::corrupt);
   rig.faulty().corrupt_next_gets(1);
   EXPECT_TRUE(rig.shelf().fetch(id, evicted, 1'000).ok());
+}
+
+TEST(Shelf, EveryByteOfASegmentIsChecked) {
+  Buffer file(300, std::byte{7});
+  const Sha256Digest body = Sha256::of(ByteView(file).first(268));
+  std::copy(body.begin(), body.end(), file.begin() + 268);
+  const auto check = [&](size_t piece) {
+    SegmentHasher hasher(file.size());
+    for (size_t at = 0; at < file.size(); at += piece) {
+      hasher.update(ByteView(file).subspan(at, std::min(piece, file.size() - at)));
+    }
+    return hasher.finish(body).ok();
+  };
+  for (const size_t piece : {1U, 16U, 268U, 299U, 300U}) {
+    ASSERT_TRUE(check(piece)) << piece;
+    for (size_t i = 0; i < file.size(); ++i) {
+      file[i] ^= std::byte{1};
+      EXPECT_FALSE(check(piece)) << "byte " << i << ", pieces of " << piece;
+      file[i] ^= std::byte{1};
+    }
+  }
 }
 
 TEST(Shelf, OverwrittenSegmentsLeaveTheStoreAfterTheManifest) {
