@@ -162,6 +162,13 @@ class Catalog {
   Result<std::vector<SegmentRow>> eviction_candidates(
       size_t limit);  // verified and local, least recently used first; none of a tape in use whose
                       // object could not be read back without a restore
+  // What of a tape is in the store, by class.
+  struct ClassUsage {
+    std::string storage_class;
+    uint64_t objects = 0;
+    uint64_t bytes = 0;
+  };
+  Result<std::vector<ClassUsage>> usage_by_class(const Uuid& cartridge);
   struct Totals {
     uint64_t local_bytes = 0;  // all local segments
     uint64_t not_uploaded_bytes = 0;

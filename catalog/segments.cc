@@ -206,6 +206,22 @@ Result<std::vector<SegmentRow>> Catalog::eviction_candidates(size_t limit) {
   return all_segments(s);
 }
 
+Result<std::vector<Catalog::ClassUsage>> Catalog::usage_by_class(const Uuid& cartridge) {
+  const std::lock_guard lock(state_->mutex);
+  ASSIGN_OR_RETURN(
+      Statement s,
+      state_->prepare("SELECT storage_class, COUNT(*), SUM(stored_bytes) FROM segments WHERE "
+                      "cartridge = ? AND state >= 2 AND storage_class <> '' "
+                      "GROUP BY storage_class ORDER BY storage_class"));
+  s.blob(cartridge.view());
+  std::vector<ClassUsage> rows;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, s.step());
+    if (!more) return rows;
+    rows.push_back({s.column_text(0), s.column_count(1), s.column_count(2)});
+  }
+}
+
 Result<Catalog::Totals> Catalog::totals() {
   const std::lock_guard lock(state_->mutex);
   ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT local_bytes, not_uploaded_bytes, segments "

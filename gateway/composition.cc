@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "gateway/pools.h"
 #include "gateway/version.h"
 #include "uploader/cloud/local_directory_store.h"
 #include "uploader/cloud/retrying_store.h"
@@ -101,15 +102,25 @@ Status Gateway::choose_identity() {
 Status Gateway::enter_pools() {
   ASSIGN_OR_RETURN(const auto known, catalog_->pools());
   for (const PoolConfig& pool : config_.pools) {
+    const PoolRow wanted = row_of(pool);
     const auto old = std::find_if(known.begin(), known.end(),
                                   [&](const PoolRow& row) { return row.name == pool.name; });
-    if (old == known.end()) {
-      TRY(catalog_->put_pool({pool.name, pool.storage_class}));
-    } else if (old->storage_class != pool.storage_class) {
+    if (old != known.end() && old->storage_class != wanted.storage_class) {
       return Error(ErrorCode::conflict, "pool " + pool.name + " is in class " + old->storage_class +
-                                            " here; its class cannot be " + "changed to " +
-                                            pool.storage_class);
+                                            " here; its class cannot be changed to " +
+                                            wanted.storage_class);
     }
+    if (old != known.end() && (old->lock != wanted.lock || old->lock_days != wanted.lock_days)) {
+      return Error(ErrorCode::conflict,
+                   "pool " + pool.name + " has another lock here; it cannot be changed");
+    }
+    const Status fits = check_pool_fits(wanted, *store_);
+    if (!fits.ok() && fits.error().code == ErrorCode::not_supported) return fits.error();
+    if (!fits.ok()) {
+      // A library must start while its store is away.
+      log_warning("gateway", "store not asked about pools", {{"error", fits.error().message()}});
+    }
+    if (old == known.end() || *old != wanted) TRY(catalog_->put_pool(wanted));
   }
   return {};
 }
@@ -118,11 +129,11 @@ Status Gateway::open_storage() {
   ASSIGN_OR_RETURN(data_, DataDirectory::open(*env_.files, config_.gateway.data_dir));
   ASSIGN_OR_RETURN(catalog_, Catalog::open(data_->catalog_path()));
   TRY(choose_identity());
-  TRY(enter_pools());
   buffers_ = BufferPool::create(kIdleBuffers);
   workers_ = std::make_unique<WorkerPool>(std::max(2U, std::thread::hardware_concurrency()));
   sealers_ = std::make_unique<WorkerPool>(kSealers);
   ASSIGN_OR_RETURN(store_, open_store());
+  TRY(enter_pools());
 
   ShelfOptions options;
   options.cartridges_directory = data_->cartridges_path();
@@ -131,6 +142,14 @@ Status Gateway::open_storage() {
   options.read_ahead_segments = static_cast<unsigned>(config_.cache.read_ahead_segments);
   options.default_restore_days = static_cast<unsigned>(config_.store.restore_days);
   options.restore_poll_ms = config_.store.restore_poll_ms;
+  options.restore_requests_per_second =
+      static_cast<unsigned>(config_.store.restore_requests_per_second);
+  if (config_.store.type == "directory") {
+    const auto takes = [](int64_t ms) { return RestoreTime{ms, ms}; };
+    options.restore_times = {{RestoreTier::expedited, takes(config_.store.restore_expedited_ms)},
+                             {RestoreTier::standard, takes(config_.store.restore_standard_ms)},
+                             {RestoreTier::bulk, takes(config_.store.restore_bulk_ms)}};
+  }
   shelf_ = std::make_unique<Shelf>(
       Shelf::Env{env_.files, env_.clock, catalog_.get(), store_.get(), buffers_}, options,
       [this](const TapeRow& row, TapeStatus before) { tapes_->tape_status_changed(row, before); });
@@ -165,10 +184,11 @@ Status Gateway::open_library() {
   options.archive_on_export = config_.library.on_export == "archive";
   options.export_delay_ms = config_.library.export_delay_ms;
   options.restore_days = static_cast<unsigned>(config_.store.restore_days);
+  options.prices = config_.prices;
   options.default_pool = config_.pools.empty() ? "" : config_.pools.front().name;
-  tapes_ = std::make_unique<TapeService>(
-      TapeService::Env{env_.clock, env_.random, catalog_.get(), shelf_.get(), vault_.get()},
-      options);
+  tapes_ = std::make_unique<TapeService>(TapeService::Env{env_.clock, env_.random, catalog_.get(),
+                                                          shelf_.get(), vault_.get(), store_.get()},
+                                         options);
   // Statuses are true before the library opens what lies in its drives.
   TRY(shelf_->reconcile());
 

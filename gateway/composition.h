@@ -53,7 +53,7 @@ class Gateway {
   Status open_target();   // iSCSI
   Status open_api();
   Status choose_identity();  // gateway id, serial numbers
-  Status enter_pools();
+  Status enter_pools();      // the store is open
   Result<std::unique_ptr<ObjectStore>> open_store();
   CartridgeOptions cartridge_options() const;
 

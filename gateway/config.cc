@@ -3,10 +3,13 @@
 #include <toml++/toml.h>
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <set>
 
+#include "gateway/config_prices.h"
+#include "gateway/pools.h"
 #include "gateway/units.h"
 #include "tape/drive/media.h"
 #include "tape/library/library.h"
@@ -221,6 +224,11 @@ Status check_serial_prefix(const std::string& prefix) {
   return bad_value("is " + quoted(prefix) + "; it must be at most 7 of A-Z and 0-9");
 }
 
+Status check_currency(const std::string& name) {
+  if (!name.empty() && name.size() <= 8) return {};
+  return bad_value("is " + quoted(name) + "; it must have 1 to 8 characters, e.g. \"USD\"");
+}
+
 constexpr int64_t kHourMs = 3'600'000;
 constexpr int64_t kDayMs = 24 * kHourMs;
 
@@ -228,9 +236,28 @@ constexpr int64_t kDayMs = 24 * kHourMs;
 #define FIELD(type, path) +[](Config& c) -> type& { return c.path; }
 // NOLINTEND(bugprone-macro-parentheses)
 
+KeySpec price_key(const PriceKey& key) {
+  return {key.name,
+          [key](const toml::node& node, Config& config) -> Status {
+            const auto number = node.value<double>();
+            if (!number || !node.is_number()) return bad_type("a price such as 0.0036");
+            if (!(*number >= 0 && *number <= 1e6)) {
+              return Error(ErrorCode::out_of_range, "must be between 0 and 1000000");
+            }
+            key.member(config.prices) = *number;
+            return {};
+          },
+          [key](const Config& config) {
+            Prices prices = config.prices;
+            char text[32];
+            std::snprintf(text, sizeof text, "%.10g", key.member(prices));
+            return std::string(text);
+          }};
+}
+
 std::vector<KeySpec> make_keys() {
   using std::string;
-  return {
+  std::vector<KeySpec> keys = {
       text_key("gateway.name", FIELD(string, gateway.name), check_gateway_name),
       text_key("gateway.data_dir", FIELD(string, gateway.data_dir)),
       listen_key(),
@@ -268,6 +295,8 @@ std::vector<KeySpec> make_keys() {
       duration_key("store.restore_bulk", FIELD(int64_t, store.restore_bulk_ms), 0, 7 * kDayMs),
       duration_key("store.restore_poll", FIELD(int64_t, store.restore_poll_ms), 10, kHourMs),
       count_key("store.restore_days", FIELD(uint64_t, store.restore_days), 1, 365),
+      count_key("store.restore_requests_per_second",
+                FIELD(uint64_t, store.restore_requests_per_second), 1, 10'000),
       bool_key("store.link", FIELD(bool, store.link)),
       count_key("store.transfer_threads", FIELD(uint64_t, store.transfer_threads), 1, 64),
       size_key("cache.limit", FIELD(uint64_t, cache.limit_bytes), 0, 1024 * TiB),
@@ -275,11 +304,15 @@ std::vector<KeySpec> make_keys() {
       text_key("api.socket", FIELD(string, api.socket)),
       choice_key("log.level", FIELD(string, log.level), {"debug", "info", "warning", "error"}),
       choice_key("log.format", FIELD(string, log.format), {"text", "json"}),
+      text_key("prices.currency", FIELD(string, prices.currency), check_currency),
   };
+  for (const PriceKey& key : price_keys()) keys.push_back(price_key(key));
+  return keys;
 }
 #undef FIELD
 
-constexpr std::array<std::string_view, 2> kPoolKeys = {"name", "storage_class"};
+constexpr std::array<std::string_view, 5> kPoolKeys = {"name", "storage_class", "mode", "lock",
+                                                       "lock_days"};
 
 class Parser {
  public:
@@ -364,14 +397,7 @@ class Parser {
         if (std::find(kPoolKeys.begin(), kPoolKeys.end(), name) == kPoolKeys.end()) {
           return unknown(key.source(), "pool." + std::string(name));
         }
-        const auto text = value.value_exact<std::string>();
-        if (!text) return at(value.source(), "pool." + std::string(name) + ": must be a string");
-        (name == "name" ? pool.name : pool.storage_class) = *text;
-        if (name == "storage_class" && !parse_storage_class(*text)) {
-          return at(value.source(), "pool.storage_class: '" + *text +
-                                        "' is not one of S3's classes, e.g. STANDARD, "
-                                        "GLACIER_IR, GLACIER, DEEP_ARCHIVE");
-        }
+        TRY(read_pool_key(name, value, pool));
       }
       if (pool.name.empty() || pool.name.size() > 100) {
         return at(item.source(), "a pool needs a name of 1 to 100 characters");
@@ -379,7 +405,39 @@ class Parser {
       if (!names.insert(pool.name).second) {
         return at(item.source(), "pool '" + pool.name + "' is there twice");
       }
+      if (pool.mode.empty()) pool.mode = default_pool_mode(pool.storage_class);
+      const Status fits = check_pool(row_of(pool));
+      if (!fits.ok()) return at(item.source(), fits.error().context);
       config_.pools.push_back(std::move(pool));
+    }
+    return {};
+  }
+
+  Status read_pool_key(std::string_view name, const toml::node& value, PoolConfig& pool) const {
+    const std::string key = "pool." + std::string(name);
+    if (name == "lock_days") {
+      const auto days = value.value_exact<int64_t>();
+      if (!days || *days < 0) return at(value.source(), key + ": must be a whole number");
+      pool.lock_days = static_cast<uint64_t>(*days);
+      return {};
+    }
+    const auto text = value.value_exact<std::string>();
+    if (!text) return at(value.source(), key + ": must be a string");
+    if (name == "name") pool.name = *text;
+    if (name == "storage_class") pool.storage_class = *text;
+    if (name == "mode") pool.mode = *text;
+    if (name == "lock") pool.lock = *text;
+    if (name == "storage_class" && !parse_storage_class(*text)) {
+      return at(value.source(), key + ": '" + *text +
+                                    "' is not one of S3's classes, e.g. STANDARD, "
+                                    "GLACIER_IR, GLACIER, DEEP_ARCHIVE");
+    }
+    if (name == "mode" && *text != "direct" && *text != "staged") {
+      return at(value.source(), key + ": '" + *text + "' must be \"direct\" or \"staged\"");
+    }
+    if (name == "lock" && *text != "none" && *text != "governance" && *text != "compliance") {
+      return at(value.source(),
+                key + ": '" + *text + "' must be \"none\", \"governance\" or \"compliance\"");
     }
     return {};
   }
@@ -517,7 +575,9 @@ std::string effective_config(const Config& config) {
   }
   for (const PoolConfig& pool : config.pools) {
     out += "\n[[pool]]\nname = " + quoted(pool.name) +
-           "\nstorage_class = " + quoted(pool.storage_class) + "\n";
+           "\nstorage_class = " + quoted(pool.storage_class) + "\nmode = " + quoted(pool.mode) +
+           "\nlock = " + quoted(pool.lock) + "\nlock_days = " + std::to_string(pool.lock_days) +
+           "\n";
   }
   return out;
 }

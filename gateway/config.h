@@ -11,12 +11,16 @@
 #include "base/file_system.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "uploader/cost_model.h"
 
 namespace coldshelf {
 
 struct PoolConfig {
   std::string name;
   std::string storage_class = "GLACIER";  // S3's spelling
+  std::string mode = {};                  // "direct", "staged"; empty: as the class suggests
+  std::string lock = "none";              // "governance", "compliance"
+  uint64_t lock_days = 0;
 };
 
 struct Config {
@@ -74,6 +78,7 @@ struct Config {
     int64_t restore_bulk_ms = 15'000;
     int64_t restore_poll_ms = 1'000;
     uint64_t restore_days = 7;
+    uint64_t restore_requests_per_second = 500;
     uint64_t transfer_threads = 4;
   } store;
 
@@ -82,7 +87,10 @@ struct Config {
     uint64_t read_ahead_segments = 2;
   } cache;
 
-  std::vector<PoolConfig> pools = {{"GLACIER", "GLACIER"}, {"DEEP_ARCHIVE", "DEEP_ARCHIVE"}};
+  std::vector<PoolConfig> pools = {{"GLACIER", "GLACIER", "staged"},
+                                   {"DEEP_ARCHIVE", "DEEP_ARCHIVE", "staged"}};
+
+  Prices prices;
 
   struct Api {
     std::string socket;  // default <data_dir>/coldshelf.sock

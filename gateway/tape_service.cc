@@ -238,13 +238,6 @@ Result<int64_t> TapeService::archive(std::string_view barcode) {
   return archive_locked(row);
 }
 
-Result<int64_t> TapeService::retrieve(std::string_view barcode, RestoreTier tier) {
-  const std::lock_guard operation(operations_mutex_);
-  ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
-  if (row.status != TapeStatus::archived) return wrong_status(row, "ARCHIVED to be retrieved");
-  return env_.shelf->retrieve(row.uuid, tier, options_.restore_days);
-}
-
 Result<int64_t> TapeService::remove(std::string_view barcode) {
   const std::lock_guard operation(operations_mutex_);
   ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
@@ -254,6 +247,11 @@ Result<int64_t> TapeService::remove(std::string_view barcode) {
   if (row.worm && used > 0) {
     return Error(ErrorCode::write_protected,
                  "tape " + row.barcode + " is write-once and holds data; it cannot be deleted");
+  }
+  if (row.locked_until_ms > env_.clock->unix_ms()) {
+    return Error(ErrorCode::write_protected,
+                 "tape " + row.barcode + " is locked (" + row.lock_mode + ") until " +
+                     format_utc(row.locked_until_ms) + "; it cannot be deleted before");
   }
   ASSIGN_OR_RETURN(const auto address, take_out(row));
   auto job = env_.shelf->remove(row.uuid);
@@ -280,6 +278,11 @@ Result<int64_t> TapeService::verify(std::string_view barcode) {
   ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
   if (!belongs_in_library(row.status)) {
     return wrong_status(row, "AVAILABLE or RETRIEVED to be verified (retrieve it first)");
+  }
+  if (!row.parts.empty()) {
+    return Error(ErrorCode::conflict, "of tape " + row.barcode +
+                                          " only parts are retrieved; retrieve all of it to "
+                                          "verify it");
   }
   if (env_.vault->in_use(row.uuid)) {
     return Error(ErrorCode::busy, "tape " + row.barcode + " is in a drive; unload it first");
@@ -343,28 +346,6 @@ void TapeService::run_verify(JobRow job) {
            {{"barcode", job.barcode},
             {"bytes", job.done_bytes},
             {"error", job.error.empty() && !noted.ok() ? noted.error().message() : job.error}});
-}
-
-Status TapeService::add_pool(const PoolRow& pool) {
-  const std::lock_guard operation(operations_mutex_);
-  if (pool.name.empty() || pool.name.size() > 100) {
-    return Error(ErrorCode::invalid_argument, "a pool's name has 1 to 100 characters");
-  }
-  if (!parse_storage_class(pool.storage_class)) {
-    return Error(ErrorCode::invalid_argument,
-                 "there is no storage class '" + pool.storage_class + "'");
-  }
-  ASSIGN_OR_RETURN(const auto pools, env_.catalog->pools());
-  for (const PoolRow& old : pools) {
-    if (old.name != pool.name) continue;
-    if (old.storage_class == pool.storage_class) return {};
-    return Error(ErrorCode::exists, "pool " + old.name + " is in class " + old.storage_class +
-                                        "; a pool's class cannot be changed");
-  }
-  TRY(env_.catalog->put_pool(pool));
-  const std::lock_guard lock(state_mutex_);
-  library_changed_ = true;
-  return {};
 }
 
 // -- transitions

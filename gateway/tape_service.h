@@ -35,6 +35,31 @@ struct TapeView {
   std::optional<JobRow> job;       // the unfinished one
 };
 
+struct TapeCost {
+  std::vector<ObjectGroup> stored;  // by class, as the catalog has it
+  MonthlyCost monthly;
+  unsigned minimum_days = 0;  // of the classes; what goes earlier is billed for the rest
+};
+
+struct RetrieveEstimate {
+  struct Tier {
+    RestoreTier tier = RestoreTier::standard;
+    std::optional<RestoreCost> cost;  // none: a class among the objects has no such tier
+    RestoreTime time;
+  };
+  uint64_t objects = 0, bytes = 0;  // in the store, of what was asked for
+  unsigned days = 0;
+  std::vector<Tier> tiers;
+  double reading = 0;  // downloading it once
+};
+
+struct PoolView {
+  PoolRow row;
+  uint64_t tapes = 0, used_bytes = 0;
+  std::vector<ObjectGroup> stored;
+  MonthlyCost monthly;
+};
+
 class TapeService final : public LibraryListener {
  public:
   struct Env {
@@ -43,6 +68,7 @@ class TapeService final : public LibraryListener {
     Catalog* catalog = nullptr;
     Shelf* shelf = nullptr;
     Vault* vault = nullptr;
+    ObjectStore* store = nullptr;  // asked what it can do when a pool is made; may be null
   };
   struct Options {
     const DriveProfile* drive = nullptr;  // the library's model: what media fit
@@ -50,6 +76,7 @@ class TapeService final : public LibraryListener {
     int64_t export_delay_ms = 60'000;
     unsigned restore_days = 7;
     std::string default_pool;
+    Prices prices;
   };
   TapeService(Env env, Options options);
   ~TapeService() override;
@@ -80,14 +107,33 @@ class TapeService final : public LibraryListener {
   Result<TapeView> show(std::string_view barcode);
   // These start a job and give its id.
   Result<int64_t> archive(std::string_view barcode);
-  Result<int64_t> retrieve(std::string_view barcode, RestoreTier tier);
+  Result<int64_t> retrieve(std::string_view barcode, const Shelf::RetrieveRequest& request);
+  Result<int64_t> retrieve(std::string_view barcode, RestoreTier tier) {
+    return retrieve(barcode, Shelf::RetrieveRequest{tier, 0, {}});
+  }
   Result<int64_t> remove(std::string_view barcode);
   Result<int64_t> verify(std::string_view barcode);
   Status cancel_archive(std::string_view barcode);
   Status cancel_retrieve(std::string_view barcode);
+  // Whatever job is under way that can be cancelled.
+  Status cancel_job(std::string_view barcode);
 
-  // -- pools: immutable once made
+  // -- pools: immutable once made (tape_service_shelf.cc)
   Status add_pool(const PoolRow& pool);
+  Status remove_pool(const std::string& name);  // conflict: tapes are in it
+  Result<std::vector<PoolView>> list_pools();
+  // A job for an archived tape, which only goes to a colder pool; none for one in the library,
+  // which changes its pool at once and must not be in a drive.
+  Result<std::optional<int64_t>> assign_pool(std::string_view barcode, const std::string& pool,
+                                             RestoreTier tier);
+
+  // -- costs, at the configured prices
+  Result<TapeCost> cost_of(const TapeRow& row);
+  // days 0: the configured ones.
+  Result<RetrieveEstimate> estimate_retrieve(std::string_view barcode,
+                                             const std::vector<TapeRange>& parts, unsigned days);
+  Result<MoveCost> estimate_assign(std::string_view barcode, const std::string& pool,
+                                   RestoreTier tier);
 
   // -- library, by the operator; elements as Library::parse_element reads them, or a barcode
   Status move(std::string_view source, std::string_view destination);

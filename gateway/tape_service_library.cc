@@ -216,7 +216,11 @@ bool TapeService::publish_library() {
   document["pools"] = nlohmann::json::array();
   if (auto pools = env_.catalog->pools(); pools.ok()) {
     for (const PoolRow& pool : *pools) {
-      document["pools"].push_back({{"name", pool.name}, {"storage_class", pool.storage_class}});
+      document["pools"].push_back({{"name", pool.name},
+                                   {"storage_class", pool.storage_class},
+                                   {"mode", pool.mode},
+                                   {"lock", pool.lock},
+                                   {"lock_days", pool.lock_days}});
     }
   }
   const std::string text = document.dump(2) + "\n";

@@ -52,6 +52,7 @@ class Service {
  private:
   using Operation = std::function<Result<Json>(const Params&)>;
   void add_tape_operations();     // tape_operations.cc
+  void add_shelf_operations();    // shelf_operations.cc
   void add_pool_operations();     // pool_operations.cc
   void add_library_operations();  // library_operations.cc
   void add_job_operations();      // pool_operations.cc
@@ -65,6 +66,7 @@ class Service {
   std::string target_iqn(const std::string& device) const;
   Json aws_tape(const TapeView& view) const;
   Json own_tape(const TapeView& view) const;
+  Status add_costs(Json& tape, const TapeRow& row) const;
   Json element_json(const Element& element) const;
   Json drive_json(const Element& element) const;
   Json job_json(const JobRow& job) const;
@@ -83,6 +85,8 @@ class Service {
   std::mutex tokens_mutex_;
   std::deque<std::pair<std::string, Json>> tokens_;  // answers by ClientToken, the last 1,000
 };
+
+Json groups_json(const std::vector<ObjectGroup>& groups);  // objects and bytes by class
 
 // Drive and changer names in targets: "mediachanger", "tapedrive-01".
 std::string drive_device_name(unsigned number);

@@ -27,6 +27,9 @@ Json Service::aws_tape(const TapeView& view) const {
               {"TapeUsedInBytes", row.used_bytes},
               {"PoolId", row.pool},
               {"Worm", row.worm}};
+  if (row.locked_until_ms != 0 && row.archived_ms != 0) {
+    out["RetentionStartDate"] = seconds(row.archived_ms);
+  }
   if (view.job) {
     const JobRow& job = *view.job;
     out["Progress"] = job.total_bytes == 0 ? 0.0
@@ -57,6 +60,13 @@ Json Service::own_tape(const TapeView& view) const {
               {"Created", format_utc(row.created_ms)},
               {"StatusChanged", format_utc(row.status_changed_ms)},
               {"Problem", row.problem}};
+  if (const auto parts = decode_parts(row.parts); parts.ok() && !parts->empty()) {
+    out["Parts"] = describe_parts(*parts);
+  }
+  if (row.locked_until_ms != 0) {
+    out["Lock"] = row.lock_mode;
+    out["LockedUntil"] = format_utc(row.locked_until_ms);
+  }
   if (row.archived_ms != 0) out["Archived"] = format_utc(row.archived_ms);
   if (view.element) out["Address"] = view.element->address;
   if (view.job) out["Job"] = job_json(*view.job);
@@ -231,17 +241,9 @@ void Service::add_tape_operations() {
   own("DescribeTape", [this, &tapes](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
     ASSIGN_OR_RETURN(const TapeView view, tapes.show(barcode));
-    return own_tape(view);
-  });
-  own("RetrieveTape", [this, &tapes, job_answer](const Params& in) -> Result<Json> {
-    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
-    ASSIGN_OR_RETURN(const std::string name, in.text_or("Tier", "Standard"));
-    const auto tier = parse_restore_tier(name);
-    if (!tier) {
-      return Error(ErrorCode::invalid_argument,
-                   "there is no tier '" + name + "'; it is Expedited, Standard or Bulk");
-    }
-    return job_answer(tapes.retrieve(barcode, *tier), tape_arn(barcode));
+    Json out = own_tape(view);
+    TRY(add_costs(out, view.row));
+    return out;
   });
   using Start = Result<int64_t> (TapeService::*)(std::string_view);
   const std::pair<const char*, Start> jobs[] = {{"ArchiveTape", &TapeService::archive},

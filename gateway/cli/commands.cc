@@ -30,11 +30,15 @@ constexpr const char* kDefaultData = "/var/lib/coldshelf";
 struct Values {
   std::string data, socket, config;
   bool json = false;
-  std::string barcode, size, pool, medium, tier = "Standard", source, destination, which;
+  std::string barcode, size, pool, medium, tier = "Standard", reassign_tier = "Bulk", source,
+                                           destination, which;
   std::string output, store, key_file, key_env, timeout = "0";
   unsigned count = 1, drive = 0, limit = 50;
   int64_t job = 0;
   bool worm = false, wait = false, no_wait = false, force = false;
+  std::string files, records, storage_class, mode, lock = "none", pool_name;
+  unsigned days = 0, partition = 0, lock_days = 0;
+  bool estimate = false, yes = false;
 };
 
 class CommandLine {
@@ -45,6 +49,7 @@ class CommandLine {
     define_globals();
     define_library();
     define_tape();
+    define_pools();
     define_others();
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     try {
@@ -192,15 +197,7 @@ class CommandLine {
         "  coldshelf tape archive ABC001L8 --wait");
     add_barcode(archive);
     add_wait(archive, false);
-    CLI::App* retrieve = command(
-        tape, "retrieve", "bring a tape back from the shelf, read-only",
-        [this] {
-          return run_job("RetrieveTape", {{"Barcode", v_.barcode}, {"Tier", v_.tier}}, v_.wait);
-        },
-        "  coldshelf tape retrieve ABC001L8 --tier Bulk --wait");
-    add_barcode(retrieve);
-    retrieve->add_option("--tier", v_.tier, "Expedited, Standard or Bulk");
-    add_wait(retrieve, false);
+    define_shelf(tape);
     CLI::App* erase = command(tape, "delete", "delete a tape and everything on it", [this] {
       return run_job("DeleteTape", {{"Barcode", v_.barcode}}, !v_.no_wait);
     });
@@ -212,6 +209,71 @@ class CommandLine {
         });
     add_barcode(verify);
     add_wait(verify, true);
+  }
+
+  void define_shelf(CLI::App* tape) {
+    CLI::App* retrieve = command(
+        tape, "retrieve", "bring a tape, or parts of it, back from the shelf, read-only",
+        [this] { return retrieve_tape(); },
+        "  coldshelf tape retrieve ABC001L8 --tier Bulk --wait\n"
+        "  coldshelf tape retrieve ABC001L8 --estimate            (what each tier costs)\n"
+        "  coldshelf tape retrieve ABC001L8 --files 3-5,9         (0 is the first, as with mt)\n"
+        "  coldshelf tape retrieve ABC001L8 --records 1000-1999   (blocks, as mt tell counts)");
+    add_barcode(retrieve);
+    retrieve->add_option("--tier", v_.tier, "Expedited, Standard or Bulk");
+    retrieve->add_option("--days", v_.days, "how long it stays readable; default: the gateway's");
+    retrieve->add_option("--files", v_.files, "only these tape files, e.g. 3-5,9");
+    retrieve->add_option("--records", v_.records, "only these records, e.g. 1000-1999");
+    retrieve->add_option("--partition", v_.partition, "of --files and --records; default: 0");
+    retrieve->add_flag("--estimate", v_.estimate, "say what it costs and takes, and do nothing");
+    add_wait(retrieve, false);
+    add_barcode(
+        command(tape, "cancel", "cancel the archival, retrieval or reassignment under way", [this] {
+          return act("CancelTapeJob", {{"Barcode", v_.barcode}},
+                     [](const Json& a) { return a.value("Barcode", "") + ": cancelled"; });
+        }));
+    CLI::App* reassign = command(
+        tape, "reassign", "move a tape to another pool; an archived one to a colder pool",
+        [this] { return reassign_tape(); },
+        "  coldshelf tape reassign ABC001L8 --pool DEEP_ARCHIVE --estimate\n"
+        "  coldshelf tape reassign ABC001L8 --pool DEEP_ARCHIVE --yes --wait");
+    add_barcode(reassign);
+    reassign->add_option("--pool", v_.pool, "the new pool")->required();
+    reassign->add_option("--tier", v_.reassign_tier, "of the restores it needs; default: Bulk");
+    reassign->add_flag("--estimate", v_.estimate, "say what it costs, and do nothing");
+    reassign->add_flag("--yes", v_.yes, "an archived tape: go on after the cost was shown");
+    add_wait(reassign, false);
+  }
+
+  void define_pools() {
+    CLI::App* pool = group("pool", "where archived tapes go");
+    command(pool, "list", "pools, what is in them and what that costs a month",
+            [this] { return show("ListPools", Json::object(), print_pools); });
+    CLI::App* create = command(
+        pool, "create", "make a pool; it cannot be changed",
+        [this] {
+          return act("CreatePool",
+                     {{"Name", v_.pool_name},
+                      {"StorageClass", v_.storage_class},
+                      {"Mode", v_.mode},
+                      {"Lock", v_.lock},
+                      {"LockDays", v_.lock_days}},
+                     [](const Json& a) { return "pool " + a.value("Name", "") + " is there"; });
+        },
+        "  coldshelf pool create cold --class DEEP_ARCHIVE\n"
+        "  coldshelf pool create legal --class GLACIER_IR --lock compliance --lock-days 3650");
+    create->add_option("name", v_.pool_name, "1 to 100 characters")->required();
+    create->add_option("--class", v_.storage_class, "S3's storage class, e.g. GLACIER")->required();
+    create->add_option("--mode", v_.mode, "direct or staged; default: as the class suggests");
+    create->add_option("--lock", v_.lock, "none, governance or compliance");
+    create->add_option("--lock-days", v_.lock_days, "how long archived tapes stay locked");
+    command(pool, "delete", "delete a pool that has no tapes",
+            [this] {
+              return act("DeletePool", {{"Name", v_.pool_name}},
+                         [](const Json& a) { return "pool " + a.value("Name", "") + " is gone"; });
+            })
+        ->add_option("name", v_.pool_name, "the pool")
+        ->required();
   }
 
   void define_others() {
@@ -322,8 +384,43 @@ class CommandLine {
     return {};
   }
 
+  Status retrieve_tape() {
+    Json input = {{"Barcode", v_.barcode}, {"Days", v_.days}};
+    if (!v_.files.empty()) input["Files"] = v_.files;
+    if (!v_.records.empty()) input["Records"] = v_.records;
+    if (v_.partition != 0) input["Partition"] = v_.partition;
+    if (v_.estimate) return show("EstimateRetrieval", input, print_estimate);
+    input["Tier"] = v_.tier;
+    return run_job("RetrieveTape", input, v_.wait);
+  }
+
+  // What an archived tape's move costs is seen before it begins.
+  Status reassign_tape() {
+    const Json input = {{"Barcode", v_.barcode}, {"Pool", v_.pool}, {"Tier", v_.reassign_tier}};
+    if (v_.estimate) return show("EstimateAssign", input, print_move);
+    ASSIGN_OR_RETURN(const Json tape, call("DescribeTape", {{"Barcode", v_.barcode}}));
+    const bool archived = tape.value("Status", "") == to_string(TapeStatus::archived);
+    if (archived && !v_.yes) {
+      ASSIGN_OR_RETURN(const Json cost, call("EstimateAssign", input));
+      print_move(*env_.err, cost);
+      return Error(ErrorCode::invalid_argument, "give --yes to go on");
+    }
+    ASSIGN_OR_RETURN(const Json done, call("AssignTapePool", input));
+    if (done.contains("JobId")) return follow_job(done, v_.wait);
+    if (v_.json) {
+      print_json(done);
+    } else {
+      *env_.out << v_.barcode << " is in pool " << v_.pool << "\n";
+    }
+    return {};
+  }
+
   Status run_job(const char* operation, const Json& input, bool wait) {
     ASSIGN_OR_RETURN(const Json started, call(operation, input));
+    return follow_job(started, wait);
+  }
+
+  Status follow_job(const Json& started, bool wait) {
     const int64_t id = started.value("JobId", int64_t{0});
     if (wait) return watch_job(id, v_.barcode);
     if (v_.json) {

@@ -37,6 +37,25 @@ std::string job_progress(const Json& job) {
   return std::to_string(done * 100 / total) + " %";
 }
 
+std::string lock_text(const Json& tape) {
+  if (!tape.contains("LockedUntil")) return "";
+  return text(tape, "Lock") + " until " + text(tape, "LockedUntil");
+}
+
+std::string monthly_text(const Json& tape) {
+  if (!tape.contains("MonthlyCost") || tape["Stored"].empty()) return "";
+  std::string out = money(tape.value("MonthlyCost", 0.0), text(tape, "Currency")) + " a month (";
+  bool first = true;
+  for (const Json& g : tape["Stored"]) {
+    out += (first ? "" : ", ") + text(g, "Objects") + " objects, " + size(g, "Bytes") + " in " +
+           text(g, "StorageClass");
+    first = false;
+  }
+  const auto days = tape.value("MinimumStorageDays", 0U);
+  if (days != 0) out += "; billed for " + std::to_string(days) + " days at least";
+  return out + ")";
+}
+
 }  // namespace
 
 void print_table(std::ostream& out, const std::vector<std::string>& header,
@@ -80,6 +99,9 @@ void print_tape(std::ostream& out, const Json& tape) {
                      {"Used", size(tape, "UsedInBytes")},
                      {"Stored", size(tape, "StoredInBytes")},
                      {"Pool", text(tape, "Pool")},
+                     {"Retrieved parts", text(tape, "Parts")},
+                     {"Locked", lock_text(tape)},
+                     {"Costs", monthly_text(tape)},
                      {"Write-protected", tape.value("WriteProtected", false) ? "yes" : "no"},
                      {"WORM", tape.value("Worm", false) ? "yes" : "no"},
                      {"Created", text(tape, "Created")},
@@ -90,6 +112,12 @@ void print_tape(std::ostream& out, const Json& tape) {
   const Json& job = tape["Job"];
   out << "Job " << text(job, "JobId") << ": " << text(job, "Kind") << ", " << text(job, "State")
       << ", " << job_progress(job) << " " << text(job, "Step") << "\n";
+  if (job.contains("Parts")) out << "  of it: " << text(job, "Parts") << "\n";
+  out << "  " << text(job, "DoneObjects") << " of " << text(job, "TotalObjects") << " objects, "
+      << size(job, "DoneBytes") << " of " << size(job, "TotalBytes") << "\n";
+  if (job.contains("ExpectedBy")) {
+    out << "  expected by " << text(job, "ExpectedBy") << " (" << text(job, "Tier") << ")\n";
+  }
 }
 
 void print_library(std::ostream& out, const Json& library) {

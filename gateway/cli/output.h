@@ -15,6 +15,10 @@ void print_table(std::ostream& out, const std::vector<std::string>& header,
                  const std::vector<std::vector<std::string>>& rows);
 
 void print_tapes(std::ostream& out, const Json& tapes);
+std::string money(double amount, const std::string& currency);
+void print_pools(std::ostream& out, const Json& answer);
+void print_estimate(std::ostream& out, const Json& answer);
+void print_move(std::ostream& out, const Json& answer);
 void print_tape(std::ostream& out, const Json& tape);
 void print_library(std::ostream& out, const Json& library);
 void print_jobs(std::ostream& out, const Json& jobs);
