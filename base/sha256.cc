@@ -34,11 +34,13 @@ Sha256Digest Sha256::finish() {
   return digest;
 }
 
-Sha256Digest Sha256::peek() const {
-  Sha256 copy;
-  CHECK(EVP_MD_CTX_copy_ex(copy.state_->context, state_->context) == 1);
-  return copy.finish();
+Sha256 Sha256::copy() const {
+  Sha256 other;
+  CHECK(EVP_MD_CTX_copy_ex(other.state_->context, state_->context) == 1);
+  return other;
 }
+
+Sha256Digest Sha256::peek() const { return copy().finish(); }
 
 Sha256Digest Sha256::of(ByteView bytes) {
   Sha256 sha;

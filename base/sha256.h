@@ -20,6 +20,7 @@ class Sha256 {
   Sha256Digest finish();  // then reset() before another use
   // The digest of what came so far; more may follow.
   Sha256Digest peek() const;
+  Sha256 copy() const;  // goes on from here by itself
   void reset();
 
   static Sha256Digest of(ByteView bytes);

@@ -1,0 +1,150 @@
+#include "uploader/cloud/s3_probe.h"
+
+#include "base/log.h"
+#include "uploader/cloud/digests.h"
+#include "uploader/cloud/sigv4.h"
+
+namespace coldshelf {
+
+namespace {
+
+std::string random_name(Random& random) {
+  Buffer bytes(8);
+  random.fill(bytes);
+  return "probe-" + to_hex(bytes);
+}
+
+}  // namespace
+
+S3Probe::S3Probe(S3Client& client, std::string prefix, S3Headers headers, Random& random)
+    : client_(client),
+      headers_(std::move(headers)),
+      there_(prefix + random_name(random)),
+      absent_(there_ + "-not"),
+      content_("coldshelf asks what this store can do; this object may be removed\n") {}
+
+S3Probe::~S3Probe() {
+  for (const std::string& key : {there_, absent_}) {
+    const Status removed = client_.delete_object(key);
+    if (!removed.ok()) {
+      log_warning("s3", "a probe's object stays behind", {{"error", removed.error().message()}});
+    }
+  }
+}
+
+S3Body S3Probe::body() const {
+  S3Body body;
+  body.bytes = as_view(content_);
+  body.payload_hash = to_hex(Sha256::of(body.bytes));
+  return body;
+}
+
+Result<S3Probe::Tried> S3Probe::judged(Result<S3PutResult> done) {
+  if (done.ok()) return Tried{Verdict::accepted, ErrorCode::internal, std::move(*done)};
+  const Error& error = done.error();
+  // not_supported is a 501: a refusal, although its status begins with 5.
+  if (error.disposition == Disposition::retry || error.disposition == Disposition::cancelled) {
+    return error;
+  }
+  return Tried{Verdict::refused, error.code, {}};
+}
+
+Result<S3Probe::Tried> S3Probe::try_put(const std::string& key, const S3Body& body,
+                                        S3Headers headers) {
+  headers.insert(headers.end(), headers_.begin(), headers_.end());
+  return judged(client_.put_object(key, body, headers));
+}
+
+Result<bool> S3Probe::refuses(const std::string& key, const S3Body& body, S3Headers headers) {
+  ASSIGN_OR_RETURN(const Tried tried, try_put(key, body, std::move(headers)));
+  return tried.verdict == Verdict::refused;
+}
+
+Status S3Probe::find_checksums(S3Traits& traits) {
+  const std::string right = to_base64(Sha256::of(as_view(content_)));
+  const std::string wrong = to_base64(Sha256::of(as_view("not this")));
+  ASSIGN_OR_RETURN(const Tried kept, try_put(there_, body(), {{"x-amz-checksum-sha256", right}}));
+  if (kept.verdict == Verdict::accepted) {
+    ASSIGN_OR_RETURN(const S3Object object, client_.head_object(there_, true));
+    if (object.info.sha256) {
+      ASSIGN_OR_RETURN(traits.capabilities.server_checksums,
+                       refuses(absent_, body(), {{"x-amz-checksum-sha256", wrong}}));
+    }
+  }
+  S3Body lying = body();
+  lying.payload_hash = to_hex(Sha256::of(as_view("not this")));
+  ASSIGN_OR_RETURN(traits.payload_hash_checked, refuses(absent_, lying, {}));
+  return client_.delete_object(absent_);
+}
+
+Status S3Probe::find_conditions(S3Traits& traits, const std::string& etag) {
+  const auto lost = [&](const std::string& key, S3Headers headers) -> Result<bool> {
+    ASSIGN_OR_RETURN(const Tried tried, try_put(key, body(), std::move(headers)));
+    return tried.verdict == Verdict::refused && tried.code == ErrorCode::precondition_failed;
+  };
+  // Each must be honoured both ways.
+  ASSIGN_OR_RETURN(const bool exists, lost(there_, {{"if-none-match", "*"}}));
+  if (!exists) return {};
+  ASSIGN_OR_RETURN(const bool other, lost(there_, {{"if-match", "\"0123456789abcdef\""}}));
+  if (!other) return {};
+  ASSIGN_OR_RETURN(const bool fresh_refused, refuses(absent_, body(), {{"if-none-match", "*"}}));
+  if (fresh_refused) return {};
+  ASSIGN_OR_RETURN(const bool same_refused,
+                   refuses(there_, body(), {{"if-match", "\"" + etag + "\""}}));
+  traits.capabilities.conditional_put = !same_refused;
+  return {};
+}
+
+Status S3Probe::find_classes(S3Traits& traits) {
+  const std::string name(to_string(StorageClass::standard_ia));
+  ASSIGN_OR_RETURN(const Tried tried, try_put(absent_, body(), {{"x-amz-storage-class", name}}));
+  if (tried.verdict == Verdict::refused) return {};
+  ASSIGN_OR_RETURN(const S3Object object, client_.head_object(absent_, false));
+  traits.capabilities.storage_classes = object.info.storage_class == StorageClass::standard_ia;
+  return {};
+}
+
+Result<S3Traits> S3Probe::traits() {
+  S3Traits traits;
+  S3Headers headers = headers_;
+  const Result<S3PutResult> first = client_.put_object(there_, body(), headers);
+  if (!first.ok()) {
+    return Error(first.error().code, first.error().disposition,
+                 "asking what the store can do: " + first.error().context);
+  }
+  traits.etag_is_md5 = first->etag == to_hex(md5_of(as_view(content_)));
+  TRY(find_conditions(traits, first->etag));
+  TRY(find_checksums(traits));
+  TRY(find_classes(traits));
+  ASSIGN_OR_RETURN(traits.capabilities.object_lock, client_.bucket_has_lock());
+  return traits;
+}
+
+Result<bool> S3Probe::trailers() {
+  S3Body chunked = body();
+  chunked.crc32c_trailer = true;
+  ASSIGN_OR_RETURN(const bool refused, refuses(there_, chunked, {}));
+  if (refused) return false;
+  // A server that does not know aws-chunked keeps the frames as content.
+  ASSIGN_OR_RETURN(const S3Object object, client_.head_object(there_, false));
+  if (object.info.size != content_.size()) return false;
+  chunked.crc32c_start = 1;
+  return refuses(absent_, chunked, {});
+}
+
+Result<bool> S3Probe::conditional_complete() {
+  ASSIGN_OR_RETURN(const Tried made, try_put(there_, body(), {}));
+  if (made.verdict == Verdict::refused) return false;
+  ASSIGN_OR_RETURN(const std::string id, client_.create_upload(there_, headers_));
+  const auto completed = [&]() -> Result<Tried> {
+    ASSIGN_OR_RETURN(const S3PutResult part, client_.upload_part(there_, id, 1, body(), {}));
+    return judged(
+        client_.complete_upload(there_, id, {S3Part{part.etag, ""}}, {{"if-none-match", "*"}}));
+  };
+  Result<Tried> tried = completed();
+  TRY(client_.abort_upload(there_, id));
+  if (!tried.ok()) return std::move(tried).error();
+  return tried->verdict == Verdict::refused && tried->code == ErrorCode::precondition_failed;
+}
+
+}  // namespace coldshelf
