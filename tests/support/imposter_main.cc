@@ -39,7 +39,7 @@ int run(int argc, char** argv) {
         return std::to_string(static_cast<int>(*fault));
       });
   CLI11_PARSE(app, argc, argv);
-  options.check_hashes = !trust;
+  options.support.payload_hashes = !trust;
   options.support.md5_etags = !trust;
   sigset_t ends;  // blocked before the first thread begins
   sigemptyset(&ends);

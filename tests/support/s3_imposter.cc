@@ -182,6 +182,7 @@ Status S3Imposter::Impl::listen() {
 
 S3Imposter::Impl::~Impl() {
   stop_.stop();
+  if (listener_ >= 0) ::shutdown(listener_, SHUT_RDWR);  // wakes the acceptor
   if (acceptor_.joinable()) acceptor_.join();
   if (listener_ >= 0) ::close(listener_);
   for (Connection& connection : connections_) connection.wire->interrupt();
@@ -207,7 +208,7 @@ void S3Imposter::Impl::accept_loop() {
       it = connections_.erase(it);
     }
     Connection& connection = connections_.emplace_back();
-    connection.wire = std::make_unique<Wire>(fd, stop_, in_, out_);
+    connection.wire = std::make_unique<Wire>(fd, stop_, in_, out_, options_.slow_bytes_per_s);
     connection.thread = std::thread([this, &connection] { serve(connection); });
   }
 }
@@ -332,7 +333,7 @@ Response S3Imposter::Impl::respond(Request& request, S3Fault fault) {
   request.body.clear();
   Headers checksums;
   if (!wrong && !(chunked && support.aws_chunked == S3Support::ignored)) {
-    wrong = imposter::check_body(request, options_.check_hashes, support.checksums, checksums);
+    wrong = imposter::check_body(request, support, checksums);
   }
   Response response = wrong ? *wrong : service_.handle(request, checksums);
   if (is_rejection(response) && fault != S3Fault::corrupted_upload) reject(request, response);
@@ -344,7 +345,7 @@ Response S3Imposter::Impl::respond(Request& request, S3Fault fault) {
       if (name == "ETag") value = "\"00000000000000000000000000000bad\"";
     }
   }
-  if (fault == S3Fault::garbled_xml && !response.has_blob) {
+  if (fault == S3Fault::garbled_xml && !response.has_blob && response.status / 100 == 2) {
     response.text.resize(response.text.size() * 2 / 3);
   }
   return response;

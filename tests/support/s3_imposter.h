@@ -90,6 +90,8 @@ struct ImposterSupport {
   S3Support aws_chunked = S3Support::yes;  // `ignored`: the chunk headers become content
   bool object_lock = true;                 // of buckets made at start
   bool md5_etags = true;                   // false: as under SSE-KMS
+  bool payload_hashes = true;              // x-amz-content-sha256 is looked at
+  bool content_md5 = true;                 // Content-MD5 is looked at
 };
 
 struct ImposterOptions {
@@ -98,14 +100,14 @@ struct ImposterOptions {
   std::string access_key = "imposter";
   std::string secret_key = "imposter-secret";
   std::vector<std::string> buckets{"tapes"};
-  std::string directory;     // bodies in files below it; empty: in memory
-  Clock* clock = nullptr;    // of object ages, restores and signatures; null: the system's
-  bool check_hashes = true;  // false: payload hashes are taken on trust (for benchmarks)
+  std::string directory;   // bodies in files below it; empty: in memory
+  Clock* clock = nullptr;  // of object ages, restores and signatures; null: the system's
   ImposterSupport support;
   int64_t expedited_delay_ms = 1'000;
   int64_t standard_delay_ms = 2'000;
   int64_t bulk_delay_ms = 4'000;
-  int64_t day_ms = 24LL * 3600 * 1000;  // of a restore's Days
+  int64_t day_ms = 24LL * 3600 * 1000;   // of a restore's Days
+  uint64_t slow_bytes_per_s = 10 * KiB;  // S3Fault::slow_body
   uint64_t min_part_bytes = 5 * MiB;
   uint64_t copy_limit_bytes = 5 * GiB;  // CopyObject's and UploadPartCopy's
   uint64_t put_limit_bytes = 5 * GiB;

@@ -338,7 +338,7 @@ std::optional<Response> decode_aws_chunked(Request& request) {
   return std::nullopt;
 }
 
-std::optional<Response> check_body(const Request& request, bool check_hashes, S3Support checksums,
+std::optional<Response> check_body(const Request& request, const ImposterSupport& support,
                                    Headers& verified) {
   const std::string payload = request.header("x-amz-content-sha256");
   if (payload == "STREAMING-UNSIGNED-PAYLOAD-TRAILER") {
@@ -351,12 +351,12 @@ std::optional<Response> check_body(const Request& request, bool check_hashes, S3
     if (payload.size() != 64) {
       return error_response("InvalidArgument", "x-amz-content-sha256 is not a digest");
     }
-    if (check_hashes && to_hex(as_view(hash(EVP_sha256(), request.content))) != payload) {
+    if (support.payload_hashes && to_hex(as_view(hash(EVP_sha256(), request.content))) != payload) {
       return error_response("XAmzContentSHA256Mismatch",
                             "The provided 'x-amz-content-sha256' header does not match");
     }
   }
-  if (request.has_header("content-md5")) {
+  if (request.has_header("content-md5") && support.content_md5) {
     Buffer md5;
     if (!from_base64(request.header("content-md5"), md5) || md5.size() != 16) {
       return error_response("InvalidDigest", "The Content-MD5 you specified is not valid");
@@ -365,7 +365,7 @@ std::optional<Response> check_body(const Request& request, bool check_hashes, S3
       return error_response("BadDigest", "The Content-MD5 you specified did not match");
     }
   }
-  if (checksums == S3Support::ignored) return std::nullopt;
+  if (support.checksums == S3Support::ignored) return std::nullopt;
   // On CompleteMultipartUpload the header is of the whole object, not of the request's body.
   if (request.operation == S3Operation::complete_multipart) return std::nullopt;
   const std::string prefix = "x-amz-checksum-";
@@ -375,9 +375,9 @@ std::optional<Response> check_body(const Request& request, bool check_hashes, S3
     if (name.compare(0, prefix.size(), prefix) != 0) continue;
     const std::string algorithm = name.substr(prefix.size());
     if (algorithm == "mode" || algorithm == "type" || algorithm == "algorithm") continue;
-    if (checksums == S3Support::refused) return error_response("NotImplemented", name);
+    if (support.checksums == S3Support::refused) return error_response("NotImplemented", name);
     std::optional<std::string> real;
-    if (algorithm == "sha256" && payload.size() == 64 && check_hashes) {
+    if (algorithm == "sha256" && payload.size() == 64 && support.payload_hashes) {
       Buffer raw;  // computed above, and equal to it
       from_hex(payload, raw);
       real = to_base64(raw);

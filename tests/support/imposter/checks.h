@@ -31,7 +31,7 @@ std::optional<Response> decode_aws_chunked(Request& request);
 
 // Of request.content: payload hash, Content-MD5, checksums in headers and trailers. What the client
 // sent of checksums and was right is in `verified`.
-std::optional<Response> check_body(const Request& request, bool check_hashes, S3Support checksums,
+std::optional<Response> check_body(const Request& request, const ImposterSupport& support,
                                    Headers& verified);
 
 std::string md5_hex(const Blob& bytes);

@@ -15,8 +15,7 @@ namespace {
 constexpr size_t kMaxHeadBytes = 32 * KiB;
 constexpr uint64_t kMaxBodyBytes = 5 * GiB;
 constexpr size_t kSendBytes = 256 * KiB;
-constexpr size_t kSlowBytes = 512;  // every so often:
-constexpr int64_t kSlowMs = 50;
+constexpr int64_t kSlowMs = 50;  // between the pieces of a slow body
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -67,8 +66,8 @@ void Throttle::take(uint64_t bytes) {
   if (wait_ms > 0) stop_.wait_ms(wait_ms);
 }
 
-Wire::Wire(int fd, StopSign& stop, Throttle& in, Throttle& out)
-    : fd_(fd), stop_(stop), in_(in), out_(out) {}
+Wire::Wire(int fd, StopSign& stop, Throttle& in, Throttle& out, uint64_t slow_bytes_per_s)
+    : fd_(fd), stop_(stop), in_(in), out_(out), slow_bytes_per_s_(slow_bytes_per_s) {}
 
 Wire::~Wire() { close(); }
 
@@ -201,7 +200,9 @@ bool Wire::send_body(const Response& response, S3Fault fault, uint64_t& bytes) {
       damaged[half - at] ^= std::byte{16};
       view = damaged;
     }
-    const size_t step = fault == S3Fault::slow_body ? kSlowBytes : kSendBytes;
+    const size_t step = fault == S3Fault::slow_body
+                            ? std::max<size_t>(slow_bytes_per_s_ * kSlowMs / 1000, 1)
+                            : kSendBytes;
     for (size_t from = 0; from < view.size(); from += step) {
       const ByteView part = view.subspan(from, std::min(step, view.size() - from));
       if (!write_all(part)) return false;

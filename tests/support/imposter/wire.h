@@ -43,7 +43,7 @@ class Throttle {
 
 class Wire {
  public:
-  Wire(int fd, StopSign& stop, Throttle& in, Throttle& out);
+  Wire(int fd, StopSign& stop, Throttle& in, Throttle& out, uint64_t slow_bytes_per_s);
   ~Wire();  // closes
   Wire(const Wire&) = delete;
   Wire& operator=(const Wire&) = delete;
@@ -74,6 +74,7 @@ class Wire {
   StopSign& stop_;
   Throttle& in_;
   Throttle& out_;
+  const uint64_t slow_bytes_per_s_;
   std::string ahead_;  // received, not yet used
 };
 
