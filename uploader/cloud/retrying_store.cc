@@ -89,6 +89,7 @@ Result<ObjectInfo> RetryingStore::put(const std::string& key, const PutSource& s
     // digest is.
     Result<ObjectInfo> there = head(key);
     if (there.ok() && there->sha256 && *there->sha256 == source.sha256) return there;
+    if (!there.ok() && worth_retrying(there.error())) return there;  // not known is not lost
   }
   return result;
 }
@@ -133,6 +134,7 @@ Result<ObjectInfo> RetryingStore::change_class(const std::string& key, StorageCl
     // Done by an attempt whose answer was lost: now it is in the class, and cold for that.
     Result<ObjectInfo> there = head(key);
     if (there.ok() && there->storage_class == storage_class) return there;
+    if (!there.ok() && worth_retrying(there.error())) return there;
   }
   return result;
 }
