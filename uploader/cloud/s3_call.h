@@ -5,9 +5,6 @@
 
 namespace coldshelf {
 
-// For operations that the server works on without moving bytes: copies, assembling parts.
-constexpr int64_t kServerSideWorkMs = 300'000;
-
 struct S3Client::Call {
   const char* operation = "";
   std::string key;  // empty: the bucket

@@ -193,7 +193,14 @@ Result<HttpResponse> S3Client::call(Call& call) {
       failure.message = "bucket '" + options_.bucket + "' does not exist at " + endpoint_text();
     }
     Error error = s3_error(call.operation, call.key, failure);
-    if (error.code == ErrorCode::precondition_failed && answered->repeated) {
+    if (call.http.method == "HEAD" && answered->status == 400) {
+      // Without a body it may be anything that passes: a request that timed out, a token that
+      // expired. What is wrong for good shows in the next request that has one.
+      return Error(ErrorCode::unavailable, error.context);
+    }
+    const bool lost = error.code == ErrorCode::precondition_failed ||  // a conditional put
+                      error.code == ErrorCode::conflict;               // a restore
+    if (lost && answered->repeated) {
       // The first sending may have been what it lost against: the caller has to look.
       return Error(ErrorCode::unavailable, error.context + " (sent twice)");
     }
@@ -346,7 +353,8 @@ Status S3Client::copy_object(const std::string& from, const std::string& to,
   call.headers.emplace_back("x-amz-copy-source",
                             "/" + percent_encode(options_.bucket + "/" + from, true));
   call.error_in_success = true;
-  call.http.idle_timeout_ms = kServerSideWorkMs;
+  call.http.idle_timeout_ms = options_.server_side_timeout_ms;
+  call.http.total_timeout_ms = options_.server_side_timeout_ms;
   ASSIGN_OR_RETURN(const HttpResponse response, this->call(call));
   const Result<std::string> etag = parse_result_etag(response.body, "CopyObjectResult");
   if (etag.ok()) return {};

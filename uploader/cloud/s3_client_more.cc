@@ -59,7 +59,8 @@ Result<std::string> S3Client::copy_part(const std::string& from, const std::stri
                   {"x-amz-copy-source-range",
                    "bytes=" + std::to_string(offset) + "-" + std::to_string(offset + bytes - 1)}};
   call.error_in_success = true;
-  call.http.idle_timeout_ms = kServerSideWorkMs;
+  call.http.idle_timeout_ms = options_.server_side_timeout_ms;
+  call.http.total_timeout_ms = options_.server_side_timeout_ms;
   ASSIGN_OR_RETURN(const HttpResponse response, this->call(call));
   Result<std::string> etag = parse_result_etag(response.body, "CopyPartResult");
   if (etag.ok()) return etag;
@@ -74,7 +75,8 @@ Result<S3PutResult> S3Client::complete_upload(const std::string& key, const std:
   call.headers = headers;
   set_document(call, complete_xml(parts));
   call.error_in_success = true;
-  call.http.idle_timeout_ms = kServerSideWorkMs;
+  call.http.idle_timeout_ms = options_.server_side_timeout_ms;
+  call.http.total_timeout_ms = options_.server_side_timeout_ms;
   ASSIGN_OR_RETURN(const HttpResponse response, this->call(call));
   Result<std::string> etag = parse_result_etag(response.body, "CompleteMultipartUploadResult");
   if (!etag.ok()) return with_context(etag.error(), "CompleteMultipartUpload", key);

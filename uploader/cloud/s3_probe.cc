@@ -8,6 +8,8 @@ namespace coldshelf {
 
 namespace {
 
+constexpr int kRemovals = 3;  // tried more than once, however busy the server is: nobody else will
+
 std::string random_name(Random& random) {
   Buffer bytes(8);
   random.fill(bytes);
@@ -25,7 +27,10 @@ S3Probe::S3Probe(S3Client& client, std::string prefix, S3Headers headers, Random
 
 S3Probe::~S3Probe() {
   for (const std::string& key : {there_, absent_}) {
-    const Status removed = client_.delete_object(key);
+    Status removed = client_.delete_object(key);
+    for (int again = 0; again < kRemovals && !removed.ok(); ++again) {
+      removed = client_.delete_object(key);
+    }
     if (!removed.ok()) {
       log_warning("s3", "a probe's object stays behind", {{"error", removed.error().message()}});
     }
@@ -52,11 +57,17 @@ Result<S3Probe::Tried> S3Probe::judged(Result<S3PutResult> done) {
 Result<S3Probe::Tried> S3Probe::try_put(const std::string& key, const S3Body& body,
                                         S3Headers headers) {
   headers.insert(headers.end(), headers_.begin(), headers_.end());
-  return judged(client_.put_object(key, body, headers));
+  ASSIGN_OR_RETURN(Tried tried, judged(client_.put_object(key, body, headers)));
+  if (tried.verdict == Verdict::refused && tried.code == ErrorCode::corrupt) {
+    // The body was right: this is the way's fault, and says nothing about the server.
+    return Error(ErrorCode::unavailable, "PutObject " + key + ": damaged on the way");
+  }
+  return tried;
 }
 
 Result<bool> S3Probe::refuses(const std::string& key, const S3Body& body, S3Headers headers) {
-  ASSIGN_OR_RETURN(const Tried tried, try_put(key, body, std::move(headers)));
+  headers.insert(headers.end(), headers_.begin(), headers_.end());
+  ASSIGN_OR_RETURN(const Tried tried, judged(client_.put_object(key, body, headers)));
   return tried.verdict == Verdict::refused;
 }
 
@@ -87,11 +98,10 @@ Status S3Probe::find_conditions(S3Traits& traits, const std::string& etag) {
   if (!exists) return {};
   ASSIGN_OR_RETURN(const bool other, lost(there_, {{"if-match", "\"0123456789abcdef\""}}));
   if (!other) return {};
-  ASSIGN_OR_RETURN(const bool fresh_refused, refuses(absent_, body(), {{"if-none-match", "*"}}));
-  if (fresh_refused) return {};
-  ASSIGN_OR_RETURN(const bool same_refused,
-                   refuses(there_, body(), {{"if-match", "\"" + etag + "\""}}));
-  traits.capabilities.conditional_put = !same_refused;
+  ASSIGN_OR_RETURN(const Tried fresh, try_put(absent_, body(), {{"if-none-match", "*"}}));
+  if (fresh.verdict == Verdict::refused) return {};
+  ASSIGN_OR_RETURN(const Tried same, try_put(there_, body(), {{"if-match", "\"" + etag + "\""}}));
+  traits.capabilities.conditional_put = same.verdict == Verdict::accepted;
   return {};
 }
 
@@ -109,7 +119,9 @@ Result<S3Traits> S3Probe::traits() {
   S3Headers headers = headers_;
   const Result<S3PutResult> first = client_.put_object(there_, body(), headers);
   if (!first.ok()) {
-    return Error(first.error().code, first.error().disposition,
+    const bool damaged = first.error().code == ErrorCode::corrupt;  // on the way: it was right
+    return Error(damaged ? ErrorCode::unavailable : first.error().code,
+                 damaged ? Disposition::retry : first.error().disposition,
                  "asking what the store can do: " + first.error().context);
   }
   traits.etag_is_md5 = first->etag == to_hex(md5_of(as_view(content_)));
@@ -123,8 +135,8 @@ Result<S3Traits> S3Probe::traits() {
 Result<bool> S3Probe::trailers() {
   S3Body chunked = body();
   chunked.crc32c_trailer = true;
-  ASSIGN_OR_RETURN(const bool refused, refuses(there_, chunked, {}));
-  if (refused) return false;
+  ASSIGN_OR_RETURN(const Tried tried, try_put(there_, chunked, {}));
+  if (tried.verdict == Verdict::refused) return false;
   // A server that does not know aws-chunked keeps the frames as content.
   ASSIGN_OR_RETURN(const S3Object object, client_.head_object(there_, false));
   if (object.info.size != content_.size()) return false;

@@ -38,7 +38,8 @@ class S3Probe {
     ErrorCode code = ErrorCode::internal;  // of a refusal
     S3PutResult result;
   };
-  // An error only for what says nothing about the server: no answer, overload.
+  // An error only for what says nothing about the server: no answer, overload, damage on the way.
+  // `body` is as it says; `refuses` is for bodies that lie.
   Result<Tried> try_put(const std::string& key, const S3Body& body, S3Headers headers);
   Result<Tried> judged(Result<S3PutResult> done);
   Result<bool> refuses(const std::string& key, const S3Body& body, S3Headers headers);

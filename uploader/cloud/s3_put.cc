@@ -323,7 +323,12 @@ Result<ObjectInfo> S3Store::change_class(const std::string& key, StorageClass st
   Result<ObjectInfo> info = copied.ok() || copied.error().disposition != Disposition::retry
                                 ? head(key)
                                 : Result<ObjectInfo>(copied.error());
-  if (!info.ok()) return copied.ok() ? info.error() : copied.error();
+  if (!info.ok()) {
+    // Not knowing what stands there comes before what the copy said: it may have said "cold"
+    // because an earlier copy was done.
+    const bool unknown = info.error().disposition == Disposition::retry;
+    return copied.ok() || unknown ? info.error() : copied.error();
+  }
   if (!copied.ok() && info->storage_class == storage_class) return info;  // it is there already
   if (!copied.ok() && info->size > kLargestPut && copied.error().code != ErrorCode::cold) {
     TRY(copy_in_parts(full, *info, storage_class));
