@@ -286,6 +286,11 @@ std::vector<KeySpec> make_keys() {
       level_key("cartridge.level", FIELD(int64_t, cartridge.level), -7, 19),
       text_key("encryption.key_file", FIELD(string, encryption.key_file)),
       text_key("encryption.key_env", FIELD(string, encryption.key_env)),
+      text_key("encryption.key_command", FIELD(string, encryption.key_command)),
+      text_key("encryption.kms_key_id", FIELD(string, encryption.kms_key_id)),
+      text_key("encryption.kms_region", FIELD(string, encryption.kms_region)),
+      text_key("encryption.kms_endpoint", FIELD(string, encryption.kms_endpoint)),
+      text_key("encryption.kms_profile", FIELD(string, encryption.kms_profile)),
       choice_key("store.type", FIELD(string, store.type), {"directory"}),
       text_key("store.path", FIELD(string, store.path)),
       duration_key("store.restore_expedited", FIELD(int64_t, store.restore_expedited_ms), 0,
@@ -310,6 +315,28 @@ std::vector<KeySpec> make_keys() {
   return keys;
 }
 #undef FIELD
+
+// Of [[encryption.old_key]]; the same as in [encryption].
+using KeySource = Config::KeySource;
+constexpr std::array<std::pair<std::string_view, std::string KeySource::*>, 7> kOldKeyKeys = {{
+    {"key_file", &KeySource::key_file},
+    {"key_env", &KeySource::key_env},
+    {"key_command", &KeySource::key_command},
+    {"kms_key_id", &KeySource::kms_key_id},
+    {"kms_region", &KeySource::kms_region},
+    {"kms_endpoint", &KeySource::kms_endpoint},
+    {"kms_profile", &KeySource::kms_profile},
+}};
+
+// Empty: nothing is wrong.
+std::string problem_of(const KeySource& key) {
+  const int given = int{!key.key_file.empty()} + int{!key.key_env.empty()} +
+                    int{!key.key_command.empty()} + int{!key.kms_key_id.empty()};
+  if (given > 1) return "give one of key_file, key_env, key_command and kms_key_id, not several";
+  const bool kms = !key.kms_region.empty() || !key.kms_endpoint.empty() || !key.kms_profile.empty();
+  if (kms && key.kms_key_id.empty()) return "kms_... settings need kms_key_id";
+  return {};
+}
 
 constexpr std::array<std::string_view, 5> kPoolKeys = {"name", "storage_class", "mode", "lock",
                                                        "lock_days"};
@@ -360,6 +387,10 @@ class Parser {
       const std::string name = prefix + std::string(key.str());
       if (name == "pool") {
         TRY(read_pools(key.source(), node));
+        continue;
+      }
+      if (name == "encryption.old_key") {
+        TRY(read_old_keys(key.source(), node));
         continue;
       }
       if (tables_.contains(name)) {
@@ -442,6 +473,32 @@ class Parser {
     return {};
   }
 
+  Status read_old_keys(const toml::source_region& where, const toml::node& node) {
+    const toml::array* list = node.as_array();
+    if (list == nullptr || !list->is_array_of_tables() || list->size() > 20) {
+      return at(where, "old keys are written as [[encryption.old_key]] tables, at most 20 of them");
+    }
+    for (const toml::node& item : *list) {
+      KeySource source;
+      for (const auto& [key, value] : *item.as_table()) {
+        const auto found =
+            std::find_if(kOldKeyKeys.begin(), kOldKeyKeys.end(),
+                         [&, name = key.str()](const auto& k) { return k.first == name; });
+        const std::string name = "encryption.old_key." + std::string(key.str());
+        if (found == kOldKeyKeys.end()) return unknown(key.source(), name);
+        const auto text = value.value_exact<std::string>();
+        if (!text) return at(value.source(), name + ": must be a string");
+        source.*(found->second) = *text;
+      }
+      std::string problem = problem_of(source);
+      if (!source.set()) problem = "needs key_file, key_env, key_command or kms_key_id";
+      if (!problem.empty()) return at(item.source(), "encryption.old_key: " + problem);
+      source.key_file = absolute(source.key_file);
+      config_.encryption.old_keys.push_back(std::move(source));
+    }
+    return {};
+  }
+
   std::string absolute(const std::string& path) const {
     return path.empty() || path.front() == '/' ? path : join_path(base_dir_, path);
   }
@@ -469,8 +526,13 @@ class Parser {
     if (config_.library.slots + config_.library.import_export_slots > 3'200) {
       return at_key("library.slots", "slots and import/export slots together are more than 3200");
     }
-    if (!config_.encryption.key_file.empty() && !config_.encryption.key_env.empty()) {
-      return at_key("encryption.key_env", "give key_file or key_env, not both");
+    if (const std::string problem = problem_of(config_.encryption); !problem.empty()) {
+      return at_key("encryption.key_env", problem);
+    }
+    if (!config_.encryption.old_keys.empty() && !config_.encryption.set()) {
+      return at_key("encryption.old_key",
+                    "needs a key that is in use: set encryption.key_file, "
+                    "key_env, key_command or kms_key_id");
     }
     TRY(check_chap());
     return check_listen();
@@ -557,6 +619,9 @@ Result<Config> default_config(const std::string& data_dir) {
 std::vector<std::string> config_keys() {
   std::vector<std::string> out;
   for (const KeySpec& key : make_keys()) out.emplace_back(key.name);
+  for (const auto& [key, member] : kOldKeyKeys) {
+    out.push_back("encryption.old_key." + std::string(key));
+  }
   for (const std::string_view key : kPoolKeys) out.push_back("pool." + std::string(key));
   return out;
 }
@@ -572,6 +637,12 @@ std::string effective_config(const Config& config) {
       table = in;
     }
     out += std::string(key.name.substr(dot + 1)) + " = " + key.show(config) + "\n";
+  }
+  for (const KeySource& old : config.encryption.old_keys) {
+    out += "\n[[encryption.old_key]]\n";
+    for (const auto& [key, member] : kOldKeyKeys) {
+      if (!(old.*member).empty()) out += std::string(key) + " = " + quoted(old.*member) + "\n";
+    }
   }
   for (const PoolConfig& pool : config.pools) {
     out += "\n[[pool]]\nname = " + quoted(pool.name) +

@@ -63,10 +63,22 @@ struct Config {
     int64_t level = 1;
   } cartridge;
 
-  struct Encryption {
+  // Where one key-encryption key is: one of key_file, key_env, key_command and kms_key_id.
+  struct KeySource {
     std::string key_file;
     std::string key_env;
-    bool enabled() const { return !key_file.empty() || !key_env.empty(); }
+    std::string key_command;
+    std::string kms_key_id;
+    std::string kms_region;    // of kms_key_id; default: as its ARN or the AWS settings say
+    std::string kms_endpoint;  // default: the region's
+    std::string kms_profile;   // of ~/.aws; default: the whole credential chain
+    bool set() const {
+      return !key_file.empty() || !key_env.empty() || !key_command.empty() || !kms_key_id.empty();
+    }
+  };
+  struct Encryption : KeySource {
+    std::vector<KeySource> old_keys;  // some tapes may still be wrapped by them
+    bool enabled() const { return set(); }
   } encryption;
 
   struct Store {

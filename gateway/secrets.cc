@@ -2,6 +2,9 @@
 
 #include <cstdlib>
 
+#include "base/clock.h"
+#include "uploader/kms_key.h"
+
 namespace coldshelf {
 
 namespace {
@@ -20,7 +23,56 @@ Result<iscsi::ChapCredentials> load_chap(FileSystem& files, const std::string& u
   return iscsi::ChapCredentials{user, std::move(secret)};
 }
 
+Result<std::unique_ptr<const KeyWrapper>> open_kms_key(FileSystem& files,
+                                                       const Config::KeySource& source) {
+  auto clock = std::make_shared<SystemClock>();
+  ASSIGN_OR_RETURN(std::shared_ptr<HttpTransport> transport, make_curl_transport({}));
+  CredentialOptions credentials;
+  credentials.profile = source.kms_profile;
+  KmsClient::Options options;
+  options.region = source.kms_region;
+  options.endpoint = source.kms_endpoint;
+  if (options.region.empty()) options.region = region_of_kms_arn(source.kms_key_id);
+  if (options.region.empty()) {
+    ASSIGN_OR_RETURN(options.region, find_aws_region(files, *clock, *transport, credentials, true));
+  }
+  if (options.region.empty()) {
+    return Error(ErrorCode::invalid_argument,
+                 "encryption.kms_region is not set, and neither the key's ARN nor the AWS settings "
+                 "name a region");
+  }
+  credentials.region = options.region;
+  std::shared_ptr<CredentialsProvider> provider =
+      make_credential_chain(files, *clock, *transport, credentials);
+  auto client = std::make_unique<KmsClient>(options, clock, transport, std::move(provider));
+  ASSIGN_OR_RETURN(auto key, KmsKey::open(std::move(client), source.kms_key_id));
+  return std::unique_ptr<const KeyWrapper>(std::move(key));
+}
+
+Result<std::unique_ptr<const KeyWrapper>> open_key(FileSystem& files,
+                                                   const Config::KeySource& source) {
+  if (!source.kms_key_id.empty()) return open_kms_key(files, source);
+  auto key = !source.key_file.empty()  ? KeyEncryptionKey::load_file(files, source.key_file)
+             : !source.key_env.empty() ? KeyEncryptionKey::load_environment(source.key_env)
+                                       : KeyEncryptionKey::load_command(source.key_command);
+  if (!key.ok()) return key.error();
+  return std::unique_ptr<const KeyWrapper>(
+      std::make_unique<const KeyEncryptionKey>(std::move(key).value()));
+}
+
 }  // namespace
+
+Result<std::unique_ptr<const KeyRing>> load_keys(FileSystem& files,
+                                                 const Config::Encryption& encryption) {
+  if (!encryption.set()) return std::unique_ptr<const KeyRing>();
+  ASSIGN_OR_RETURN(auto current, open_key(files, encryption));
+  auto ring = std::make_unique<KeyRing>(std::move(current));
+  for (const Config::KeySource& old : encryption.old_keys) {
+    ASSIGN_OR_RETURN(auto key, open_key(files, old));
+    TRY(ring->add_old(std::move(key)));
+  }
+  return std::unique_ptr<const KeyRing>(std::move(ring));
+}
 
 Result<Secret> load_secret(FileSystem& files, const std::string& file,
                            const std::string& variable) {
@@ -51,13 +103,7 @@ Result<Secret> load_secret(FileSystem& files, const std::string& file,
 
 Result<LoadedSecrets> load_secrets(FileSystem& files, const Config& config) {
   LoadedSecrets out;
-  if (!config.encryption.key_file.empty()) {
-    ASSIGN_OR_RETURN(auto key, KeyEncryptionKey::load_file(files, config.encryption.key_file));
-    out.key.emplace(std::move(key));
-  } else if (!config.encryption.key_env.empty()) {
-    ASSIGN_OR_RETURN(auto key, KeyEncryptionKey::load_environment(config.encryption.key_env));
-    out.key.emplace(std::move(key));
-  }
+  ASSIGN_OR_RETURN(out.key, load_keys(files, config.encryption));
   const Config::Chap& chap = config.iscsi.chap;
   if (!chap.user.empty()) {
     ASSIGN_OR_RETURN(auto loaded, load_chap(files, chap.user, chap.secret_file, chap.secret_env));

@@ -1,6 +1,7 @@
 // Secrets from files and the environment. Messages name the place, never the content.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -17,11 +18,16 @@ namespace coldshelf {
 Result<Secret> load_secret(FileSystem& files, const std::string& file, const std::string& variable);
 
 struct LoadedSecrets {
-  std::optional<KeyEncryptionKey> key;
+  std::unique_ptr<const KeyRing> key;  // null: none is configured
   std::optional<iscsi::ChapCredentials> chap;
   std::optional<iscsi::ChapCredentials> mutual_chap;
 };
 // RFC 7143 9.2.1: CHAP secrets below 96 bits are refused, and the two directions must differ.
 Result<LoadedSecrets> load_secrets(FileSystem& files, const Config& config);
+
+// The key in use and the old ones; null when none is configured. `files` outlives it (AWS
+// credentials of KMS keys).
+Result<std::unique_ptr<const KeyRing>> load_keys(FileSystem& files,
+                                                 const Config::Encryption& encryption);
 
 }  // namespace coldshelf

@@ -26,7 +26,7 @@ struct ExportEnv {
   Clock* clock = nullptr;
   Random* random = nullptr;
   ObjectStore* store = nullptr;
-  const KeyEncryptionKey* key = nullptr;  // null: encrypted cartridges give key_missing
+  const KeyWrapper* key = nullptr;  // null: encrypted cartridges give key_missing
   std::function<void(uint64_t done_bytes, uint64_t total_bytes)> progress;
 };
 

@@ -1,7 +1,5 @@
 #include "gateway/cli/commands.h"
 
-#include <sys/stat.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
@@ -500,7 +498,9 @@ class CommandLine {
     ASSIGN_OR_RETURN(Config config, effective());
     if (!v_.store.empty()) config.store.path = v_.store;
     if (!v_.key_file.empty() || !v_.key_env.empty()) {
-      config.encryption = {v_.key_file, v_.key_env};
+      config.encryption = {};
+      config.encryption.key_file = v_.key_file;
+      config.encryption.key_env = v_.key_env;
     }
     config.iscsi.chap = {};  // not needed, need not be readable
     ASSIGN_OR_RETURN(const LoadedSecrets secrets, load_secrets(*env_.files, config));
@@ -552,9 +552,7 @@ class CommandLine {
 
   // Never over another key: tapes may depend on it.
   Status write_key_file(const std::string& path, const Secret& key) {
-    const mode_t before = ::umask(0077);
-    auto file = env_.files->open(path, OpenMode::create);
-    ::umask(before);
+    auto file = env_.files->open(path, OpenMode::create_private);
     if (!file.ok()) return file.error();
     TRY((*file)->write_at(0, key.reveal_bytes()));
     TRY((*file)->write_at(key.reveal().size(), as_view("\n")));

@@ -29,6 +29,10 @@ Buffer RecordData::flatten() const {
   return out;
 }
 
+Status Cartridge::set_wrapped_key(const WrappedKey&) {
+  return Error(ErrorCode::not_supported, "this kind of cartridge keeps no wrapped key");
+}
+
 std::string segment_path(const std::string& directory, uint64_t sequence, uint64_t epoch) {
   return join_path(directory, segment_file_stem(sequence, epoch) + ".seg");
 }
@@ -51,8 +55,9 @@ Result<std::unique_ptr<Cartridge>> Cartridge::create(const CartridgeEnv& env,
   manifest.partitions[0].capacity_bytes = what.capacity_bytes;
   Secret data_key;
   if (options.key != nullptr) {
-    data_key = generate_data_key(*env.random);
-    manifest.key = options.key->wrap(data_key, what.uuid, *env.random);
+    ASSIGN_OR_RETURN(NewDataKey made, options.key->make_data_key(what.uuid, *env.random));
+    data_key = std::move(made.plain);
+    manifest.key = std::move(made.wrapped);
   }
   TRY(env.files->create_directories(directory));
   auto log = ManifestLog::create(*env.files, manifest_path(directory), std::move(manifest));

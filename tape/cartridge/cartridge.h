@@ -45,7 +45,7 @@ struct CartridgeEnv {
 struct CartridgeOptions {
   uint64_t segment_bytes = kDefaultSegmentBytes;  // a segment is closed when it reaches this
   CompressionOptions compression;
-  const KeyEncryptionKey* key =
+  const KeyWrapper* key =
       nullptr;  // null: no encryption for new cartridges; encrypted ones cannot be opened
   uint64_t max_pending_bytes =
       24 * MiB;  // plain and encoded bytes in memory on their way to the file
@@ -154,6 +154,8 @@ class Cartridge {
   virtual Status remove_mam(const MamKey& key) = 0;
   virtual Status set_property(const std::string& name, const std::string& value) = 0;
   virtual Status set_write_protected(bool on) = 0;
+  // The same data key, wrapped anew (key rotation). From any thread, beside a writer.
+  virtual Status set_wrapped_key(const WrappedKey& key);
 
   // Syncs, seals the open segment, waits for all sealing; then the cartridge can be uploaded whole.
   // Writing may go on after.

@@ -76,6 +76,10 @@ Status TapeCartridge::set_property(const std::string& name, const std::string& v
 
 Status TapeCartridge::set_write_protected(bool on) { return set_attribute(SetWriteProtected{on}); }
 
+Status TapeCartridge::set_wrapped_key(const WrappedKey& key) {
+  return set_attribute(SetWrappedKey{key});
+}
+
 Cartridge::Counters TapeCartridge::counters() const {
   Counters c;
   c.records_written = state_.records_written;

@@ -51,6 +51,7 @@ class TapeCartridge final : public Cartridge {
   Status remove_mam(const MamKey& key) override;
   Status set_property(const std::string& name, const std::string& value) override;
   Status set_write_protected(bool on) override;
+  Status set_wrapped_key(const WrappedKey& key) override;
 
   Status seal() override;
   Status close() override;

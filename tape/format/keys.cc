@@ -2,10 +2,13 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
 #include <cctype>
+#include <cstdio>
 #include <cstdlib>
 
 #include "base/coding.h"
+#include "base/command.h"
 #include "base/sha256.h"
 #include "tape/format/aead.h"
 
@@ -31,6 +34,8 @@ struct Wiped {
   Wiped& operator=(const Wiped&) = delete;
   ~Wiped() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
 };
+
+constexpr CommandLimits kCommandLimits{30'000, 4 * KiB};
 
 std::string key_id_of(ByteView key) {
   Sha256 sha;
@@ -70,6 +75,13 @@ Result<KeyEncryptionKey> KeyEncryptionKey::parse(std::string_view text) {
 }
 
 Result<KeyEncryptionKey> KeyEncryptionKey::load_file(FileSystem& files, const std::string& path) {
+  ASSIGN_OR_RETURN(const FileInfo info, files.info(path));
+  if ((info.permissions & 077U) != 0) {
+    char mode[16];
+    std::snprintf(mode, sizeof mode, "%04o", info.permissions);
+    return Error(ErrorCode::permission, path + ": others than its owner may read or write the key" +
+                                            " (mode " + mode + "); chmod 600 it");
+  }
   Wiped content;
   ASSIGN_OR_RETURN(content.bytes, files.read_file(path, 4 * KiB));
   auto key = parse(as_text(content.bytes));
@@ -89,6 +101,19 @@ Result<KeyEncryptionKey> KeyEncryptionKey::load_environment(const std::string& v
   return key;
 }
 
+Result<KeyEncryptionKey> KeyEncryptionKey::load_command(const std::string& command_line) {
+  const auto about = [](const Error& error) {
+    return Error(error.code, error.disposition, "key command: " + error.context);
+  };
+  const auto words = split_command_line(command_line);
+  if (!words.ok()) return about(words.error());
+  const auto output = run_program(*words, kCommandLimits);
+  if (!output.ok()) return about(output.error());
+  auto key = parse(output->reveal());
+  if (!key.ok()) return about(key.error());
+  return key;
+}
+
 Secret KeyEncryptionKey::generate_text(Random& random) {
   const Secret key = generate_data_key(random);
   std::string hex = to_hex(key.reveal_bytes());
@@ -97,8 +122,15 @@ Secret KeyEncryptionKey::generate_text(Random& random) {
   return text;
 }
 
-WrappedKey KeyEncryptionKey::wrap(const Secret& data_key, const Uuid& cartridge,
-                                  Random& random) const {
+Result<NewDataKey> KeyWrapper::make_data_key(const Uuid& cartridge, Random& random) const {
+  NewDataKey out;
+  out.plain = generate_data_key(random);
+  ASSIGN_OR_RETURN(out.wrapped, wrap(out.plain, cartridge, random));
+  return out;
+}
+
+Result<WrappedKey> KeyEncryptionKey::wrap(const Secret& data_key, const Uuid& cartridge,
+                                          Random& random) const {
   CHECK(data_key.reveal_bytes().size() == aead::kKeySize);
   aead::Nonce nonce;
   random.fill(nonce);
@@ -139,6 +171,51 @@ Result<Secret> KeyEncryptionKey::unwrap(const WrappedKey& wrapped, const Uuid& c
     return Error(ErrorCode::corrupt, "key: the wrapped key is damaged, or of another cartridge");
   }
   return Secret(ByteView(key.bytes));
+}
+
+KeyRing::KeyRing(std::unique_ptr<const KeyWrapper> current) { keys_.push_back(std::move(current)); }
+
+Status KeyRing::add_old(std::unique_ptr<const KeyWrapper> key) {
+  const std::vector<std::string> known = ids();
+  if (std::find(known.begin(), known.end(), key->id()) != known.end()) {
+    return Error(ErrorCode::invalid_argument, "key " + key->id() + " is configured twice");
+  }
+  keys_.push_back(std::move(key));
+  return {};
+}
+
+std::vector<std::string> KeyRing::ids() const {
+  std::vector<std::string> out;
+  for (const auto& key : keys_) out.push_back(key->id());
+  return out;
+}
+
+const KeyWrapper* KeyRing::find(const std::string& key_id) const {
+  for (const auto& key : keys_) {
+    if (key->opens(key_id)) return key.get();
+  }
+  return nullptr;
+}
+
+Result<WrappedKey> KeyRing::wrap(const Secret& data_key, const Uuid& cartridge,
+                                 Random& random) const {
+  return current().wrap(data_key, cartridge, random);
+}
+
+Result<Secret> KeyRing::unwrap(const WrappedKey& wrapped, const Uuid& cartridge) const {
+  // The current key has the words for what is wrong with it, and the only name when it is alone.
+  const KeyWrapper* key = find(wrapped.key_id);
+  if (key != nullptr || wrapped.empty() || keys_.size() == 1) {
+    return (key == nullptr ? &current() : key)->unwrap(wrapped, cartridge);
+  }
+  std::string configured;
+  for (const std::string& id : ids()) configured += (configured.empty() ? "" : ", ") + id;
+  return Error(ErrorCode::key_mismatch, "key: the cartridge needs " + wrapped.key_id +
+                                            ", the configured ones are " + configured);
+}
+
+Result<NewDataKey> KeyRing::make_data_key(const Uuid& cartridge, Random& random) const {
+  return current().make_data_key(cartridge, random);
 }
 
 Secret generate_data_key(Random& random) {

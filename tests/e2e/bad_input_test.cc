@@ -148,6 +148,7 @@ TEST(BadStart, AKeyThatDoesNotFit) {
   Gateway gateway;
   const std::string key = gateway.directory() + "/kek";
   std::ofstream(key) << std::string(64, 'a');
+  std::filesystem::permissions(key, std::filesystem::perms(0600));
   gateway.set_configuration("[encryption]\nkey_file = \"" + key + "\"\n");
   ASSERT_TRUE(gateway.start().ok()) << gateway.log();
   gateway.ok({"tape", "create", "--barcode", "CRYPT1L8", "--size", "1GiB"});
@@ -163,6 +164,7 @@ TEST(BadStart, AKeyThatDoesNotFit) {
   ASSERT_EQ(gateway.stop(), 0);
 
   std::ofstream(key) << std::string(64, 'b');
+  std::filesystem::permissions(key, std::filesystem::perms(0600));
   ASSERT_TRUE(gateway.start().ok()) << gateway.log();
   const CommandResult result = gateway.cli({"library", "load", "CRYPT1L8", "1"});
   EXPECT_NE(result.exit_code, 0);
@@ -172,6 +174,7 @@ TEST(BadStart, AKeyThatDoesNotFit) {
   ASSERT_EQ(gateway.stop(), 0);
 
   std::ofstream(key) << std::string(64, 'a');
+  std::filesystem::permissions(key, std::filesystem::perms(0600));
   ASSERT_TRUE(gateway.start().ok()) << gateway.log();
   gateway.ok({"library", "load", "CRYPT1L8", "1"});
   auto client = gateway.drive(1);

@@ -87,6 +87,7 @@ TEST_P(Lifecycle, WriteArchiveRetrieveReadVerifyExport) {
   Gateway gateway;
   const std::string key = gateway.directory() + "/kek";
   std::ofstream(key) << std::string(64, 'c');
+  std::filesystem::permissions(key, std::filesystem::perms(0600));
   std::string configuration = "[cartridge]\nsegment_size = \"8MiB\"\n";
   if (GetParam().encrypted) configuration += "[encryption]\nkey_file = \"" + key + "\"\n";
   gateway.set_configuration(configuration);

@@ -150,7 +150,7 @@ json make_manifests(const std::string& directory, const Secret& data_key) {
   m.epoch = 1;
   m.generation = 10;
   m.next_sequence = 4;
-  m.key = key->wrap(data_key, m.uuid, random);
+  m.key = *key->wrap(data_key, m.uuid, random);
   m.partitions.push_back({1 * TiB, {entry(0, 0, 0, 50, 0, 3), entry(1, 0, 50, 50, 3, 1)}});
   m.partitions.push_back({2 * TiB, {entry(3, 1, 0, 1000, 0, 0)}});
   m.mam[{0, 0x0800}] = {1, to_buffer(as_view("COLDSHLF"))};
@@ -167,7 +167,7 @@ json make_manifests(const std::string& directory, const Secret& data_key) {
       {AddSegment{entry(5, 0, 60, 7, 3, 2)}},
       {SetMam{{0, 0x0806}, {1, to_buffer(as_view("GOLD01L8"))}}, RemoveMam{{0, 0x0800}}},
       {SetProperty{"pool", ""}, SetProperty{"status", "ARCHIVED"}, SetWriteProtected{true}},
-      {SetWrappedKey{key->wrap(data_key, m.uuid, random)}},
+      {SetWrappedKey{*key->wrap(data_key, m.uuid, random)}},
   };
   const auto add = [&](const std::vector<ManifestEdit>& edits) {
     for (const ManifestEdit& edit : edits) CHECK(apply_edit(m, edit, nullptr).ok());

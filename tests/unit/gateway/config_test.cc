@@ -72,6 +72,14 @@ TEST(Config, RefusesWithLineAndColumn) {
       {"[iscsi.chap]\nsecret_env = 'S'\n", "c.toml:2:1: iscsi.chap.secret_env: needs iscsi.chap.u"},
       {"[iscsi.chap]\nmutual_user = 'm'\nmutual_secret_env = 'S'\n", "needs one-way CHAP too"},
       {"[encryption]\nkey_file = 'a'\nkey_env = 'B'\n", "c.toml:3:1: encryption.key_env: give"},
+      {"[encryption]\nkms_region = 'x'\n", "kms_... settings need kms_key_id"},
+      {"[[encryption.old_key]]\nkey_env = 'B'\n", "needs a key that is in use"},
+      {"[encryption]\nkey_env='A'\n[[encryption.old_key]]\n",
+       "c.toml:3:1: encryption.old_key: needs"},
+      {"[encryption]\nkey_env='A'\n[[encryption.old_key]]\nkey='B'\n",
+       "c.toml:4:1: unknown key 'encryption.old_key.key'"},
+      {"[encryption]\nkey_env='A'\n[[encryption.old_key]]\nkey_env='B'\nkey_command='c'\n",
+       "not several"},
       {"[[pool]]\nname = 'x'\nstorage_class = 'ICE'\n", "c.toml:3:17: pool.storage_class: 'ICE'"},
       {"[[pool]]\nname = 'x'\n[[pool]]\nname = 'x'\n", "pool 'x' is there twice"},
       {"[[pool]]\nnam = 'x'\n", "c.toml:2:1: unknown key 'pool.nam'; did you mean 'pool.name'?"},
@@ -123,12 +131,33 @@ TEST(Config, TheExampleHasEveryKeyAndItsDefault) {
   for (const std::string& key : config_keys()) {
     const std::string table = key.substr(0, key.rfind('.'));
     const std::string name = key.substr(key.rfind('.') + 1);
-    const std::string header = table == "pool" ? "\n[[pool]]\n" : "\n[" + table + "]\n";
+    // Those that have no default are shown as comments.
+    const std::string hidden = table == "encryption.old_key" ? "# " : "";
+    const std::string header = table == "pool"   ? "\n[[pool]]\n"
+                               : !hidden.empty() ? "\n# [[" + table + "]]\n"
+                                                 : "\n[" + table + "]\n";
     const size_t begin = text.find(header);
     ASSERT_NE(begin, std::string::npos) << header;
     const size_t end = text.find("\n[", begin + header.size() - 1);
-    EXPECT_NE(text.substr(begin, end - begin).find("\n" + name + " = "), std::string::npos) << key;
+    EXPECT_NE(text.substr(begin, end - begin).find("\n" + hidden + name + " = "), std::string::npos)
+        << key;
   }
+}
+
+TEST(ConfigKeys, OldOnesAreReadAndShown) {
+  auto config = parse_config(
+      "[encryption]\nkms_key_id = 'alias/tapes'\nkms_region = 'eu-west-1'\n"
+      "[[encryption.old_key]]\nkey_file = 'old.key'\n"
+      "[[encryption.old_key]]\nkey_command = \"pass show 'my key'\"\n",
+      "c.toml", "/etc/coldshelf", "/data");
+  ASSERT_TRUE(config.ok()) << config.error().context;
+  EXPECT_TRUE(config->encryption.enabled());
+  ASSERT_EQ(config->encryption.old_keys.size(), 2U);
+  EXPECT_EQ(config->encryption.old_keys[0].key_file, "/etc/coldshelf/old.key");
+  EXPECT_EQ(config->encryption.old_keys[1].key_command, "pass show 'my key'");
+  auto again = parse_config(effective_config(*config), "effective", "/");
+  ASSERT_TRUE(again.ok()) << again.error().context;
+  EXPECT_EQ(effective_config(*again), effective_config(*config));
 }
 
 TEST(Units, Sizes) {

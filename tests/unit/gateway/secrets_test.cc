@@ -16,7 +16,7 @@ class Secrets : public ::testing::Test {
  protected:
   std::string write(const std::string& name, const std::string& content) {
     const std::string path = gateway.root() + "/" + name;
-    EXPECT_OK(gateway.files.replace_file(path, as_view(content)));
+    EXPECT_OK(gateway.files.replace_file(path, as_view(content), OpenMode::create_private));
     return path;
   }
   Config config() {
