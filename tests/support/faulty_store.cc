@@ -122,7 +122,10 @@ Result<ObjectLock> FaultyStore::lock_of(const std::string& key) {
   return run("lock_of", key, [&] { return inner_.lock_of(key); });
 }
 
-Result<StoreCapabilities> FaultyStore::capabilities() { return inner_.capabilities(); }
+Result<StoreCapabilities> FaultyStore::capabilities() {
+  if (capabilities_) return *capabilities_;
+  return inner_.capabilities();
+}
 
 Result<size_t> FaultyStore::abort_unfinished(const std::string& prefix, int64_t age_ms) {
   return run("abort_unfinished", prefix, [&] { return inner_.abort_unfinished(prefix, age_ms); });

@@ -35,6 +35,8 @@ class FaultyStore final : public ObjectStore {
   using Watch = std::function<void(const char* operation, const std::string& key, bool after)>;
   void watch(Watch watch) { watch_ = std::move(watch); }
   uint64_t calls(const std::string& operation) const;
+  // Says that it can do less than the inner store; what is asked of it is passed on all the same.
+  void set_capabilities(const StoreCapabilities& capabilities) { capabilities_ = capabilities; }
 
   Result<ObjectInfo> put(const std::string& key, const PutSource& source,
                          const PutOptions& options) override;
@@ -68,6 +70,7 @@ class FaultyStore final : public ObjectStore {
   Clock& clock_;
   Random& random_;
   Watch watch_;
+  std::optional<StoreCapabilities> capabilities_;
   mutable std::mutex mutex_;
   StoreFaults faults_;
   std::string scripted_operation_;

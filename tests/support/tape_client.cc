@@ -135,6 +135,10 @@ Status TapeClient::write_filemarks(uint32_t count, bool immediate) {
   return run_whole(cdb6(0x10, immediate ? 1 : 0, count), Direction::none, {});
 }
 
+Status TapeClient::space_filemarks(int32_t count) {
+  return run_whole(cdb6(0x11, 1, static_cast<uint32_t>(count) & 0xFFFFFFU), Direction::none, {});
+}
+
 Status TapeClient::locate(uint64_t block) {
   std::array<uint8_t, 16> cdb{};
   cdb[0] = 0x92;

@@ -34,8 +34,9 @@ class TapeClient {
   };
   Result<Next> read_next(std::span<std::byte> room);
   Status write_filemarks(uint32_t count, bool immediate);
-  Status locate(uint64_t block);  // LOCATE(16)
-  Status unload();                // LOAD UNLOAD, LOAD=0
+  Status locate(uint64_t block);          // LOCATE(16)
+  Status space_filemarks(int32_t count);  // SPACE(6)
+  Status unload();                        // LOAD UNLOAD, LOAD=0
   Status prevent_removal(bool on);
 
  private:
