@@ -162,7 +162,7 @@ class Catalog {
   Result<std::vector<SegmentRow>> eviction_candidates(
       size_t limit);  // verified and local, least recently used first; none of a tape in use whose
                       // object could not be read back without a restore
-  // What of a tape is in the store, by class.
+  // What of a tape is in the store, by class; "": its class is not known yet.
   struct ClassUsage {
     std::string storage_class;
     uint64_t objects = 0;

@@ -211,7 +211,7 @@ Result<std::vector<Catalog::ClassUsage>> Catalog::usage_by_class(const Uuid& car
   ASSIGN_OR_RETURN(
       Statement s,
       state_->prepare("SELECT storage_class, COUNT(*), SUM(stored_bytes) FROM segments WHERE "
-                      "cartridge = ? AND state >= 2 AND storage_class <> '' "
+                      "cartridge = ? AND state >= 2 "
                       "GROUP BY storage_class ORDER BY storage_class"));
   s.blob(cartridge.view());
   std::vector<ClassUsage> rows;

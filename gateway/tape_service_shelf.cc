@@ -121,7 +121,12 @@ Result<TapeCost> TapeService::cost_of(const TapeRow& row) {
   ASSIGN_OR_RETURN(const auto usage, env_.catalog->usage_by_class(row.uuid));
   TapeCost out;
   for (const Catalog::ClassUsage& one : usage) {
-    const auto storage_class = parse_storage_class(one.storage_class);
+    auto storage_class = parse_storage_class(one.storage_class);
+    if (!storage_class) {
+      // After a rebuild of the catalog: the pool's, until the store was asked.
+      ASSIGN_OR_RETURN(const auto pool, env_.catalog->pool(row.pool));
+      if (pool) storage_class = parse_storage_class(pool->storage_class);
+    }
     if (!storage_class) continue;
     add_objects(out.stored, *storage_class, one.objects, one.bytes);
     out.minimum_days = std::max(out.minimum_days, minimum_days(*storage_class));

@@ -412,19 +412,28 @@ Result<Shelf::Holdings> Shelf::holdings(const Uuid& cartridge,
   ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows, s.env.catalog->segments(cartridge));
   std::map<std::pair<uint64_t, uint64_t>, const SegmentRow*> by_name;
   for (const SegmentRow& row : rows) by_name[{row.sequence, row.epoch}] = &row;
+  // A catalog that was rebuilt does not know each object's class yet; an archived tape's is its
+  // pool's.
+  ASSIGN_OR_RETURN(const std::optional<TapeRow> tape, s.env.catalog->tape(cartridge));
+  std::optional<StorageClass> likely;
+  if (tape && (tape->status == TapeStatus::archived || tape->status == TapeStatus::retrieving ||
+               tape->status == TapeStatus::retrieved)) {
+    if (const auto pool = s.class_of_pool(tape->pool); pool.ok()) likely = *pool;
+  }
   Holdings out;
   for (const SegmentEntry& entry : wanted) {
     const auto at = by_name.find({entry.sequence, entry.epoch});
-    const auto storage_class =
+    auto storage_class =
         at == by_name.end() ? std::nullopt : parse_storage_class(at->second->storage_class);
-    if (!storage_class || !in_store(at->second->state)) {
+    if (!storage_class && at != by_name.end() && !at->second->local) storage_class = likely;
+    if (!storage_class || at->second->state < SegmentState::uploaded) {
       ++out.not_stored_objects;
       out.not_stored_bytes += entry.stored_bytes;
       continue;
     }
     add_objects(out.stored, *storage_class, 1, entry.stored_bytes);
     const SegmentRow& row = *at->second;
-    if (s.is_cold(row)) {
+    if (needs_restore(*storage_class) && row.restored_until_ms <= s.env.clock->unix_ms()) {
       add_objects(out.to_restore, *storage_class, 1, entry.stored_bytes);
     } else if (needs_restore(*storage_class)) {
       out.readable_until_ms = out.readable_until_ms == 0

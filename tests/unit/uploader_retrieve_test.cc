@@ -321,6 +321,14 @@ TEST(ShelfPools, HoldingsTellWhatIsWhere) {
   EXPECT_EQ(before->stored[0],
             (ObjectGroup{StorageClass::glacier, segments.size(), rig.manifest(id).stored_bytes()}));
   EXPECT_EQ(before->to_restore, before->stored);
+  // A catalog that was just rebuilt says the same, before the store was asked for each object.
+  rig.lose_catalog();
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  EXPECT_EQ((*rig.catalog().segments(id))[0].storage_class, "");
+  const auto rebuilt = rig.shelf().holdings(id, {});
+  ASSERT_TRUE(rebuilt.ok());
+  EXPECT_EQ(rebuilt->stored, before->stored);
+  EXPECT_EQ(rebuilt->to_restore, before->to_restore);
   run_job(rig, rig.shelf().retrieve(id, records(0, 0)));
   const auto after = rig.shelf().holdings(id, {});
   EXPECT_EQ(after->to_restore[0].objects, segments.size() - 1);
