@@ -247,6 +247,9 @@ Status Shelf::State::await_uploads(JobRun& run) {
     return save(run, false);
   }
   if (!set_phase(run, JobPhase::settle, "moving to the pool's storage class")) return {};
+  // Before the first object is locked: should this fail half-way, a deletion is refused all the
+  // same.
+  ASSIGN_OR_RETURN([[maybe_unused]] const std::vector<ManifestEdit> edits, note_lock(run));
   TRY(set_status(run.row.cartridge, TapeStatus::archiving));
   begin_sweep(run);
   return save(run, true);

@@ -260,6 +260,39 @@ TEST(ShelfPools, ALockedTapeStaysUntilItsTime) {
   EXPECT_TRUE(rig.store().list("cartridges/", "", 10)->objects.empty());
 }
 
+TEST(ShelfPools, AnArchivalThatFailsHalfWayLeavesALockThatIsKnown) {
+  ShelfRig rig(13);
+  ASSERT_TRUE(rig.catalog().put_pool({"vault", "GLACIER", "staged", "COMPLIANCE", 30}).ok());
+  const Uuid id = rig.create("T00001", "vault");
+  rig.write(id, SIZE_MAX, 60);
+  ASSERT_TRUE(rig.run_until([&] { return rig.stored_manifest(id).has_value(); }));
+  rig.faulty().fail_next("change_class", Error(ErrorCode::permission, "AccessDenied"));
+  run_job(rig, rig.shelf().archive(id), JobState::failed);
+  EXPECT_EQ(rig.status(id), TapeStatus::available);
+  EXPECT_EQ(rig.shelf().remove(id).error().code, ErrorCode::write_protected);
+  EXPECT_TRUE(rig.stored_manifest(id).has_value());
+  EXPECT_TRUE(rig.read_all(id).ok());
+  rig.clock().advance_ms(kDayMs);
+  run_job(rig, rig.shelf().archive(id));
+  rig.expect_stored(id, StorageClass::glacier);
+  EXPECT_GT((*rig.catalog().tape(id))->locked_until_ms, rig.clock().unix_ms() + 29 * kDayMs);
+}
+
+TEST(ShelfPools, ALockedTapeMovesWithItsLock) {
+  ShelfRig rig(14);
+  ASSERT_TRUE(rig.catalog().put_pool({"vault", "GLACIER", "staged", "GOVERNANCE", 30}).ok());
+  const Uuid id = archived(rig, "vault");
+  const int64_t until = (*rig.catalog().tape(id))->locked_until_ms;
+  run_job(rig, rig.shelf().reassign(id, "deep", RestoreTier::bulk));
+  rig.expect_stored(id, StorageClass::deep_archive);
+  const Manifest manifest = rig.manifest(id);
+  for (const SegmentEntry& e : manifest.partitions[0].segments) {
+    EXPECT_GE(rig.store().lock_of(segment_key(id, e.sequence, e.epoch))->retain_until_ms, until);
+  }
+  EXPECT_EQ(rig.shelf().remove(id).error().code, ErrorCode::write_protected)
+      << "the new pool has no lock, the tape has";
+}
+
 TEST(ShelfPools, ReassignGoesToAColderPoolOnly) {
   ShelfRig rig(9);
   const Uuid id = archived(rig);
