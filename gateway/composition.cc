@@ -6,9 +6,8 @@
 
 #include "base/log.h"
 #include "gateway/pools.h"
+#include "gateway/store_factory.h"
 #include "gateway/version.h"
-#include "uploader/cloud/local_directory_store.h"
-#include "uploader/cloud/retrying_store.h"
 
 namespace coldshelf {
 
@@ -76,18 +75,6 @@ Status Gateway::build() {
   return open_api();
 }
 
-Result<std::unique_ptr<ObjectStore>> Gateway::open_store() {
-  LocalDirectoryOptions options;
-  options.root = config_.store.path;
-  options.link_files = config_.store.link;
-  options.expedited_delay_ms = config_.store.restore_expedited_ms;
-  options.standard_delay_ms = config_.store.restore_standard_ms;
-  options.bulk_delay_ms = config_.store.restore_bulk_ms;
-  ASSIGN_OR_RETURN(auto directory, LocalDirectoryStore::open(*env_.files, *env_.clock, options));
-  return std::unique_ptr<ObjectStore>(
-      std::make_unique<RetryingStore>(std::move(directory), *env_.clock, *env_.random));
-}
-
 Status Gateway::choose_identity() {
   ASSIGN_OR_RETURN(gateway_id_,
                    setting_or(*catalog_, "gateway_id", "sgw-" + upper_hex(*env_.random, 4)));
@@ -132,7 +119,7 @@ Status Gateway::open_storage() {
   buffers_ = BufferPool::create(kIdleBuffers);
   workers_ = std::make_unique<WorkerPool>(std::max(2U, std::thread::hardware_concurrency()));
   sealers_ = std::make_unique<WorkerPool>(kSealers);
-  ASSIGN_OR_RETURN(store_, open_store());
+  ASSIGN_OR_RETURN(store_, open_store(config_.store, {env_.files, env_.clock, env_.random}));
   TRY(enter_pools());
 
   ShelfOptions options;

@@ -54,7 +54,6 @@ class Gateway {
   Status open_api();
   Status choose_identity();  // gateway id, serial numbers
   Status enter_pools();      // the store is open
-  Result<std::unique_ptr<ObjectStore>> open_store();
   CartridgeOptions cartridge_options() const;
 
   const Config config_;

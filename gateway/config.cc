@@ -9,6 +9,7 @@
 #include <set>
 
 #include "gateway/config_prices.h"
+#include "gateway/config_store.h"
 #include "gateway/pools.h"
 #include "gateway/units.h"
 #include "tape/drive/media.h"
@@ -291,7 +292,8 @@ std::vector<KeySpec> make_keys() {
       text_key("encryption.kms_region", FIELD(string, encryption.kms_region)),
       text_key("encryption.kms_endpoint", FIELD(string, encryption.kms_endpoint)),
       text_key("encryption.kms_profile", FIELD(string, encryption.kms_profile)),
-      choice_key("store.type", FIELD(string, store.type), {"directory"}),
+      choice_key("store.type", FIELD(string, store.type), {"directory", "s3"}),
+      text_key("store.url", FIELD(string, store.url)),
       text_key("store.path", FIELD(string, store.path)),
       duration_key("store.restore_expedited", FIELD(int64_t, store.restore_expedited_ms), 0,
                    7 * kDayMs),
@@ -304,6 +306,26 @@ std::vector<KeySpec> make_keys() {
                 FIELD(uint64_t, store.restore_requests_per_second), 1, 10'000),
       bool_key("store.link", FIELD(bool, store.link)),
       count_key("store.transfer_threads", FIELD(uint64_t, store.transfer_threads), 1, 64),
+      text_key("store.s3.region", FIELD(string, store.s3.region)),
+      text_key("store.s3.endpoint", FIELD(string, store.s3.endpoint)),
+      choice_key("store.s3.addressing", FIELD(string, store.s3.addressing),
+                 {"auto", "path", "virtual"}),
+      text_key("store.s3.ca_file", FIELD(string, store.s3.ca_file)),
+      text_key("store.s3.profile", FIELD(string, store.s3.profile)),
+      text_key("store.s3.access_key_id", FIELD(string, store.s3.access_key_id)),
+      text_key("store.s3.secret_key_file", FIELD(string, store.s3.secret_key_file)),
+      text_key("store.s3.secret_key_env", FIELD(string, store.s3.secret_key_env)),
+      choice_key("store.s3.sse", FIELD(string, store.s3.sse), {"none", "AES256", "aws:kms"}),
+      text_key("store.s3.kms_key_id", FIELD(string, store.s3.kms_key_id)),
+      choice_key("store.s3.payload_signing", FIELD(string, store.s3.payload_signing),
+                 {"signed", "unsigned"}),
+      size_key("store.s3.multipart_threshold", FIELD(uint64_t, store.s3.multipart_threshold),
+               5 * MiB, 5 * GiB),
+      size_key("store.s3.part_size", FIELD(uint64_t, store.s3.part_bytes), 5 * MiB, 5 * GiB),
+      count_key("store.s3.connections", FIELD(uint64_t, store.s3.connections), 1, 1'024),
+      duration_key("store.s3.connect_timeout", FIELD(int64_t, store.s3.connect_timeout_ms), 100,
+                   kHourMs),
+      duration_key("store.s3.idle_timeout", FIELD(int64_t, store.s3.idle_timeout_ms), 100, kHourMs),
       size_key("cache.limit", FIELD(uint64_t, cache.limit_bytes), 0, 1024 * TiB),
       count_key("cache.read_ahead_segments", FIELD(uint64_t, cache.read_ahead_segments), 0, 64),
       text_key("api.socket", FIELD(string, api.socket)),
@@ -515,7 +537,8 @@ class Parser {
     config_.api.socket = config_.api.socket.empty() ? default_socket(config_.gateway.data_dir)
                                                     : absolute(config_.api.socket);
     for (std::string* path : {&config_.encryption.key_file, &config_.iscsi.chap.secret_file,
-                              &config_.iscsi.chap.mutual_secret_file}) {
+                              &config_.iscsi.chap.mutual_secret_file, &config_.store.s3.ca_file,
+                              &config_.store.s3.secret_key_file}) {
       *path = absolute(*path);
     }
     // sun_path holds 108 bytes with the NUL (unix(7)).
@@ -533,6 +556,9 @@ class Parser {
       return at_key("encryption.old_key",
                     "needs a key that is in use: set encryption.key_file, "
                     "key_env, key_command or kms_key_id");
+    }
+    if (const auto wrong = store_complaint(config_.store)) {
+      return at_key(wrong->first, wrong->second);
     }
     TRY(check_chap());
     return check_listen();

@@ -83,6 +83,7 @@ struct Config {
 
   struct Store {
     std::string type = "directory";
+    std::string url;   // s3: "s3://bucket/prefix"
     std::string path;  // directory: default <data_dir>/store
     bool link = true;  // directory: hard links instead of copies where they are possible
     int64_t restore_expedited_ms = 1'000;
@@ -92,6 +93,24 @@ struct Config {
     uint64_t restore_days = 7;
     uint64_t restore_requests_per_second = 500;
     uint64_t transfer_threads = 4;
+    struct S3 {
+      std::string region;
+      std::string endpoint;
+      std::string addressing = "auto";
+      std::string ca_file;
+      std::string profile;
+      std::string access_key_id;  // empty: where AWS's own tools look
+      std::string secret_key_file;
+      std::string secret_key_env;
+      std::string sse = "none";  // the bucket's default
+      std::string kms_key_id;
+      std::string payload_signing = "signed";
+      uint64_t multipart_threshold = 256 * MiB;
+      uint64_t part_bytes = 64 * MiB;
+      uint64_t connections = 64;  // kept open
+      int64_t connect_timeout_ms = 5'000;
+      int64_t idle_timeout_ms = 20'000;
+    } s3;
   } store;
 
   struct Cache {

@@ -13,9 +13,9 @@
 #include "gateway/config.h"
 #include "gateway/exit_codes.h"
 #include "gateway/secrets.h"
+#include "gateway/store_factory.h"
 #include "gateway/units.h"
 #include "gateway/version.h"
-#include "uploader/cloud/local_directory_store.h"
 
 namespace coldshelf::cli {
 
@@ -284,7 +284,8 @@ class CommandLine {
         "index.json tells their lengths.");
     out->add_option("barcode", v_.barcode, "the tape's barcode, or its uuid")->required();
     out->add_option("--to", v_.output, "the tar to write")->required();
-    out->add_option("--store", v_.store, "the store's directory; default: the configured one");
+    out->add_option("--store", v_.store,
+                    "s3://BUCKET/PREFIX or a directory; default: the configured one");
     out->add_option("--key-file", v_.key_file, "the key-encryption key of an encrypted tape");
     out->add_option("--key-env", v_.key_env, "the same, in an environment variable");
     out->add_flag("--force", v_.force, "replace the tar when it is there");
@@ -496,7 +497,9 @@ class CommandLine {
 
   Status export_cartridge_files() {
     ASSIGN_OR_RETURN(Config config, effective());
-    if (!v_.store.empty()) config.store.path = v_.store;
+    if (!v_.store.empty()) {
+      ASSIGN_OR_RETURN(config.store, store_at(v_.store, config.store));
+    }
     if (!v_.key_file.empty() || !v_.key_env.empty()) {
       config.encryption = {};
       config.encryption.key_file = v_.key_file;
@@ -504,12 +507,8 @@ class CommandLine {
     }
     config.iscsi.chap = {};  // not needed, need not be readable
     ASSIGN_OR_RETURN(const LoadedSecrets secrets, load_secrets(*env_.files, config));
-    LocalDirectoryOptions options;
-    options.root = config.store.path;
-    ASSIGN_OR_RETURN(const bool there, env_.files->exists(options.root));
-    if (!there) return Error(ErrorCode::not_found, "there is no store at " + options.root);
     ASSIGN_OR_RETURN(auto store,
-                     LocalDirectoryStore::open(*env_.files, *env_.clock, options, true));
+                     open_store(config.store, {env_.files, env_.clock, env_.random}, true));
     Progress progress(*env_.err, *env_.clock, progress_style(v_.json), "export " + v_.barcode);
     ExportEnv env{env_.files,
                   env_.clock,
