@@ -80,9 +80,10 @@ int run(const Arguments& arguments) {
   mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
   mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
   const sigset_t signals = block_signals();
-  log_info(
-      "gateway", "starting",
-      {{"version", kVersion}, {"data", config->gateway.data_dir}, {"store", config->store.path}});
+  log_info("gateway", "starting",
+           {{"version", kVersion},
+            {"data", config->gateway.data_dir},
+            {"store", config->store.type == "s3" ? config->store.url : config->store.path}});
   auto gateway = Gateway::start(*config, {&files, &clock, &random});
   if (!gateway.ok()) {
     log_error("gateway", "cannot start", {{"error", gateway.error().message()}});

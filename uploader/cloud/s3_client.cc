@@ -173,7 +173,8 @@ Result<HttpResponse> S3Client::call(Call& call) {
     Result<HttpResponse> answered = attempt(call, region);
     if (!answered.ok()) {
       Error error = std::move(answered).error();
-      error.context = std::string(call.operation) + " " + call.key + ": " + error.context;
+      error.context = std::string(call.operation) + (call.key.empty() ? "" : " ") + call.key +
+                      ": " + error.context;
       return error;
     }
     const bool success = answered->status / 100 == 2;

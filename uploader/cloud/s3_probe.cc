@@ -28,10 +28,11 @@ S3Probe::S3Probe(S3Client& client, std::string prefix, S3Headers headers, Random
 S3Probe::~S3Probe() {
   for (const std::string& key : {there_, absent_}) {
     Status removed = client_.delete_object(key);
-    for (int again = 0; again < kRemovals && !removed.ok(); ++again) {
+    // A server that took nothing most likely has nothing: it need not be pressed.
+    for (int again = 0; took_something_ && again < kRemovals && !removed.ok(); ++again) {
       removed = client_.delete_object(key);
     }
-    if (!removed.ok()) {
+    if (!removed.ok() && took_something_) {
       log_warning("s3", "a probe's object stays behind", {{"error", removed.error().message()}});
     }
   }
@@ -45,7 +46,10 @@ S3Body S3Probe::body() const {
 }
 
 Result<S3Probe::Tried> S3Probe::judged(Result<S3PutResult> done) {
-  if (done.ok()) return Tried{Verdict::accepted, ErrorCode::internal, std::move(*done)};
+  if (done.ok()) {
+    took_something_ = true;
+    return Tried{Verdict::accepted, ErrorCode::internal, std::move(*done)};
+  }
   const Error& error = done.error();
   // not_supported is a 501: a refusal, although its status begins with 5.
   if (error.disposition == Disposition::retry || error.disposition == Disposition::cancelled) {
@@ -124,6 +128,7 @@ Result<S3Traits> S3Probe::traits() {
                  damaged ? Disposition::retry : first.error().disposition,
                  "asking what the store can do: " + first.error().context);
   }
+  took_something_ = true;
   traits.etag_is_md5 = first->etag == to_hex(md5_of(as_view(content_)));
   TRY(find_conditions(traits, first->etag));
   TRY(find_checksums(traits));

@@ -53,6 +53,7 @@ class S3Probe {
   const std::string there_;   // exists while the probe runs
   const std::string absent_;  // made by what should have been refused
   const std::string content_;
+  bool took_something_ = false;
 };
 
 }  // namespace coldshelf
