@@ -48,6 +48,20 @@ class BlockDevice {
   virtual bool prefetch(uint64_t offset, uint64_t length) = 0;
   // Whether reading the range may have to wait for something slower than the local disk.
   virtual bool read_may_wait(uint64_t offset, uint64_t length) const = 0;
+  // Whether a write that need not be durable may have to wait: for room in the cache, for a disk.
+  // Writes that cannot are done on the transport's own thread, which serves every session.
+  virtual bool write_may_wait(uint64_t /*offset*/, uint64_t /*length*/) const { return true; }
+
+  // Ways to make what the disk held irrecoverable (SANITIZE, SBC-4 4.11).
+  enum class Erasure {
+    blocks,  // the bytes are gone from the local disk and from the store
+    key,     // the key that they were encrypted with is
+  };
+  // What the device does not promise is not offered to initiators.
+  virtual bool can_erase(Erasure) const { return false; }
+  // Every block reads as zeroes afterwards, and nothing that was there before can be had from this
+  // device, its files or the store. Durable when it returns; one that fails may be done again.
+  virtual Status erase(Erasure) { return Error(ErrorCode::not_supported, "erasing the disk"); }
 
   struct Usage {
     uint64_t mapped_bytes = 0;  // of the disk's blocks
