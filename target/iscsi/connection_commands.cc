@@ -121,6 +121,7 @@ std::shared_ptr<Task> Connection::make_task(const Bhs& bhs) {
   command.attribute = attribute_of(bhs);
   command.aborted = std::make_shared<std::atomic<bool>>(false);
   if (bhs.has(flag::kRead)) command.expected_in = task->expected_length;
+  if (bhs.has(flag::kWrite)) command.expected_out = task->expected_length;
   task->wanted = session_->target->queue->unit().data_out_length(command.cdb);
   if (bhs.has(flag::kWrite)) task->total = std::min(task->expected_length, task->wanted);
   task->unsolicited_limit =
@@ -209,6 +210,10 @@ void Connection::pump_ready() {
     order_.pop_front();
     if (task->state != Task::State::ready) continue;  // aborted meanwhile
     task->state = Task::State::submitted;
+    if (task->sequence_error) {
+      answer_now(task, sense_reply(sense::kProtocolServiceCrcError));
+      continue;
+    }
     if (task->data)
       task->command.data_out = ByteView(*task->data).first(static_cast<size_t>(task->received));
     if (session_->target->queue->submit(task)) finish(task);
@@ -225,6 +230,10 @@ void Connection::on_task_done(const std::shared_ptr<Task>& task) {
 // The task has ended: executed, refused, or aborted.
 void Connection::finish(const std::shared_ptr<Task>& task) {
   if (task->state == Task::State::ended) return;
+  if (!task->reply.abort_ports.empty()) {
+    abort_preempted(task);
+    return;
+  }
   task->command.data_out = {};
   task->data.reset();
   task->lease.reset();

@@ -141,15 +141,14 @@ Awaitable<bool> Connection::receive_data_out() {
 }
 
 // DataPDUInOrder and DataSequenceInOrder are always Yes: any gap or overlap is an error, and at
-// ErrorRecoveryLevel 0 one that nothing can repair (RFC 7143 7.9, 11.7.5). nullptr: fits.
+// ErrorRecoveryLevel 0 one that nothing can repair (RFC 7143 11.7.5). nullptr: fits. The DataSN is
+// looked at elsewhere.
 const char* Connection::check_data_out(const Task& task, const Bhs& bhs) const {
   const uint64_t offset = bhs.get32(field::kBufferOffset);
   const uint64_t length = bhs.data_length();
-  const uint32_t data_sn = bhs.get32(field::kDataSn);
   const uint32_t transfer_tag = bhs.get32(field::kTargetTransferTag);
   if (transfer_tag == kReservedTag) {
     if (!task.unsolicited_open) return "unsolicited data that was not announced";
-    if (data_sn != task.unsolicited_data_sn) return "wrong DataSN";
     if (offset != task.unsolicited_at) return "wrong buffer offset";
     if (offset + length > task.unsolicited_limit) return "more than FirstBurstLength";
     return nullptr;
@@ -157,7 +156,6 @@ const char* Connection::check_data_out(const Task& task, const Bhs& bhs) const {
   if (task.r2ts.empty() || task.r2ts.front().transfer_tag != transfer_tag)
     return "unknown target transfer tag";
   const R2t& r2t = task.r2ts.front();
-  if (data_sn != r2t.next_data_sn) return "wrong DataSN";
   if (offset != r2t.offset + r2t.received) return "wrong buffer offset";
   if (r2t.received + length > r2t.length) return "more than the R2T asked for";
   if (bhs.has(flag::kFinal) && r2t.received + length != r2t.length)
@@ -168,7 +166,13 @@ const char* Connection::check_data_out(const Task& task, const Bhs& bhs) const {
 void Connection::after_data_out(const std::shared_ptr<Task>& task, const Bhs& bhs) {
   const uint64_t length = bhs.data_length();
   task->idle_ticks = 0;
-  if (bhs.get32(field::kTargetTransferTag) == kReservedTag) {
+  // RFC 7143 7.8, 7.9: a wrong DataSN tells of data that were lost. The command ends with CHECK
+  // CONDITION when the rest of them has come.
+  const bool unsolicited = bhs.get32(field::kTargetTransferTag) == kReservedTag;
+  const uint32_t expected_sn =
+      unsolicited ? task->unsolicited_data_sn : task->r2ts.front().next_data_sn;
+  if (bhs.get32(field::kDataSn) != expected_sn) task->sequence_error = true;
+  if (unsolicited) {
     task->unsolicited_at += length;
     ++task->unsolicited_data_sn;
     task->received = std::min(task->unsolicited_at, task->total);

@@ -146,6 +146,21 @@ void Connection::abort_everyone(const std::shared_ptr<void>& waiter) {
   abort_all(waiter, false);
 }
 
+// PREEMPT AND ABORT: its status is sent when the commands of the preempted nexuses have really
+// ended, TASK ABORTED each (SPC-5 5.13.11.2.6).
+void Connection::abort_preempted(const std::shared_ptr<Task>& task) {
+  const std::vector<std::string> ports = std::move(task->reply.abort_ports);
+  task->reply.abort_ports.clear();
+  const auto waiter = std::make_shared<Completion>([self = shared_from_this(), task] {
+    asio::post(self->io_, [self, task] { self->on_task_done(task); });
+  });
+  for (const auto& session : core_.registry.sessions_of(*session_->target)) {
+    if (session == session_ || !session->nexus) continue;
+    if (std::ranges::find(ports, session->nexus->port_name()) == ports.end()) continue;
+    if (const auto peer = session->connection.lock()) peer->post_abort_tasks(waiter, true);
+  }
+}
+
 void Connection::post_abort_tasks(std::shared_ptr<void> waiter, bool answer_aborted) {
   asio::post(io_, [self = shared_from_this(), waiter = std::move(waiter), answer_aborted] {
     self->abort_all(waiter, answer_aborted);

@@ -8,62 +8,107 @@
 
 namespace coldshelf::iscsi {
 
-bool LuQueue::submit(const std::shared_ptr<Task>& task) {
+scsi::Footprint LuQueue::footprint_of(const scsi::Command& command) const {
+  const bool free_order = command.attribute == scsi::TaskAttribute::simple ||
+                          command.attribute == scsi::TaskAttribute::untagged;
+  return free_order ? unit_->footprint(command) : scsi::Footprint{};
+}
+
+// Nothing that runs, and nothing that came earlier, stands against it.
+bool LuQueue::may_start(const Entry& entry, size_t waiting_before) const {
+  if (entry.pooled && !entry.footprint.alone && pooled_ >= unit_->concurrency()) return false;
+  const auto conflicts = [&entry](const Entry& other) {
+    return entry.footprint.conflicts_with(other.footprint);
+  };
+  const auto last = waiting_.begin() + static_cast<ptrdiff_t>(waiting_before);
+  return std::none_of(active_.begin(), active_.end(), conflicts) &&
+         std::none_of(waiting_.begin(), last, conflicts);
+}
+
+void LuQueue::activate(Entry entry) {
+  if (entry.pooled) ++pooled_;
+  active_.push_back(std::move(entry));
+}
+
+bool LuQueue::submit(const TaskPtr& task) {
+  Entry entry{task, footprint_of(task->command), false};
+  const bool alone = entry.footprint.alone;
+  task->command.alone = alone;
+  // Whether one that runs alone may block can depend on what runs before it: asked when it starts.
+  bool blocks = !alone && unit_->may_block(task->command);
+  entry.pooled = blocks;
   {
     const std::lock_guard lock(mutex_);
-    if (busy_) {
-      waiting_.push_back(task);
+    if (!may_start(entry, waiting_.size())) {
+      waiting_.push_back(std::move(entry));
       return false;
     }
-    busy_ = true;
-    running_ = task;
+    activate(std::move(entry));
   }
-  if (unit_->may_block(task->command)) {
-    {
-      const std::lock_guard lock(mutex_);
-      running_.reset();
-      waiting_.push_front(task);
-    }
-    post_([self = shared_from_this()] { self->pump(); });
+  if (alone) blocks = unit_->may_block(task->command);
+  if (blocks) {
+    post_([self = shared_from_this(), task] { self->pump(task); });
     return false;
   }
   run(*task);
-  bool more = false;
+  if (TaskPtr next = finished(*task)) post_each({std::move(next)});
+  return true;
+}
+
+std::vector<LuQueue::TaskPtr> LuQueue::take_startable() {
+  std::vector<TaskPtr> out;
+  for (size_t i = 0; i < waiting_.size();) {
+    Entry& entry = waiting_[i];
+    entry.pooled = true;  // whoever had to wait runs there
+    const bool alone = entry.footprint.alone;
+    if (!may_start(entry, i)) {
+      // What follows one that runs alone, or finds no thread, waits as well.
+      if (alone || pooled_ >= unit_->concurrency()) break;
+      ++i;
+      continue;
+    }
+    out.push_back(entry.task);
+    activate(std::move(entry));
+    waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(i));
+    if (alone) break;
+  }
+  return out;
+}
+
+LuQueue::TaskPtr LuQueue::finished(const Task& task) {
+  TaskPtr dropped;  // may be the last reference: destroyed outside the lock
+  std::vector<TaskPtr> next;
   {
     const std::lock_guard lock(mutex_);
-    running_.reset();  // the caller has another reference
-    more = !waiting_.empty();
-    busy_ = more;
+    const auto at = std::find_if(active_.begin(), active_.end(),
+                                 [&task](const Entry& e) { return e.task.get() == &task; });
+    if (at->pooled) --pooled_;
+    dropped = std::move(at->task);
+    active_.erase(at);
+    if (waiting_.empty()) return nullptr;
+    next = take_startable();
   }
-  if (more) post_([self = shared_from_this()] { self->pump(); });
-  return true;
+  if (next.empty()) return nullptr;
+  TaskPtr mine = std::move(next.front());
+  next.erase(next.begin());
+  post_each(std::move(next));
+  return mine;
 }
 
-bool LuQueue::take_next(std::shared_ptr<Task>& task) {
-  std::shared_ptr<Task> finished;  // may be the last reference: destroyed outside the lock
-  const std::lock_guard lock(mutex_);
-  finished = std::move(running_);
-  running_.reset();
-  if (waiting_.empty()) {
-    busy_ = false;
-    return false;
-  }
-  task = std::move(waiting_.front());
-  waiting_.pop_front();
-  running_ = task;
-  return true;
+void LuQueue::post_each(std::vector<TaskPtr> tasks) {
+  for (TaskPtr& task : tasks)
+    post_([self = shared_from_this(), task = std::move(task)] { self->pump(task); });
 }
 
-void LuQueue::pump() {
-  std::shared_ptr<Task> task;
+void LuQueue::pump(TaskPtr task) {
   // A turn of a few tasks; then the thread goes to whoever else waits for one.
-  for (int turn = 0; turn < 16; ++turn) {
-    if (!take_next(task)) return;
+  for (int turn = 0; turn < 16 && task; ++turn) {
     run(*task);
     const TaskDone done = task->done;
-    done(std::move(task));
+    done(task);
+    task = finished(*task);
   }
-  post_([self = shared_from_this()] { self->pump(); });
+  if (task) post_each({std::move(task)});
 }
 
 void LuQueue::run(Task& task) {
@@ -77,27 +122,38 @@ void LuQueue::run(Task& task) {
 }
 
 bool LuQueue::cancel(const Task& task) {
-  std::shared_ptr<Task> dropped;
-  const std::lock_guard lock(mutex_);
-  const auto at = std::find_if(waiting_.begin(), waiting_.end(),
-                               [&task](const auto& w) { return w.get() == &task; });
-  if (at == waiting_.end()) return false;
-  dropped = std::move(*at);
-  waiting_.erase(at);
+  TaskPtr dropped;
+  std::vector<TaskPtr> next;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = std::find_if(waiting_.begin(), waiting_.end(),
+                                 [&task](const Entry& e) { return e.task.get() == &task; });
+    if (at == waiting_.end()) return false;
+    dropped = std::move(at->task);
+    waiting_.erase(at);
+    next = take_startable();  // those that waited for it alone
+  }
+  post_each(std::move(next));
   return true;
 }
 
 void LuQueue::abort_nexus(uint64_t nexus_id) {
-  std::deque<std::shared_ptr<Task>> dropped;
-  const std::lock_guard lock(mutex_);
-  const auto of_nexus = [nexus_id](const std::shared_ptr<Task>& task) {
-    return task->command.nexus->id == nexus_id;
-  };
-  if (running_ && of_nexus(running_)) running_->command.aborted->store(true);
-  const auto first = std::stable_partition(waiting_.begin(), waiting_.end(),
-                                           [&](const auto& task) { return !of_nexus(task); });
-  dropped.assign(first, waiting_.end());
-  waiting_.erase(first, waiting_.end());
+  std::vector<TaskPtr> dropped;
+  std::vector<TaskPtr> next;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto of_nexus = [nexus_id](const Entry& entry) {
+      return entry.task->command.nexus->id == nexus_id;
+    };
+    for (const Entry& entry : active_)
+      if (of_nexus(entry)) entry.task->command.aborted->store(true);
+    const auto first = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                             [&](const Entry& e) { return !of_nexus(e); });
+    for (auto at = first; at != waiting_.end(); ++at) dropped.push_back(std::move(at->task));
+    waiting_.erase(first, waiting_.end());
+    next = take_startable();
+  }
+  post_each(std::move(next));
 }
 
 }  // namespace coldshelf::iscsi

@@ -1,10 +1,12 @@
-// Runs the tasks of one logical unit, one at a time, in the order they come from all sessions.
+// Runs the tasks of one logical unit: in the order they come from all sessions, but for those that
+// the unit lets run beside each other (LogicalUnit::footprint).
 #pragma once
 
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "target/iscsi/task.h"
 #include "target/scsi/logical_unit.h"
@@ -22,21 +24,35 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   bool submit(const std::shared_ptr<Task>& task);
   // True: the task was still waiting and never runs. False: it runs now, or is done.
   bool cancel(const Task& task);
-  // Takes every waiting task of a session out, and marks the running one as aborted.
+  // Takes every waiting task of a session out, and marks the running ones as aborted.
   void abort_nexus(uint64_t nexus_id);
   scsi::LogicalUnit& unit() { return *unit_; }
 
  private:
-  void pump();
-  bool take_next(std::shared_ptr<Task>& task);
+  using TaskPtr = std::shared_ptr<Task>;
+  struct Entry {
+    TaskPtr task;
+    scsi::Footprint footprint;
+    bool pooled = false;  // takes a thread of the pool
+  };
+
+  scsi::Footprint footprint_of(const scsi::Command& command) const;
+  bool may_start(const Entry& entry, size_t waiting_before) const;
+  void activate(Entry entry);
+  // Of the waiting tasks, those that may run now. They are active from here on.
+  std::vector<TaskPtr> take_startable();
+  // The task has run. The next one for this thread, if there is one.
+  TaskPtr finished(const Task& task);
+  void post_each(std::vector<TaskPtr> tasks);
+  void pump(TaskPtr task);
   void run(Task& task);
 
   const std::shared_ptr<scsi::LogicalUnit> unit_;
   const Post post_;
   std::mutex mutex_;
-  bool busy_ = false;
-  std::shared_ptr<Task> running_;
-  std::deque<std::shared_ptr<Task>> waiting_;  // bounded by the sessions' command windows
+  std::vector<Entry> active_;
+  size_t pooled_ = 0;          // of them
+  std::deque<Entry> waiting_;  // bounded by the sessions' command windows
 };
 
 }  // namespace coldshelf::iscsi

@@ -19,6 +19,7 @@ constexpr SenseCode kInvalidFieldInInformationUnit{0x05, 0x0e, 0x03};
 constexpr SenseCode kInternalTargetFailure{0x0b, 0x44, 0x00};
 // RFC 7143 11.4.7.2.
 constexpr SenseCode kUnexpectedUnsolicitedData{0x0b, 0x0c, 0x0c};
+constexpr SenseCode kProtocolServiceCrcError{0x0b, 0x47, 0x05};
 }  // namespace sense
 
 Buffer fixed_sense(SenseCode code);

@@ -25,6 +25,9 @@ namespace {
 using asio::ip::tcp;
 constexpr size_t kMinChapSecretLength = 12;  // RFC 7143 9.2.1
 constexpr std::chrono::milliseconds kAcceptRetryDelay{20};
+constexpr size_t kMinPoolThreads = 4;
+// What a command may take to end once its session is gone.
+constexpr std::chrono::milliseconds kLastCommandTime{30000};
 
 Result<tcp::endpoint> parse_endpoint(const std::string& text) {
   const size_t colon = text.rfind(':');
@@ -127,7 +130,7 @@ class Server::Impl {
   void take_connection(tcp::socket socket, IoThread& thread);
   IoThread& least_loaded();
   void drop_oldest_pending();
-  void grow_pool();
+  void grow_pool(size_t threads);
   void ended(Connection* connection);
   void logged_in(Connection* connection);
   std::vector<std::shared_ptr<Connection>> connections() const;
@@ -138,6 +141,7 @@ class Server::Impl {
   std::vector<std::string> endpoints_;
   std::unique_ptr<asio::thread_pool> pool_;  // where logical units may block
   size_t pool_threads_ = 0;
+  size_t wanted_threads_ = 0;              // by the targets there are; under mutex_
   std::vector<std::thread> pool_helpers_;  // added for targets that came later
 
   mutable std::mutex mutex_;
@@ -155,7 +159,7 @@ class Server::Impl {
 
 Status Server::Impl::open(std::vector<TargetConfig> targets) {
   TRY(check_options(core_.options));
-  pool_threads_ = std::clamp<size_t>(targets.size(), 4, std::max(4U, core_.options.max_lu_threads));
+  pool_threads_ = kMinPoolThreads;
   pool_ = std::make_unique<asio::thread_pool>(pool_threads_);
   for (TargetConfig& target : targets) TRY(add_target(std::move(target)));
   for (unsigned i = 0; i < core_.options.io_threads; ++i)
@@ -207,28 +211,51 @@ Status Server::Impl::add_target(TargetConfig config) {
   target->iqn = iqn;
   target->alias = std::move(config.alias);
   const auto post = [this](std::function<void()> work) { asio::post(*pool_, std::move(work)); };
-  target->queue = std::make_shared<LuQueue>(std::move(config.lun0), post);
+  const size_t threads = std::max(1U, config.lun0->concurrency());
+  // What the queue, and so every session and command, holds: the last to let go tells.
+  const auto last = std::make_shared<std::promise<void>>();
+  target->unused = last->get_future().share();
+  scsi::LogicalUnit* const unit = config.lun0.get();
+  std::shared_ptr<scsi::LogicalUnit> used(
+      unit, [owner = std::move(config.lun0), last](scsi::LogicalUnit*) mutable {
+        owner.reset();
+        last->set_value();
+      });
+  target->queue = std::make_shared<LuQueue>(std::move(used), post);
   if (!core_.registry.add_target(std::move(target)))
     return Error(ErrorCode::exists, "there is a target of this name: " + iqn);
-  grow_pool();
+  grow_pool(threads);
   return {};
 }
 
-// A logical unit that waits for a recall holds a thread: there is one for each, up to a limit.
-void Server::Impl::grow_pool() {
+// A command that waits for a recall holds a thread: every unit has as many as it can use, up to a
+// limit.
+void Server::Impl::grow_pool(size_t threads) {
   const std::lock_guard lock(mutex_);
-  if (stopped_ || core_.registry.target_count() <= pool_threads_ ||
-      pool_threads_ >= core_.options.max_lu_threads)
-    return;
-  ++pool_threads_;
-  pool_helpers_.emplace_back([this] { pool_->attach(); });
+  wanted_threads_ += threads;
+  while (!stopped_ && pool_threads_ < wanted_threads_ &&
+         pool_threads_ < core_.options.max_lu_threads) {
+    ++pool_threads_;
+    pool_helpers_.emplace_back([this] { pool_->attach(); });
+  }
 }
 
 Status Server::Impl::remove_target(const std::string& iqn, std::chrono::milliseconds grace) {
-  const auto target = core_.registry.remove_target(normalize_name(iqn));
+  // 1. No new session from here on: a login that is under way finds no target.
+  auto target = core_.registry.remove_target(normalize_name(iqn));
   if (!target) return Error(ErrorCode::not_found, "no target " + iqn);
+  {
+    const std::lock_guard lock(mutex_);
+    wanted_threads_ -= std::max(1U, target->queue->unit().concurrency());
+  }
+  // 2. Those that there are log out, or are closed.
   for (const auto& session : core_.registry.sessions_of(*target))
     if (const auto peer = session->connection.lock()) peer->post_logout_request(grace);
+  // 3. Sessions, tasks and what the pool still has to do each hold the device.
+  const std::shared_future<void> unused = target->unused;
+  target.reset();
+  if (unused.wait_for(grace + kLastCommandTime) != std::future_status::ready)
+    return Error(ErrorCode::busy, "a command of " + iqn + " has not ended");
   return {};
 }
 

@@ -37,7 +37,9 @@ class Server {
 
   std::vector<std::string> endpoints() const;  // as bound: "127.0.0.1:40123"
   Status add_target(TargetConfig target);
-  // Asks its sessions to log out, and closes those that have not after `grace`.
+  // Asks its sessions to log out, closes those that have not after `grace`, and waits for the last
+  // command: the device may go then. busy: one is still running long after; the target is gone, the
+  // device must stay. Not from a thread of the server.
   Status remove_target(const std::string& iqn, std::chrono::milliseconds grace);
   std::vector<SessionInfo> sessions() const;
   size_t connection_count() const;

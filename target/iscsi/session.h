@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,7 @@ struct Target {
   std::string iqn;
   std::string alias;
   std::shared_ptr<LuQueue> queue;
+  std::shared_future<void> unused;  // ready when no session and no command has the device any more
 };
 
 struct Session;

@@ -52,6 +52,7 @@ struct Task {
   uint64_t unsolicited_at = 0;    // where the next unsolicited PDU must begin
   bool unsolicited_open = false;  // unsolicited Data-Out PDUs may still come
   uint32_t unsolicited_data_sn = 0;
+  bool sequence_error = false;  // a Data-Out PDU with a wrong DataSN: the command must not run
   uint32_t r2t_sn = 0;
   std::deque<R2t> r2ts;
   std::shared_ptr<Buffer> data;

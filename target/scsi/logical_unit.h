@@ -60,6 +60,10 @@ struct Command {
   // The initiator's Expected Data Transfer Length for reads: a reply is never longer (the transport
   // truncates and reports).
   uint64_t expected_in = 0;
+  // The same of writes: more than data_out when the CDB asks for less.
+  uint64_t expected_out = 0;
+  // No other command of the unit runs meanwhile (LogicalUnit::footprint). Set by the transport.
+  bool alone = true;
   // Set by the transport when a task management function or a lost connection ended the task; long
   // work looks at it.
   std::shared_ptr<std::atomic<bool>> aborted;
@@ -74,6 +78,25 @@ struct Reply {
   uint64_t data_out_wanted = 0;
   // Bytes of data-in the command had before truncation to expected_in (overflow residual).
   uint64_t data_in_wanted = 0;
+  // Port names of the nexuses whose commands end now: PREEMPT AND ABORT (SPC-5 5.13.11.2.6). The
+  // transport answers when they have.
+  std::vector<std::string> abort_ports;
+};
+
+// What a command touches, so that the transport knows which others may run beside it.
+struct Footprint {
+  bool alone = true;    // no other command of the unit runs meanwhile
+  bool writes = false;  // to what lies from `begin` up to `end`; else it reads there
+  uint64_t begin = 0;
+  uint64_t end = 0;
+
+  static Footprint nothing() { return {false, false, 0, 0}; }
+  static Footprint reads_from(uint64_t begin, uint64_t end) { return {false, false, begin, end}; }
+  static Footprint writes_to(uint64_t begin, uint64_t end) { return {false, true, begin, end}; }
+  bool conflicts_with(const Footprint& other) const {
+    if (alone || other.alone) return true;
+    return (writes || other.writes) && begin < other.end && other.begin < end;
+  }
 };
 
 enum class ResetKind { logical_unit, target_warm, target_cold, power_on };
@@ -86,10 +109,15 @@ class LogicalUnit {
   // none (or unknown opcode).
   virtual uint64_t data_out_length(ByteView cdb) const = 0;
   // May execute() wait for disk, network or another thread? When false the transport may run it on
-  // an I/O thread.
+  // an I/O thread. Thread-safe for commands whose footprint is not alone.
   virtual bool may_block(const Command& command) const = 0;
-  // Runs one command to its end. The transport calls it for one command at a time per logical unit,
-  // in order.
+  // Commands that conflict run one after the other, in the order they came; others may overtake one
+  // that waits (SAM-5 8.6.2: SIMPLE tasks; the transport lets ORDERED and HEAD OF QUEUE ones run
+  // alone). Thread-safe.
+  virtual Footprint footprint(const Command&) const { return {}; }
+  // How many commands may wait at once, each on a thread of its own.
+  virtual unsigned concurrency() const { return 1; }
+  // Runs one command to its end. The transport never calls it for two that conflict at a time.
   virtual Reply execute(const Command& command) = 0;
 
   // Thread-safe against execute().

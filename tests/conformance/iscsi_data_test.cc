@@ -297,9 +297,8 @@ TEST_F(IscsiDataTest, BadDataOutEndsTheConnection) {
     bool final;
   };
   for (const Case& c :
-       {Case{"DataSN", false, 1, 0, 4096, true}, Case{"offset", false, 0, 512, 4096, true},
-        Case{"too long", false, 0, 0, 8192, true}, Case{"short", false, 0, 0, 512, true},
-        Case{"tag", true, 0, 0, 4096, true}}) {
+       {Case{"offset", false, 0, 512, 4096, true}, Case{"too long", false, 0, 0, 8192, true},
+        Case{"short", false, 0, 0, 512, true}, Case{"tag", true, 0, 0, 4096, true}}) {
     SCOPED_TRACE(c.what);
     IscsiRawClient client(endpoint());
     ASSERT_TRUE(client.login(kTarget));
@@ -315,6 +314,32 @@ TEST_F(IscsiDataTest, BadDataOutEndsTheConnection) {
   }
   EXPECT_TRUE(unit->opcodes().empty());
   expect_others_work();
+  EXPECT_EQ(server->data_out_bytes_held(), 0U);
+}
+
+// RFC 7143 7.9: lost data, as a digest error would be. The command must not run, the session lives.
+TEST_F(IscsiDataTest, AWrongDataSnEndsTheCommandAlone) {
+  start();
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget));
+  for (const uint32_t data_sn : {1U, 27U, 0xFFFFFFFFU}) {
+    const uint32_t tag = client.send_command(write10(0, 8), kF | kW, 4096);
+    const auto r2t = client.receive();
+    ASSERT_TRUE(r2t);
+    ASSERT_EQ(r2t->bhs.opcode(), Opcode::r2t);
+    client.send_data_out(tag, r2t->bhs.get32(field::kTargetTransferTag), data_sn, 0,
+                         pattern(4096, 7), true);
+    const auto response = client.receive();
+    ASSERT_TRUE(response);
+    ASSERT_EQ(response->bhs.opcode(), Opcode::scsi_response);
+    EXPECT_EQ(response->bhs.get8(field::kStatus), 0x02);
+    ASSERT_GE(response->data.size(), 16U);
+    EXPECT_EQ(response->data[2 + 2], std::byte{0x0B});
+    EXPECT_EQ(response->data[2 + 12], std::byte{0x47});
+    EXPECT_EQ(response->data[2 + 13], std::byte{0x05});
+  }
+  EXPECT_TRUE(unit->opcodes().empty());
+  expect_alive(client);
   EXPECT_EQ(server->data_out_bytes_held(), 0U);
 }
 
