@@ -8,7 +8,8 @@ namespace coldshelf::scsi {
 
 namespace {
 constexpr size_t kMaxKnownPorts = 4096;
-}
+constexpr char kModePagesRecord[] = "mode-pages";
+}  // namespace
 
 DeviceServer::DeviceServer(DeviceIdentity identity, Clock* clock)
     : identity_(std::move(identity)), clock_(clock), mode_pages_(this) {
@@ -38,7 +39,7 @@ bool DeviceServer::may_block(const Command& command) const {
 // Order of what a command meets (SAM-5 5.3, 5.14, SPC-5 5.13): unit attention, reservation
 // conflict, then the command itself.
 Reply DeviceServer::execute(const Command& command) {
-  do_pending_reset();
+  if (command.alone) do_pending_reset();
   before_command(command);
   Reply reply = dispatch(command);
   reply.data_out_wanted = data_out_length(command.cdb);
@@ -69,7 +70,8 @@ Reply DeviceServer::dispatch(const Command& command) {
   const size_t control = entry->usage.size() - 1;
   if ((get_byte(command.cdb, control) & 0x04) != 0)
     return check(invalid_cdb_field(static_cast<uint16_t>(control), 2));
-  if (entry->data_out && command.data_out.size() < entry->data_out(command.cdb))
+  if (entry->data_out && !entry->takes_short_data &&
+      command.data_out.size() < entry->data_out(command.cdb))
     return check(illegal_request(asc::information_unit_too_short));
   return entry->handler(command);
 }
@@ -139,7 +141,7 @@ void DeviceServer::reset(ResetKind kind) {
 
 void DeviceServer::do_pending_reset() {
   if (!reset_pending_.exchange(false)) return;
-  mode_pages_.reset_to_defaults();
+  mode_pages_.reset_to_saved();
   device_reset();
 }
 
@@ -235,7 +237,25 @@ Reply DeviceServer::persistent_out(const Command& command) {
   for (const auto& attention : outcome.attentions)
     attentions_.raise_for_port(attention.port_name, attention.code);
   if (outcome.sense) return check(*outcome.sense);
-  return status(outcome.status);
+  Reply reply = status(outcome.status);
+  reply.abort_ports = outcome.aborted_ports;
+  return reply;
+}
+
+Status DeviceServer::keep_state_in(UnitStore* store) {
+  TRY(persistent_.keep_in(store));
+  ASSIGN_OR_RETURN(const Buffer pages, store->load(kModePagesRecord));
+  TRY(mode_pages_.restore(pages));
+  mode_pages_.enable_saving(
+      [store](ByteView record) { return store->save(kModePagesRecord, record); });
+  return {};
+}
+
+// A reset that is due is done by a command that runs alone: the next one.
+Footprint DeviceServer::footprint(const Command& command) const {
+  if (reset_pending_) return {};
+  const OpcodeEntry* entry = opcodes_.find(command.cdb);
+  return entry != nullptr && entry->footprint ? entry->footprint(command) : Footprint{};
 }
 
 void DeviceServer::add_reservation_opcodes() {

@@ -2,8 +2,8 @@
 // INQUIRY, sense, unit attentions, reservations, mode and log pages. Tape drives (ssc) and the
 // medium changer (smc) derive from it and add their commands, pages and hooks in the constructor.
 //
-// Threads: execute() runs for one command at a time; nexus_*, reset and task_set_cleared come from
-// any thread.
+// Threads: execute() runs for one command at a time, but for those whose footprint lets others run
+// beside them; nexus_*, reset and task_set_cleared come from any thread.
 #pragma once
 
 #include <atomic>
@@ -51,7 +51,8 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
   DeviceServer& operator=(const DeviceServer&) = delete;
 
   uint64_t data_out_length(ByteView cdb) const override;
-  bool may_block(const Command& command) const override;  // by the table; refine in the device
+  bool may_block(const Command& command) const override;       // by the table; refine in the device
+  Footprint footprint(const Command& command) const override;  // by the table
   Reply execute(const Command& command) override;
   void nexus_established(std::shared_ptr<const Nexus> nexus) override;
   void nexus_lost(const Nexus& nexus) override;
@@ -64,16 +65,23 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
  protected:
   // -- for the derived constructor
   OpcodeTable& opcodes() { return opcodes_; }
+  const OpcodeTable& opcodes() const { return opcodes_; }
   ModePages& mode_pages() { return mode_pages_; }
   LogPages& log_pages() { return log_pages_; }
   // The maker returns what follows the 4-byte page header.
   void add_vpd_page(uint8_t page, std::function<Buffer()> body);
+
+  // Before the first command: brings back what `store` has, and offers APTPL and saved mode pages
+  // from then on. It outlives the unit.
+  Status keep_state_in(UnitStore* store);
 
   // -- hooks
   // Before dispatch (and before unit attentions are looked at): raise medium-changed and the like.
   virtual void before_command(const Command&) {}
   // TEST UNIT READY, and commands that need it: nullopt when ready.
   virtual std::optional<Sense> not_ready_reason() { return std::nullopt; }
+  // What REQUEST SENSE tells when no unit attention is pending: progress of what is under way.
+  virtual std::optional<Sense> condition() { return std::nullopt; }
   // Last word on standard INQUIRY data (at least 74 bytes).
   virtual void finish_inquiry(Buffer&) {}
   // PREVENT ALLOW MEDIUM REMOVAL of a nexus changed; `any` is the new state over all of them.
@@ -90,6 +98,8 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
   Reply check_with_data(const Sense& sense, DataIn data) const;
   static Reply data(Buffer bytes, uint64_t allocation_length);
   static Reply status(ScsiStatus status);
+
+  Buffer device_identification() const;  // VPD page 83h
 
   // -- for handlers
   UnitAttentions& unit_attentions() { return attentions_; }
@@ -109,7 +119,6 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
   Reply request_sense(const Command& command);
   Reply inquiry(const Command& command);
   Buffer standard_inquiry();
-  Buffer device_identification() const;
   Reply report_luns(const Command& command);
   Reply report_opcodes(const Command& command);
   Reply report_tmf(const Command& command);

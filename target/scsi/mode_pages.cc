@@ -12,6 +12,7 @@ namespace {
 constexpr uint8_t kAllPages = 0x3F;
 constexpr uint8_t kAllSubpages = 0xFF;
 constexpr size_t kBlockDescriptorBytes = 8;
+constexpr std::byte kParametersSaveable{0x80};
 
 Buffer with_header(uint8_t page, uint8_t subpage, const std::vector<uint8_t>& body) {
   Buffer out;
@@ -32,6 +33,7 @@ ModePage::ModePage(uint8_t page, uint8_t subpage, std::vector<uint8_t> body,
   mask.resize(body.size(), 0);
   current = with_header(page, subpage, body);
   defaults = current;
+  saved = current;
   changeable = with_header(page, subpage, mask);
 }
 
@@ -50,8 +52,8 @@ const ModePage* ModePages::find(uint8_t page, uint8_t subpage) const {
   return it == pages_.end() ? nullptr : &it->second;
 }
 
-void ModePages::reset_to_defaults() {
-  for (auto& [key, page] : pages_) page.current = page.defaults;
+void ModePages::reset_to_saved() {
+  for (auto& [key, page] : pages_) page.current = page.saved;
 }
 
 ModePages::SenseOutcome ModePages::mode_sense(ByteView cdb) {
@@ -61,7 +63,7 @@ ModePages::SenseOutcome ModePages::mode_sense(ByteView cdb) {
   const uint8_t subpage = get_byte(cdb, 3);
   const bool no_descriptor = (get_byte(cdb, 1) & 0x08) != 0;
   SenseOutcome out;
-  if (control == PageControl::saved) {
+  if (control == PageControl::saved && !keep_) {
     out.sense = illegal_request(asc::saving_parameters_not_supported);
     return out;
   }
@@ -81,9 +83,12 @@ ModePages::SenseOutcome ModePages::mode_sense(ByteView cdb) {
     if (!include(key.first, key.second)) continue;
     found = true;
     if (page.refresh) page.refresh(page);
+    const size_t at = body.size();
     append(body, control == PageControl::changeable ? page.changeable
                  : control == PageControl::defaults ? page.defaults
+                 : control == PageControl::saved    ? page.saved
                                                     : page.current);
+    if (keep_) body[at] |= kParametersSaveable;
   }
   // Page 00h asks for the header and the block descriptor alone: Linux st reads its density, block
   // length and write protection this way.
@@ -152,7 +157,8 @@ ModePages::SelectOutcome ModePages::mode_select(ByteView cdb, ByteView list) {
   SelectOutcome out;
   const bool ten = get_byte(cdb, 0) == 0x55;
   const auto length = static_cast<size_t>(ten ? get_number(cdb, 7, 2) : get_byte(cdb, 4));
-  if ((get_byte(cdb, 1) & 0x01) != 0) {  // SP: nothing can be saved
+  const bool save = (get_byte(cdb, 1) & 0x01) != 0;  // SP
+  if (save && !keep_) {
     out.sense = invalid_cdb_field(1, 0);
     return out;
   }
@@ -189,7 +195,41 @@ ModePages::SelectOutcome ModePages::mode_select(ByteView cdb, ByteView list) {
   }
   out.sense = hooks_->mode_select_header(header, descriptor, false, header_size);
   out.changed = true;
+  if (save && !out.sense) out.sense = save_pages(parsed);
   return out;
+}
+
+// Those of the list become the saved values; the record has every page that can change.
+std::optional<Sense> ModePages::save_pages(const Parsed& parsed) {
+  std::map<std::pair<uint8_t, uint8_t>, Buffer> saved;
+  for (const auto& [key, page] : pages_) saved[key] = page.saved;
+  for (const Parsed::Item& item : parsed.items)
+    saved[{item.page->page(), item.page->subpage()}] = item.page->current;
+  Buffer record;
+  WireWriter w(record);
+  for (const auto& [key, bytes] : saved)
+    w.u8(key.first).u8(key.second).u16(bytes.size()).raw(bytes);
+  if (const Status kept = keep_(record); !kept.ok()) return sense_of(kept.error(), Activity::other);
+  for (auto& [key, page] : pages_) page.saved = saved.at(key);
+  return std::nullopt;
+}
+
+Status ModePages::restore(ByteView record) {
+  for (size_t at = 0; at < record.size();) {
+    const auto length = static_cast<size_t>(get_number(record, at + 2, 2));
+    if (record.size() - at < 4 || record.size() - at - 4 < length)
+      return Error(ErrorCode::corrupt, "the mode pages that were saved are damaged");
+    const ByteView bytes = record.subspan(at + 4, length);
+    ModePage* page = find(get_byte(record, at), get_byte(record, at + 1));
+    at += 4 + length;
+    if (page == nullptr || bytes.size() != page->saved.size()) continue;
+    for (size_t i = page->header_size(); i < bytes.size(); ++i) {
+      const std::byte mask = page->changeable[i];
+      page->saved[i] = (page->saved[i] & ~mask) | (bytes[i] & mask);
+    }
+    page->current = page->saved;
+  }
+  return {};
 }
 
 }  // namespace coldshelf::scsi

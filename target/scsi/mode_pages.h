@@ -27,6 +27,7 @@ class ModePage {
 
   Buffer current;     // header and body
   Buffer defaults;    // the same
+  Buffer saved;       // the same: what MODE SELECT with SP kept, else the defaults
   Buffer changeable;  // mask; header as in current
 
   // Byte `offset` of the page as SPC counts (header included).
@@ -73,7 +74,13 @@ class ModePages {
   ModePage& add(ModePage page);  // replaces one of the same number
   ModePage* find(uint8_t page, uint8_t subpage = 0);
   const ModePage* find(uint8_t page, uint8_t subpage = 0) const;
-  void reset_to_defaults();
+  void reset_to_saved();  // those that were never saved: to their defaults
+
+  // Offers to save pages (SPC-5 5.11): `keep` makes a record of them durable. Without it, SP and
+  // the saved values are refused.
+  void enable_saving(std::function<Status(ByteView record)> keep) { keep_ = std::move(keep); }
+  // A record as keep() had it; pages and bytes that are no longer changeable stay as they are.
+  Status restore(ByteView record);
 
   struct SenseOutcome {
     std::optional<Sense> sense;
@@ -89,6 +96,8 @@ class ModePages {
  private:
   struct Parsed;
   std::optional<Sense> parse_list(ByteView parameters, size_t at, Parsed& parsed);
+  std::optional<Sense> save_pages(const Parsed& parsed);
+  std::function<Status(ByteView)> keep_;
   ModeHooks* hooks_;
   std::map<std::pair<uint8_t, uint8_t>, ModePage> pages_;
 };

@@ -103,6 +103,11 @@ const OpcodeEntry* OpcodeTable::find(ByteView cdb, bool* opcode_known) const {
   return find(opcode, static_cast<uint16_t>(get_byte(cdb, 1) & 0x1FU));
 }
 
+void OpcodeTable::adjust(uint8_t opcode, const std::function<void(OpcodeEntry&)>& change) {
+  for (OpcodeEntry& entry : entries_)
+    if (entry.opcode == opcode) change(entry);
+}
+
 bool OpcodeTable::knows(uint8_t opcode) const { return first_of_opcode_[opcode] >= 0; }
 
 bool OpcodeTable::has_service_actions(uint8_t opcode) const {

@@ -35,6 +35,8 @@ struct OpcodeEntry {
   uint32_t nominal_timeout_s = 0;  // RCTD descriptor; 0: not indicated
   uint32_t recommended_timeout_s = 60;
   std::function<uint64_t(ByteView cdb)> data_out;  // null: no data-out
+  bool takes_short_data = false;  // the handler sees to data-out that is shorter than the CDB's
+  std::function<Footprint(const Command&)> footprint = {};  // null: alone
 };
 
 class OpcodeTable {
@@ -44,6 +46,8 @@ class OpcodeTable {
   // Null when unknown; *opcode_known tells an unknown service action from an unknown opcode.
   const OpcodeEntry* find(ByteView cdb, bool* opcode_known = nullptr) const;
   const OpcodeEntry* find(uint8_t opcode, std::optional<uint16_t> service_action) const;
+  // For derived devices: changes entries that are there, of every service action.
+  void adjust(uint8_t opcode, const std::function<void(OpcodeEntry&)>& change);
   bool has_service_actions(uint8_t opcode) const;
   bool knows(uint8_t opcode) const;
   const std::vector<OpcodeEntry>& entries() const { return entries_; }  // ascending

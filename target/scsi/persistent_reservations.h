@@ -1,8 +1,9 @@
 // PERSISTENT RESERVE IN and OUT (SPC-5 5.13, 6.14, 6.15). Registrations belong to initiator ports
-// and outlive sessions; they do not outlive the process (APTPL is reported as not supported).
-// Thread-safe.
+// and outlive sessions. Where the unit has a UnitStore, they outlive the process too when an
+// initiator asks for it (APTPL). Thread-safe.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include "target/scsi/logical_unit.h"
 #include "target/scsi/opcode_table.h"
 #include "target/scsi/sense.h"
+#include "target/scsi/unit_store.h"
 
 namespace coldshelf::scsi {
 
@@ -37,7 +39,12 @@ class PersistentReservations {
     ScsiStatus status = ScsiStatus::good;
     std::optional<Sense> sense;
     std::vector<Attention> attentions;
+    std::vector<std::string> aborted_ports;  // PREEMPT AND ABORT: whose commands end
   };
+
+  // Before the first command: offers APTPL, and brings back what was registered with it. `store`
+  // outlives this.
+  Status keep_in(UnitStore* store);
 
   // May the nexus run a command of this rule?
   bool allows(const Nexus& nexus, ReservationRule rule) const;
@@ -61,24 +68,37 @@ class PersistentReservations {
     std::string holder;  // port name; any registrant for the all-registrants types
   };
   static constexpr size_t kMaxRegistrations = 1024;
+  struct State {
+    uint32_t generation = 0;
+    std::map<std::string, Registration> registrations;  // by port name
+    std::optional<Reservation> reservation;
+    bool kept = false;  // APTPL: activate persist through power loss
+    bool holds(const std::string& port) const;
+  };
+  static Buffer encode(const State& state);
+  static Result<State> decode(ByteView record);
+  Status save(const State& state);
 
-  bool holds(const std::string& port) const;
-  Outcome do_register(const Nexus& nexus, uint64_t key, uint64_t new_key, bool ignore_existing);
-  Outcome reserve(const Nexus& nexus, ReservationType type);
-  Outcome release(const Nexus& nexus, ReservationType type);
-  Outcome clear(const Nexus& nexus);
-  Outcome preempt(const Nexus& nexus, uint64_t victim_key, ReservationType type);
-  void unregister(const std::string& port, Outcome& outcome);
-  void release_with_attention(const std::string& by, Outcome& outcome);
+  Outcome apply(State& state, const Nexus& nexus, ByteView cdb, ByteView parameters) const;
+  static Outcome do_register(State& state, const Nexus& nexus, uint64_t key, uint64_t new_key,
+                             bool ignore_existing);
+  static Outcome reserve(State& state, const Nexus& nexus, ReservationType type);
+  static Outcome release(State& state, const Nexus& nexus, ReservationType type);
+  static Outcome clear(State& state, const Nexus& nexus);
+  static Outcome preempt(State& state, const Nexus& nexus, uint64_t victim_key,
+                         ReservationType type);
+  static void unregister(State& state, const std::string& port, Outcome& outcome);
+  static void release_with_attention(State& state, const std::string& by, Outcome& outcome);
   Buffer read_keys() const;
   Buffer read_reservation() const;
   Buffer capabilities() const;
   Buffer full_status(uint16_t relative_target_port) const;
 
-  mutable std::mutex mutex_;
-  uint32_t generation_ = 0;
-  std::map<std::string, Registration> registrations_;  // by port name
-  std::optional<Reservation> reservation_;
+  UnitStore* store_ = nullptr;
+  std::mutex changing_;       // one PERSISTENT RESERVE OUT at a time; taken before mutex_
+  mutable std::mutex mutex_;  // what follows
+  State state_;
+  std::atomic<bool> reserved_{false};  // state_.reservation, for those who only ask that
 };
 
 bool all_registrants(ReservationType type);

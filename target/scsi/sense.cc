@@ -107,6 +107,7 @@ constexpr ErrorRow kErrors[] = {
     {ErrorCode::corrupt, kReadFailed, kReadFailed, kDamagedFormat, kDamagedFormat},
     {ErrorCode::unsupported_version, kUnknownFormat, kUnknownFormat, kUnknownFormat,
      kUnknownFormat},
+    {ErrorCode::not_supported, kReadFailed, kWriteFailed, kTargetFailed, kTargetFailed},
     {ErrorCode::key_missing, kNoKey, kNoKey, kNoKey, kNoKey},
     {ErrorCode::key_mismatch, kWrongKey, kWrongKey, kWrongKey, kWrongKey},
     {ErrorCode::cold, kNeedsRecall, kNeedsRecall, kNeedsRecall, kNeedsRecall},

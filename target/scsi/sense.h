@@ -20,6 +20,7 @@ enum class SenseKey : uint8_t {
   unit_attention = 0x6,
   data_protect = 0x7,
   blank_check = 0x8,
+  copy_aborted = 0xA,
   aborted_command = 0xB,
   volume_overflow = 0xD,
   miscompare = 0xE,
@@ -46,17 +47,27 @@ inline constexpr AdditionalSense initializing_command_required{0x04, 0x02};
 inline constexpr AdditionalSense manual_intervention_required{0x04, 0x03};
 inline constexpr AdditionalSense not_ready_operation_in_progress{0x04, 0x07};
 inline constexpr AdditionalSense medium_not_accessible{0x04, 0x09};
+inline constexpr AdditionalSense sanitize_in_progress{0x04, 0x1B};
 inline constexpr AdditionalSense write_error{0x0C, 0x00};
+inline constexpr AdditionalSense copy_target_not_reachable{0x0D, 0x02};
 inline constexpr AdditionalSense information_unit_too_short{0x0E, 0x01};
 inline constexpr AdditionalSense unrecovered_read_error{0x11, 0x00};
 inline constexpr AdditionalSense parameter_list_length_error{0x1A, 0x00};
+inline constexpr AdditionalSense miscompare_during_verify{0x1D, 0x00};
 inline constexpr AdditionalSense invalid_opcode{0x20, 0x00};
 inline constexpr AdditionalSense logical_block_address_out_of_range{0x21, 0x00};
 inline constexpr AdditionalSense invalid_element_address{0x21, 0x01};
 inline constexpr AdditionalSense invalid_field_in_cdb{0x24, 0x00};
 inline constexpr AdditionalSense invalid_field_in_parameter_list{0x26, 0x00};
 inline constexpr AdditionalSense invalid_release_of_reservation{0x26, 0x04};
+inline constexpr AdditionalSense too_many_target_descriptors{0x26, 0x06};
+inline constexpr AdditionalSense unsupported_target_descriptor{0x26, 0x07};
+inline constexpr AdditionalSense too_many_segment_descriptors{0x26, 0x08};
+inline constexpr AdditionalSense unsupported_segment_descriptor{0x26, 0x09};
+inline constexpr AdditionalSense inline_data_length_exceeded{0x26, 0x0B};
 inline constexpr AdditionalSense write_protected{0x27, 0x00};
+inline constexpr AdditionalSense software_write_protected{0x27, 0x02};
+inline constexpr AdditionalSense space_allocation_failed{0x27, 0x07};
 inline constexpr AdditionalSense medium_may_have_changed{0x28, 0x00};
 inline constexpr AdditionalSense import_export_accessed{0x28, 0x01};
 inline constexpr AdditionalSense power_on_or_reset{0x29, 0x00};
@@ -69,6 +80,7 @@ inline constexpr AdditionalSense log_parameters_changed{0x2A, 0x02};
 inline constexpr AdditionalSense reservations_preempted{0x2A, 0x03};
 inline constexpr AdditionalSense reservations_released{0x2A, 0x04};
 inline constexpr AdditionalSense registrations_preempted{0x2A, 0x05};
+inline constexpr AdditionalSense capacity_changed{0x2A, 0x09};
 inline constexpr AdditionalSense timestamp_changed{0x2A, 0x10};
 inline constexpr AdditionalSense command_sequence_error{0x2C, 0x00};
 inline constexpr AdditionalSense commands_cleared_by_another_initiator{0x2F, 0x00};
@@ -77,6 +89,7 @@ inline constexpr AdditionalSense cannot_read_unknown_format{0x30, 0x01};
 inline constexpr AdditionalSense cannot_write_incompatible{0x30, 0x05};
 inline constexpr AdditionalSense worm_overwrite_attempted{0x30, 0x0C};
 inline constexpr AdditionalSense medium_format_corrupted{0x31, 0x00};
+inline constexpr AdditionalSense sanitize_failed{0x31, 0x03};
 inline constexpr AdditionalSense saving_parameters_not_supported{0x39, 0x00};
 inline constexpr AdditionalSense medium_not_present{0x3A, 0x00};
 inline constexpr AdditionalSense medium_not_present_loadable{0x3A, 0x03};

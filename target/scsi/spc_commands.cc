@@ -16,6 +16,8 @@ Reply DeviceServer::request_sense(const Command& command) {
   if (const auto attention = attentions_.take(command.nexus->id)) {
     sense.key = SenseKey::unit_attention;
     sense.code = *attention;
+  } else if (const auto now = condition()) {
+    sense = *now;
   }
   const bool descriptor = (get_byte(command.cdb, 1) & 0x01) != 0;
   return data(sense.encode(descriptor), get_byte(command.cdb, 4));
