@@ -249,8 +249,14 @@ Status Server::Impl::remove_target(const std::string& iqn, std::chrono::millisec
     wanted_threads_ -= std::max(1U, target->queue->unit().concurrency());
   }
   // 2. Those that there are log out, or are closed.
-  for (const auto& session : core_.registry.sessions_of(*target))
-    if (const auto peer = session->connection.lock()) peer->post_logout_request(grace);
+  for (const auto& session : core_.registry.sessions_of(*target)) {
+    const auto peer = session->connection.lock();
+    if (!peer) continue;
+    if (grace.count() > 0)
+      peer->post_logout_request(grace);
+    else
+      peer->post_close();
+  }
   // 3. Sessions, tasks and what the pool still has to do each hold the device.
   const std::shared_future<void> unused = target->unused;
   target.reset();

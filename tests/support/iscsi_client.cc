@@ -15,10 +15,12 @@ struct FreeTask {
 
 Result<std::unique_ptr<IscsiClient>> IscsiClient::connect(const std::string& portal,
                                                           const std::string& target,
-                                                          const std::string& initiator_name) {
+                                                          const std::string& initiator_name,
+                                                          std::optional<uint32_t> isid) {
   iscsi_context* context = iscsi_create_context(initiator_name.c_str());
   if (context == nullptr) return Error(ErrorCode::internal, "iscsi_create_context");
   std::unique_ptr<IscsiClient> client(new IscsiClient(context));
+  if (isid) iscsi_set_isid_random(context, *isid, 0);
   iscsi_set_targetname(context, target.c_str());
   iscsi_set_session_type(context, ISCSI_SESSION_NORMAL);
   iscsi_set_noautoreconnect(context, 1);

@@ -238,8 +238,23 @@ uint32_t IscsiRawClient::send_nop(ByteView data) {
 
 IscsiRawClient::Outcome IscsiRawClient::complete(uint32_t tag, ByteView data_out, int timeout_ms) {
   Outcome outcome;
-  while (const auto pdu = receive(timeout_ms)) {
-    if (pdu->bhs.task_tag() != tag) continue;
+  for (;;) {
+    std::optional<InPdu> pdu;
+    const auto mine = std::find_if(parked_.begin(), parked_.end(),
+                                   [tag](const InPdu& p) { return p.bhs.task_tag() == tag; });
+    if (mine != parked_.end()) {
+      pdu = std::move(*mine);
+      parked_.erase(mine);
+    } else {
+      pdu = receive(timeout_ms);
+    }
+    if (!pdu) break;
+    if (pdu->bhs.task_tag() != tag) {  // of a command that overtook this one
+      const Opcode opcode = pdu->bhs.opcode();
+      if (opcode == Opcode::scsi_response || opcode == Opcode::data_in || opcode == Opcode::r2t)
+        parked_.push_back(std::move(*pdu));
+      continue;
+    }
     outcome.pdus.push_back(pdu->bhs);
     if (pdu->bhs.opcode() == Opcode::r2t) {
       const uint32_t offset = pdu->bhs.get32(field::kBufferOffset);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -87,6 +88,7 @@ class IscsiRawClient {
  private:
   bool read_exactly(MutableBytes to, int timeout_ms);
   int fd_ = -1;
+  std::deque<InPdu> parked_;  // what complete() found of other tasks
 };
 
 }  // namespace coldshelf::testing

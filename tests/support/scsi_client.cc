@@ -64,6 +64,7 @@ ScsiResult DirectClient::run(ByteView cdb, ByteView data_out, size_t data_in_byt
   command.data_out =
       data_out.first(static_cast<size_t>(std::min<uint64_t>(wanted, data_out.size())));
   command.expected_in = data_in_bytes;
+  command.expected_out = data_out.size();
   (void)unit_.may_block(command);
   const Reply reply = unit_.execute(command);
   ScsiResult result;

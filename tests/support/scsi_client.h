@@ -68,9 +68,11 @@ class DirectClient final : public ScsiClient {
 // libiscsi: an initiator no one here wrote.
 class IscsiClient final : public ScsiClient {
  public:
+  // `isid`: the same number makes the same initiator port again; none: a new one each time.
   static Result<std::unique_ptr<IscsiClient>> connect(const std::string& portal,
                                                       const std::string& target,
-                                                      const std::string& initiator_name);
+                                                      const std::string& initiator_name,
+                                                      std::optional<uint32_t> isid = {});
   ~IscsiClient() override;
   using ScsiClient::run;
   ScsiResult run(ByteView cdb, ByteView data_out, size_t data_in_bytes) override;
