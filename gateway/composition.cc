@@ -71,6 +71,9 @@ Status Gateway::build() {
   TRY(open_library());
   shelf_->start();
   tapes_->start();
+  keys_ = std::make_unique<KeyRotation>(KeyRotation::Env{
+      env_.clock, env_.random, catalog_.get(), vault_.get(), tapes_.get(), secrets_.key.get()});
+  TRY(keys_->resume());
   TRY(open_target());
   return open_api();
 }
@@ -250,6 +253,7 @@ Status Gateway::open_target() {
 Status Gateway::open_api() {
   api::ServiceEnv env;
   env.tapes = tapes_.get();
+  env.keys = keys_.get();
   env.config = config_;
   env.gateway_id = gateway_id_;
   env.version = kVersion;
@@ -287,6 +291,7 @@ Status Gateway::stop() {
   // 1. No new orders, from operators and initiators; running commands end.
   if (http_) http_->stop();
   if (server_) server_->stop(kLogoutDeadline);
+  if (keys_) keys_->stop();
   if (tapes_) tapes_->stop();
   // 2. Every tape synced and sealed, still in its drive's element.
   Status closed;

@@ -75,6 +75,7 @@ class Gateway {
   std::unique_ptr<Vault> vault_;
   std::vector<std::unique_ptr<TapeDrive>> drives_;
   std::unique_ptr<TapeService> tapes_;
+  std::unique_ptr<KeyRotation> keys_;
   std::unique_ptr<Library> library_;
   std::unique_ptr<iscsi::Server> server_;
   std::unique_ptr<api::Service> service_;

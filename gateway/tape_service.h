@@ -118,6 +118,10 @@ class TapeService final : public LibraryListener {
   // Whatever job is under way that can be cancelled.
   Status cancel_job(std::string_view barcode);
 
+  // Key rotation, as Vault::set_wrapped_key. busy: a job is at work on the tape.
+  Result<uint64_t> set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
+                                   const WrappedKey& after);
+
   // -- pools: immutable once made (tape_service_shelf.cc)
   Status add_pool(const PoolRow& pool);
   Status remove_pool(const std::string& name);  // conflict: tapes are in it

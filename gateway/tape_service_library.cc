@@ -7,6 +7,15 @@
 
 namespace coldshelf {
 
+Result<uint64_t> TapeService::set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
+                                              const WrappedKey& after) {
+  // No job begins meanwhile: jobs write manifests, too.
+  const std::lock_guard operation(operations_mutex_);
+  ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(uuid));
+  if (job) return Error(ErrorCode::busy, "job " + std::to_string(job->id) + " is at work on it");
+  return env_.vault->set_wrapped_key(uuid, before, after);
+}
+
 namespace {
 constexpr auto kTickInterval = std::chrono::milliseconds(500);
 }

@@ -10,7 +10,7 @@ std::string Vault::directory_of(const Uuid& uuid) const {
 
 Status Vault::take(const Uuid& uuid) {
   const std::lock_guard lock(mutex_);
-  if (open_.insert(uuid).second) return {};
+  if (open_.emplace(uuid, nullptr).second) return {};
   return Error(ErrorCode::busy, "cartridge " + uuid.to_string() + " is in use");
 }
 
@@ -49,6 +49,8 @@ Result<std::unique_ptr<Cartridge>> Vault::open(const Uuid& uuid) {
       return protect.error();
     }
   }
+  const std::lock_guard lock(mutex_);
+  open_[uuid] = cartridge->get();
   return cartridge;
 }
 
@@ -56,6 +58,11 @@ Status Vault::close(std::unique_ptr<Cartridge> cartridge) {
   if (!cartridge) return {};
   const Uuid uuid = cartridge->uuid();
   const std::string label = cartridge->label();
+  {
+    std::unique_lock lock(mutex_);
+    edited_.wait(lock, [&] { return !edits_.contains(uuid); });
+    open_[uuid] = nullptr;
+  }
   Status closed = cartridge->close();
   cartridge.reset();  // before anyone else may open the same files
   give_back(uuid);
@@ -87,6 +94,52 @@ Status Vault::discard(const Uuid& uuid) {
   for (const std::string& name : names) TRY(files.remove(join_path(directory, name)));
   TRY(files.remove_directory(directory));
   return files.sync_directory(options_.directory);
+}
+
+Result<uint64_t> Vault::set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
+                                        const WrappedKey& after) {
+  const auto changed_meanwhile = [&] {
+    return Error(ErrorCode::busy, "cartridge " + uuid.to_string() + " has another key by now");
+  };
+  Cartridge* live = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto [place, taken] = open_.emplace(uuid, nullptr);
+    if (!taken) {
+      live = place->second;
+      if (live == nullptr || !edits_.insert(uuid).second) {
+        return Error(ErrorCode::busy, "cartridge " + uuid.to_string() + " is in use");
+      }
+    }
+  }
+  if (live != nullptr) {
+    // In a drive. close() waits for us, so it stays.
+    Status done;
+    if (live->manifest().key != before) {
+      done = changed_meanwhile();
+    } else {
+      done = live->set_wrapped_key(after);
+    }
+    const uint64_t generation = live->manifest().generation;
+    {
+      const std::lock_guard lock(mutex_);
+      edits_.erase(uuid);
+    }
+    edited_.notify_all();
+    if (!done.ok()) return done.error();
+    return generation;
+  }
+  const auto edit = [&]() -> Result<uint64_t> {
+    ASSIGN_OR_RETURN(const auto log, ManifestLog::open(*options_.env.files,
+                                                       join_path(directory_of(uuid), "manifest")));
+    if (log->manifest().key != before) return changed_meanwhile();
+    TRY(log->commit({SetWrappedKey{after}}));
+    if (options_.env.observer != nullptr) options_.env.observer->manifest_changed(log->manifest());
+    return log->manifest().generation;
+  };
+  auto done = edit();
+  give_back(uuid);
+  return done;
 }
 
 Result<Manifest> Vault::read_manifest(const Uuid& uuid) const {

@@ -1,7 +1,9 @@
 // Where the gateway's cartridges live, and who has which of them open. Thread-safe.
 #pragma once
 
+#include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -35,6 +37,12 @@ class Vault final : public CartridgeVault {
   // Undoes create() as long as nothing else knows of it.
   Status discard(const Uuid& uuid);
 
+  // Key rotation: replaces the wrapped key if it is still `before`, durably, and tells the
+  // observer; gives the manifest's generation then. Beside a drive that uses the cartridge, too.
+  // busy: it is being opened or closed, or has another wrapped key by now.
+  Result<uint64_t> set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
+                                   const WrappedKey& after);
+
   bool in_use(const Uuid& uuid) const;
   std::string directory_of(const Uuid& uuid) const;
   // As on disk; for a cartridge nobody has open.
@@ -48,7 +56,9 @@ class Vault final : public CartridgeVault {
 
   const Options options_;
   mutable std::mutex mutex_;
-  std::set<Uuid> open_;
+  std::condition_variable edited_;
+  std::map<Uuid, Cartridge*> open_;  // null: taken, but not (or no longer) there to be used
+  std::set<Uuid> edits_;             // an edit uses the cartridge: close() waits
 };
 
 }  // namespace coldshelf

@@ -57,6 +57,7 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_library_operations();
   add_job_operations();
   add_gateway_operations();
+  add_key_operations();
 }
 
 void Service::aws(const std::string& name, Operation op) {

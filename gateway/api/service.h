@@ -12,6 +12,7 @@
 #include "gateway/api/http_server.h"
 #include "gateway/api/params.h"
 #include "gateway/config.h"
+#include "gateway/key_rotation.h"
 #include "gateway/tape_service.h"
 
 namespace coldshelf::api {
@@ -30,6 +31,7 @@ struct Session {
 
 struct ServiceEnv {
   TapeService* tapes = nullptr;
+  KeyRotation* keys = nullptr;  // null: no operations on keys
   Config config;
   std::string gateway_id;  // "sgw-0A1B2C3D"
   std::string version;
@@ -57,6 +59,9 @@ class Service {
   void add_library_operations();  // library_operations.cc
   void add_job_operations();      // pool_operations.cc
   void add_gateway_operations();  // library_operations.cc
+  void add_key_operations();      // key_operations.cc
+  Result<Json> describe_keys() const;
+  void add_key(Json& out, const TapeRow& row) const;
   void aws(const std::string& name, Operation op);
   void own(const std::string& name, Operation op);
 

@@ -70,6 +70,7 @@ Json Service::own_tape(const TapeView& view) const {
   if (row.archived_ms != 0) out["Archived"] = format_utc(row.archived_ms);
   if (view.element) out["Address"] = view.element->address;
   if (view.job) out["Job"] = job_json(*view.job);
+  add_key(out, row);
   return out;
 }
 

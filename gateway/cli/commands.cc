@@ -304,6 +304,16 @@ class CommandLine {
         "  coldshelf key generate --to /etc/coldshelf.key     (mode 0600)\n"
         "Keep a copy away from the gateway: without it encrypted tapes cannot be read.");
     generate->add_option("--to", v_.output, "the file to write; default: standard output");
+    command(key, "status", "how many tapes are under which key",
+            [this] { return show("DescribeKeys", Json::object(), print_keys); });
+    CLI::App* rotate = command(
+        key, "rotate", "wrap every tape's data key by the key in use",
+        [this] { return rotate_keys(); },
+        "  coldshelf key generate --to /etc/coldshelf/new.key\n"
+        "  (configure it as [encryption], the one before as [[encryption.old_key]]; restart)\n"
+        "  coldshelf key rotate --wait\n"
+        "No data is read or written; docs/encryption.md");
+    add_wait(rotate, false);
     command(&app_, "sessions", "who is logged in over iSCSI", [this] {
       return show("ListSessions", Json::object(),
                   [](std::ostream& o, const Json& a) { print_sessions(o, a["Sessions"]); });
@@ -529,6 +539,33 @@ class CommandLine {
     } else {
       *env_.out << report.barcode << ": " << report.files << " files, " << report.records
                 << " records, " << format_size(report.bytes) << " in " << v_.output << "\n";
+    }
+    return {};
+  }
+
+  Status rotate_keys() {
+    ASSIGN_OR_RETURN(const int64_t timeout_ms, parse_duration_ms(v_.timeout));
+    const int64_t begin_ns = env_.clock->monotonic_ns();
+    ASSIGN_OR_RETURN(Json answer, call("RotateKeys", Json::object()));
+    Progress progress(*env_.err, *env_.clock, progress_style(v_.json), "key rotate");
+    const auto running = [&] { return answer["Rotation"].value("State", "") == "running"; };
+    while (v_.wait && running()) {
+      const Json& rotation = answer["Rotation"];
+      progress.show(0, 0, rotation["Done"].dump() + " of " + rotation["Total"].dump() + " tapes");
+      if (timeout_ms != 0 && env_.clock->monotonic_ns() - begin_ns > timeout_ms * 1'000'000) {
+        return Error(ErrorCode::timed_out, "the rotation is still running; it goes on");
+      }
+      env_.clock->sleep_ms(kPollMs);
+      ASSIGN_OR_RETURN(answer, call("DescribeKeys", Json::object()));
+    }
+    progress.finish();
+    if (v_.json) {
+      print_json(answer);
+    } else {
+      print_keys(*env_.out, answer);
+    }
+    if (answer["Rotation"].value("State", "") == "failed") {
+      return Error(ErrorCode::key_mismatch, "some tapes keep the key they had");
     }
     return {};
   }

@@ -104,6 +104,7 @@ void print_tape(std::ostream& out, const Json& tape) {
                      {"Costs", monthly_text(tape)},
                      {"Write-protected", tape.value("WriteProtected", false) ? "yes" : "no"},
                      {"WORM", tape.value("Worm", false) ? "yes" : "no"},
+                     {"Key", key_text(tape)},
                      {"Created", text(tape, "Created")},
                      {"Archived", text(tape, "Archived")},
                      {"Uuid", text(tape, "Uuid")},

@@ -23,6 +23,8 @@ void print_tape(std::ostream& out, const Json& tape);
 void print_library(std::ostream& out, const Json& library);
 void print_jobs(std::ostream& out, const Json& jobs);
 void print_status(std::ostream& out, const Json& status);
+std::string key_text(const Json& tape);  // "" when it is not encrypted
+void print_keys(std::ostream& out, const Json& answer);
 void print_sessions(std::ostream& out, const Json& sessions);
 
 }  // namespace coldshelf::cli

@@ -191,6 +191,10 @@ std::vector<std::string> KeyRing::ids() const {
 }
 
 const KeyWrapper* KeyRing::find(const std::string& key_id) const {
+  // The one with that very name first: others may open it too, with other rights.
+  for (const auto& key : keys_) {
+    if (key->id() == key_id) return key.get();
+  }
   for (const auto& key : keys_) {
     if (key->opens(key_id)) return key.get();
   }

@@ -53,6 +53,7 @@ void TestGateway::open() {
             workers_.get(), buffers_,     shelf.get(), shelf.get()};
   in.cartridge.segment_bytes = 1 * MiB;
   in.cartridge.key = key ? &*key : nullptr;
+  if (ring) in.cartridge.key = ring.get();
   in.catalog = catalog.get();
   in.storage = [this] { return storage; };
   vault = std::make_unique<Vault>(in);
