@@ -1,0 +1,352 @@
+// The S3 client over a transport that only remembers: what it asks, and what it makes of answers.
+#include <gtest/gtest.h>
+
+#include <deque>
+
+#include "base/crc32c.h"
+#include "tests/support/sim_clock.h"
+#include "uploader/cloud/s3_client.h"
+#include "uploader/cloud/s3_store.h"
+#include "uploader/cloud/sigv4.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr const char* kSecret = "wJalrXUtnFEMI/K7MDENG";
+
+struct Exchange {
+  HttpRequest request;
+  std::string body;  // as sent, without framing
+  std::string trailer;
+};
+
+class RecordingTransport final : public HttpTransport {
+ public:
+  void answer(int status, std::map<std::string, std::string> headers = {}, std::string body = {}) {
+    HttpResponse response;
+    response.status = status;
+    response.headers = std::move(headers);
+    response.body = to_buffer(as_view(body));
+    answers_.push_back(std::move(response));
+  }
+  Result<HttpResponse> perform(const HttpRequest& request) override {
+    Exchange exchange{request, to_text(request.body), ""};
+    if (request.on_body_sent) request.on_body_sent(request.body);
+    if (request.trailer) exchange.trailer = request.trailer();
+    exchanges.push_back(std::move(exchange));
+    if (answers_.empty()) return Error(ErrorCode::unavailable, "nothing more was expected");
+    HttpResponse response = std::move(answers_.front());
+    answers_.pop_front();
+    if (!request.sink.empty() && response.status / 100 == 2) {
+      response.sink_bytes = std::min(request.sink.size(), response.body.size());
+      std::copy_n(response.body.begin(), response.sink_bytes, request.sink.begin());
+    }
+    return response;
+  }
+  void give_up() override {}
+
+  std::vector<Exchange> exchanges;
+
+ private:
+  std::deque<HttpResponse> answers_;
+};
+
+class CountingCredentials final : public CredentialsProvider {
+ public:
+  Result<Credentials> get() override {
+    Credentials c;
+    c.access_key_id = "AKIDEXAMPLE";
+    c.secret_access_key = Secret(std::string_view(kSecret));
+    c.session_token = "token-" + std::to_string(expired);
+    return c;
+  }
+  void expire() override { ++expired; }
+  int expired = 0;
+};
+
+std::string header(const HttpRequest& request, std::string_view name) {
+  for (const auto& [key, value] : request.headers) {
+    if (key == name) return value;
+  }
+  return "absent";
+}
+
+std::string error_xml(const std::string& code, const std::string& more = {}) {
+  return "<?xml version=\"1.0\"?>\n<Error><Code>" + code + "</Code><Message>as said</Message>" +
+         more + "<RequestId>R1</RequestId></Error>";
+}
+
+class S3ClientTest : public testing::Test {
+ protected:
+  S3Client& client(S3ClientOptions options = {}) {
+    if (options.bucket.empty()) options.bucket = "my-bucket";
+    auto made = S3Client::create(options, http_, credentials_, clock_);
+    EXPECT_TRUE(made.ok());
+    client_ = std::move(made).value();
+    return *client_;
+  }
+  std::string url_of(const S3ClientOptions& options, const std::string& key) {
+    http_.answer(404);
+    EXPECT_FALSE(client(options).head_object(key, false).ok());
+    return http_.exchanges.back().request.url;
+  }
+  S3Body body(std::string_view text) {
+    S3Body body;
+    body.bytes = as_view(text);
+    body.payload_hash = to_hex(Sha256::of(body.bytes));
+    return body;
+  }
+
+  RecordingTransport http_;
+  CountingCredentials credentials_;
+  SimClock clock_;
+  std::unique_ptr<S3Client> client_;
+};
+
+TEST_F(S3ClientTest, AddressesOfAwsAndOthers) {
+  EXPECT_EQ(url_of({"my-bucket", "eu-central-1", "", {}}, "a b/ü+%"),
+            "https://my-bucket.s3.eu-central-1.amazonaws.com/a%20b/%C3%BC%2B%25");
+  EXPECT_EQ(url_of({"my.bucket", "eu-central-1", "", {}}, "k"),
+            "https://s3.eu-central-1.amazonaws.com/my.bucket/k");
+  EXPECT_EQ(url_of({"my-bucket", "cn-north-1", "", S3Addressing::path}, "k"),
+            "https://s3.cn-north-1.amazonaws.com.cn/my-bucket/k");
+  EXPECT_EQ(url_of({"my-bucket", "", "http://host:9000/", {}}, "k"),
+            "http://host:9000/my-bucket/k");
+  EXPECT_EQ(url_of({"my-bucket", "", "https://host:443", S3Addressing::virtual_host}, "k"),
+            "https://my-bucket.host/k");
+  for (const char* bad :
+       {"host:9000", "ftp://host", "https://", "https://host/path", "https://h?x"}) {
+    EXPECT_FALSE(S3Client::create({"b", "", bad, {}}, http_, credentials_, clock_).ok()) << bad;
+  }
+}
+
+TEST_F(S3ClientTest, TheBucketsRegionIsLearntAndKept) {
+  S3Client& s3 = client({"my-bucket", "us-east-1", "", {}});
+  http_.answer(301, {{"x-amz-bucket-region", "eu-west-1"}}, error_xml("PermanentRedirect"));
+  http_.answer(200, {{"content-length", "5"}});
+  ASSERT_TRUE(s3.head_object("k", false).ok());
+  ASSERT_EQ(http_.exchanges.size(), 2U);
+  EXPECT_NE(http_.exchanges[1].request.url.find("s3.eu-west-1."), std::string::npos);
+  EXPECT_NE(header(http_.exchanges[1].request, "authorization").find("/eu-west-1/s3/"),
+            std::string::npos);
+  http_.answer(204);
+  ASSERT_TRUE(s3.delete_object("k").ok());
+  EXPECT_NE(http_.exchanges[2].request.url.find("s3.eu-west-1."), std::string::npos);
+
+  S3Client& other = client({"my-bucket", "us-east-1", "http://host", {}});
+  http_.answer(400, {}, error_xml("AuthorizationHeaderMalformed", "<Region>eu-north-1</Region>"));
+  http_.answer(400, {}, error_xml("AuthorizationHeaderMalformed", "<Region>eu-south-1</Region>"));
+  const auto failed = other.list_objects({});
+  ASSERT_FALSE(failed.ok());
+  EXPECT_NE(failed.error().context.find("the bucket is in region eu-south-1"), std::string::npos)
+      << failed.error().context;
+}
+
+TEST_F(S3ClientTest, TheServersClockIsLearnt) {
+  S3Client& s3 = client();
+  clock_.advance_ms(1'800'000'000'000 - clock_.unix_ms());  // 2027-01-15T08:00:00Z
+  http_.answer(403, {{"date", "Fri, 15 Jan 2027 09:00:00 GMT"}}, error_xml("RequestTimeTooSkewed"));
+  http_.answer(204);
+  ASSERT_TRUE(s3.delete_object("k").ok());
+  EXPECT_EQ(header(http_.exchanges[0].request, "x-amz-date"), "20270115T080000Z");
+  EXPECT_EQ(header(http_.exchanges[1].request, "x-amz-date"), "20270115T090000Z");
+}
+
+TEST_F(S3ClientTest, ExpiredCredentialsAreAskedForAnewOnce) {
+  S3Client& s3 = client();
+  http_.answer(400, {}, error_xml("ExpiredToken"));
+  http_.answer(204);
+  ASSERT_TRUE(s3.delete_object("k").ok());
+  EXPECT_EQ(header(http_.exchanges[1].request, "x-amz-security-token"), "token-1");
+  http_.answer(400, {}, error_xml("ExpiredToken"));
+  http_.answer(400, {}, error_xml("ExpiredToken"));
+  const Status failed = s3.delete_object("k");
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(failed.error().code, ErrorCode::permission);
+  EXPECT_EQ(http_.exchanges.size(), 4U);
+}
+
+TEST_F(S3ClientTest, WhatServersSayBecomesOurErrors) {
+  const std::tuple<int, const char*, ErrorCode, Disposition> cases[] = {
+      {503, "SlowDown", ErrorCode::unavailable, Disposition::retry},
+      {500, "InternalError", ErrorCode::unavailable, Disposition::retry},
+      {400, "RequestTimeout", ErrorCode::unavailable, Disposition::retry},
+      {409, "ConditionalRequestConflict", ErrorCode::unavailable, Disposition::retry},
+      {404, "NoSuchKey", ErrorCode::not_found, Disposition::permanent},
+      {404, "NoSuchBucket", ErrorCode::invalid_argument, Disposition::permanent},
+      {403, "AccessDenied", ErrorCode::permission, Disposition::permanent},
+      {403, "InvalidObjectState", ErrorCode::cold, Disposition::cold},
+      {412, "PreconditionFailed", ErrorCode::precondition_failed, Disposition::permanent},
+      {400, "BadDigest", ErrorCode::corrupt, Disposition::corrupt},
+      {400, "XAmzContentSHA256Mismatch", ErrorCode::corrupt, Disposition::corrupt},
+      {501, "NotImplemented", ErrorCode::not_supported, Disposition::permanent},
+      {507, "XMinioStorageFull", ErrorCode::no_space, Disposition::no_space},
+      {502, "", ErrorCode::unavailable, Disposition::retry},
+      {429, "", ErrorCode::unavailable, Disposition::retry},
+      {418, "Teapot", ErrorCode::invalid_argument, Disposition::permanent},
+  };
+  for (const auto& [status, code, wanted, disposition] : cases) {
+    http_.answer(status, {}, *code != '\0' ? error_xml(code) : "<html>gateway</html>");
+    const auto failed = client().put_object("some/key", body("x"), {});
+    ASSERT_FALSE(failed.ok()) << code;
+    EXPECT_EQ(failed.error().code, wanted) << code;
+    EXPECT_EQ(failed.error().disposition, disposition) << code;
+    const std::string& text = failed.error().context;
+    EXPECT_NE(text.find("PutObject some/key: "), std::string::npos) << text;
+    EXPECT_NE(text.find("HTTP " + std::to_string(status)), std::string::npos) << text;
+    if (*code != '\0') {
+      EXPECT_NE(text.find("[request R1]"), std::string::npos) << text;
+    }
+    EXPECT_EQ(text.find(kSecret), std::string::npos);
+    EXPECT_EQ(text.find("token-"), std::string::npos);
+  }
+}
+
+TEST_F(S3ClientTest, AnErrorInASuccessIsAnError) {
+  S3Client& s3 = client();
+  http_.answer(200, {}, "\n\n" + error_xml("InternalError"));
+  const auto completed = s3.complete_upload("k", "id", {{"etag", ""}}, {});
+  ASSERT_FALSE(completed.ok());
+  EXPECT_EQ(completed.error().disposition, Disposition::retry);
+  http_.answer(200, {}, error_xml("SlowDown"));
+  EXPECT_FALSE(s3.copy_object("k", "k", {}).ok());
+  for (const char* nothing : {"", "   ", "<html/>", "<CopyObjectResult></CopyObjectResult>"}) {
+    http_.answer(200, {}, nothing);
+    const Status copied = s3.copy_object("k", "k", {});
+    ASSERT_FALSE(copied.ok()) << nothing;
+    EXPECT_EQ(copied.error().disposition, Disposition::retry);
+  }
+  http_.answer(200, {}, "<CopyObjectResult><ETag>\"e\"</ETag></CopyObjectResult>");
+  EXPECT_TRUE(s3.copy_object("k", "k", {}).ok());
+}
+
+TEST_F(S3ClientTest, OnlyTheRangeThatWasAskedForIsTaken) {
+  S3Client& s3 = client();
+  Buffer out(4);
+  const auto get = [&](int status, const char* range, const char* text) {
+    http_.answer(status, {{"content-range", range}}, text);
+    const Status got = s3.get_object("k", 2, out);
+    return got.ok() ? ErrorCode::internal : got.error().code;
+  };
+  EXPECT_EQ(get(206, "bytes 2-5/10", "cdef"), ErrorCode::internal);
+  EXPECT_EQ(as_text(out), "cdef");
+  EXPECT_EQ(header(http_.exchanges.back().request, "range"), "bytes=2-5");
+  EXPECT_EQ(get(206, "bytes 3-6/10", "defg"), ErrorCode::unavailable);
+  EXPECT_EQ(get(206, "", "cdef"), ErrorCode::unavailable);
+  EXPECT_EQ(get(200, "", "abcd"), ErrorCode::unavailable) << "a server that ignores ranges";
+  EXPECT_EQ(get(206, "bytes 2-3/4", "cd"), ErrorCode::out_of_range);
+  EXPECT_EQ(get(206, "bytes 2-5/10", "cd"), ErrorCode::unavailable) << "cut short";
+}
+
+TEST_F(S3ClientTest, TrailersCarryTheSumOfWhatWasSent) {
+  S3Client& s3 = client();
+  http_.answer(200, {{"etag", "\"e\""}});
+  S3Body chunked = body("123456789");
+  chunked.crc32c_trailer = true;
+  const auto put = s3.upload_part("k", "id", 7, chunked, {});
+  ASSERT_TRUE(put.ok()) << put.error().message();
+  // CRC-32C of "123456789" is E3069283.
+  EXPECT_EQ(put->crc32c, "4waSgw==");
+  const Exchange& sent = http_.exchanges.back();
+  EXPECT_TRUE(sent.request.aws_chunked);
+  EXPECT_EQ(sent.trailer, "x-amz-checksum-crc32c:4waSgw==\r\n");
+  EXPECT_EQ(sent.trailer.size(), sent.request.trailer_bytes);
+  EXPECT_EQ(header(sent.request, "content-encoding"), "aws-chunked");
+  EXPECT_EQ(header(sent.request, "x-amz-decoded-content-length"), "9");
+  EXPECT_EQ(header(sent.request, "x-amz-content-sha256"), kStreamingUnsignedTrailer);
+  EXPECT_NE(sent.request.url.find("partNumber=7&uploadId=id"), std::string::npos);
+}
+
+TEST_F(S3ClientTest, ListingsAreReadWithTheirEncoding) {
+  S3Client& s3 = client();
+  http_.answer(200, {},
+               "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>true</IsTruncated>"
+               "<NextContinuationToken>t</NextContinuationToken>"
+               "<Contents><Key>a%2Bb+c%C3%BC</Key><Size>7</Size><ETag>&quot;x&quot;</ETag>"
+               "<LastModified>2026-11-21T10:00:00.500Z</LastModified>"
+               "<StorageClass>DEEP_ARCHIVE</StorageClass></Contents>"
+               "<CommonPrefixes><Prefix>p%2F</Prefix></CommonPrefixes></ListBucketResult>");
+  const auto listing = s3.list_objects({});
+  ASSERT_TRUE(listing.ok()) << listing.error().message();
+  ASSERT_EQ(listing->objects.size(), 1U);
+  EXPECT_EQ(listing->objects[0].key, "a+b cü");
+  EXPECT_EQ(listing->objects[0].size, 7U);
+  EXPECT_EQ(listing->objects[0].etag, "x");
+  EXPECT_EQ(listing->objects[0].modified_ms, 1795255200500);
+  EXPECT_EQ(listing->objects[0].storage_class, StorageClass::deep_archive);
+  EXPECT_EQ(listing->common_prefixes, std::vector<std::string>{"p/"});
+  EXPECT_TRUE(listing->truncated);
+  http_.answer(200, {}, "<html>a proxy says hello</html>");
+  EXPECT_FALSE(s3.list_objects({}).ok());
+}
+
+TEST_F(S3ClientTest, ARestoreThatIsNotNeededIsNotCold) {
+  S3Client& s3 = client();
+  http_.answer(403, {}, error_xml("InvalidObjectState"));
+  const Status refused = s3.restore_object("k", RestoreTier::bulk, 3);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  EXPECT_NE(http_.exchanges.back().body.find("<Days>3</Days>"), std::string::npos);
+  EXPECT_NE(http_.exchanges.back().body.find("<Tier>Bulk</Tier>"), std::string::npos);
+  http_.answer(409, {}, error_xml("RestoreAlreadyInProgress"));
+  EXPECT_EQ(s3.restore_object("k", RestoreTier::bulk, 3).error().code, ErrorCode::conflict);
+  http_.answer(202);
+  EXPECT_TRUE(s3.restore_object("k", RestoreTier::bulk, 3).ok());
+}
+
+TEST_F(S3ClientTest, HeadTellsOfRestoresAndDigests) {
+  S3Client& s3 = client();
+  http_.answer(200, {{"content-length", "9"},
+                     {"etag", "\"e\""},
+                     {"x-amz-storage-class", "GLACIER"},
+                     {"x-amz-restore",
+                      "ongoing-request=\"false\", expiry-date=\"Fri, 15 Jan 2027 08:00:00 GMT\""},
+                     {"x-amz-checksum-sha256", to_base64(Sha256::of(as_view("x")))}});
+  const auto object = s3.head_object("k", true);
+  ASSERT_TRUE(object.ok());
+  EXPECT_EQ(object->info.size, 9U);
+  EXPECT_EQ(object->info.storage_class, StorageClass::glacier);
+  EXPECT_FALSE(object->info.restore_ongoing);
+  EXPECT_EQ(object->info.restored_until_ms, 1'800'000'000'000);
+  EXPECT_EQ(object->info.sha256, Sha256::of(as_view("x")));
+  // A sum of parts' sums is not the object's.
+  http_.answer(200, {{"x-amz-restore", "ongoing-request=\"true\""},
+                     {"x-amz-checksum-sha256", to_base64(Sha256::of(as_view("x"))) + "-2"}});
+  const auto composite = s3.head_object("k", true);
+  ASSERT_TRUE(composite.ok());
+  EXPECT_TRUE(composite->info.restore_ongoing);
+  EXPECT_FALSE(composite->info.sha256.has_value());
+}
+
+TEST(S3StoreListing, AnEndlessPageIsNotACompleteOne) {
+  SimClock clock;
+  SeededRandom random(1);
+  auto http = std::make_unique<RecordingTransport>();
+  RecordingTransport& server = *http;
+  S3StoreOptions options;
+  options.client.bucket = "my-bucket";
+  options.prefix = "p";
+  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
+                               clock, random);
+  ASSERT_TRUE(store.ok());
+  const std::string cut = "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+  server.answer(200, {}, cut);
+  EXPECT_FALSE((*store)->list("", "", 10).ok());
+  server.answer(200, {}, cut);
+  EXPECT_FALSE((*store)->list_folders("", "", 10).ok());
+  // A page that is empty but has a next one is gone over.
+  server.answer(200, {},
+                "<ListBucketResult><IsTruncated>true</IsTruncated>"
+                "<NextContinuationToken>t</NextContinuationToken></ListBucketResult>");
+  server.answer(200, {},
+                "<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>p/k</Key>"
+                "<Size>1</Size></Contents></ListBucketResult>");
+  const auto page = (*store)->list("", "", 10);
+  ASSERT_TRUE(page.ok()) << page.error().message();
+  ASSERT_EQ(page->objects.size(), 1U);
+  EXPECT_EQ(page->objects[0].key, "k");
+  EXPECT_NE(server.exchanges.back().request.url.find("continuation-token=t"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace coldshelf::test
