@@ -9,6 +9,7 @@ namespace coldshelf::scsi {
 namespace {
 
 constexpr uint64_t kIdleBufferBytes = 16 * MiB;
+constexpr int64_t kComplaintInterval_ns = 1'000'000'000;
 
 DeviceIdentity identity_of(const BlockUnitOptions& options) {
   DeviceIdentity id;
@@ -189,7 +190,13 @@ Reply BlockUnit::failed(const Error& error, Activity activity) const {
     sense.key = SenseKey::hardware_error;
     sense.code = asc::internal_target_failure;
   }
-  if (sense.key != SenseKey::not_ready)
+  // A disk that fails fails many commands at once: one line a second says it.
+  const int64_t now = options_.clock->monotonic_ns();
+  int64_t last = last_complaint_ns_.load(std::memory_order_relaxed);
+  const bool worth_a_line =
+      sense.key != SenseKey::not_ready && error.code != ErrorCode::cancelled &&
+      now - last >= kComplaintInterval_ns && last_complaint_ns_.compare_exchange_strong(last, now);
+  if (worth_a_line)
     log_warning("scsi", "a disk command failed",
                 {{"target", identity().target_name}, {"error", error.message()}});
   return check(sense);

@@ -156,6 +156,8 @@ class BlockUnit final : public DeviceServer {
   std::atomic<bool> stopped_{false};          // START STOP UNIT
   std::atomic<uint64_t> seen_size_;           // what initiators have been told
 
+  mutable std::atomic<int64_t> last_complaint_ns_{INT64_MIN / 2};
+
   mutable std::shared_mutex medium_;
   std::unique_ptr<SanitizeJob> sanitize_;
 

@@ -285,9 +285,10 @@ void BlockUnit::let_common_opcodes_overlap() {
     });
   opcodes().adjust(0x5F, [this](OpcodeEntry& entry) {
     entry.may_block = options_.store != nullptr;  // APTPL
-    // PREEMPT AND ABORT does not wait for those it ends; every other change of reservations comes
-    // after all that was sent before it.
-    if (entry.service_action == uint16_t{5})
+    // PREEMPT AND ABORT does not wait for those it ends, and a registration need not wait for
+    // anybody; what takes or gives up a reservation comes after all that was sent before it.
+    const uint16_t action = entry.service_action.value_or(0);
+    if (action == 0 || action == 5 || action == 6)
       entry.footprint = [](const Command&) { return Footprint::nothing(); };
   });
   for (const uint8_t opcode : {uint8_t{0x15}, uint8_t{0x55}})  // MODE SELECT: WCE, SP

@@ -192,6 +192,21 @@ TEST_F(SbcPreempt, PreemptAndAbortEndsCommands) {
   EXPECT_EQ(winner->complete(send_read(*winner, 0)).data, filled(8 * kBlock, 0));
 }
 
+// A cluster registers while the store is slow; a reservation still comes after what was sent before.
+TEST_F(SbcPreempt, RegistrationsDoNotWait) {
+  const auto one = connect(1), two = connect(2);
+  rig_.device().freeze(0, 1 * MiB);
+  const uint32_t slow = send_read(*one, 0);
+  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
+  EXPECT_EQ(two->complete(send_out(*two, 0, 0, 0xB, 0)).status, 0);
+  const uint32_t reserve = send_out(*two, 1, 0xB, 0, 3);
+  EXPECT_EQ(two->complete(reserve, {}, 200).status, 0xFF);
+  rig_.device().thaw();
+  EXPECT_EQ(one->complete(slow).status, 0);
+  EXPECT_EQ(two->complete(reserve).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 0)).status, kConflict);
+}
+
 // -- targets that come and go
 
 TEST_F(SbcOverlap, ATargetGoesWhenItsLastCommandHasEnded) {
