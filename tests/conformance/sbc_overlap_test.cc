@@ -192,7 +192,7 @@ TEST_F(SbcPreempt, PreemptAndAbortEndsCommands) {
   EXPECT_EQ(winner->complete(send_read(*winner, 0)).data, filled(8 * kBlock, 0));
 }
 
-// A cluster registers while the store is slow; a reservation still comes after what was sent before.
+// A cluster registers while the store is slow; a reservation comes after what was sent before it.
 TEST_F(SbcPreempt, RegistrationsDoNotWait) {
   const auto one = connect(1), two = connect(2);
   rig_.device().freeze(0, 1 * MiB);
