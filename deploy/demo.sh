@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # The whole life of a tape on this machine: create, load, back up over iSCSI, shelve, recall, read, compare.
-#   demo.sh BIN_DIR [--source DIR] [--keep]
+#   demo.sh BIN_DIR [--source DIR] [--keep] [--s3 s3://BUCKET/PREFIX]
 # Everything lies in a scratch directory; --keep leaves it, and the gateway running, until Enter is pressed.
+# --s3: the store is a bucket, below a new name in PREFIX; credentials, region, endpoint and CA as AWS's tools
+# find them (AWS_ENDPOINT_URL_S3, AWS_CA_BUNDLE ...). The shelf is class STANDARD then: nobody waits hours for a demo.
 set -euo pipefail
 bin=${1:?BIN_DIR}
 shift
-source=/usr/include keep=
+source=/usr/include keep= s3=
 while (($#)); do
   case $1 in
     --source) source=$2; shift ;;
     --keep) keep=1 ;;
+    --s3) s3=${2:?--s3 needs s3://BUCKET/PREFIX}; shift ;;
     *) echo "demo: unknown option $1" >&2; exit 2 ;;
   esac
   shift
@@ -36,8 +39,14 @@ listen = ["127.0.0.1:$port"]
 drives = 2
 slots = 10
 TOML
+store="a directory" pool=GLACIER
+if [[ -n $s3 ]]; then
+  store=${s3%/}/demo-$(date +%s)-$$ pool=STANDARD
+  printf '[store]\ntype = "s3"\nurl = "%s"\n[[pool]]\nname = "STANDARD"\nstorage_class = "STANDARD"\n' "$store" \
+    >>"$work/coldshelf.toml"
+fi
 
-say "1. A gateway: library, two LTO drives, a directory as object store"
+say "1. A gateway: library, two LTO drives, $store as object store"
 "$bin/coldshelfd" --config "$work/coldshelf.toml" 2>"$work/log" &
 daemon=$!
 for _ in $(seq 100); do
@@ -57,7 +66,7 @@ tar -C "$source" -cf - . | "$bin/coldshelf_tapecopy" "${drive[@]}" write
 (cd "$source" && find . -type f -exec sha256sum {} +) | sort >"$work/sums"
 echo "  $(wc -l <"$work/sums") files"
 
-say "4. The tape goes to the shelf (pool GLACIER): every object confirmed before the status says so"
+say "4. The tape goes to the shelf (pool $pool): every object confirmed before the status says so"
 run library unload 1
 run tape archive DEMO01L8 --wait
 run tape show DEMO01L8
@@ -81,4 +90,5 @@ if [[ -n $keep ]]; then
 else
   echo "  ./dev demo --keep leaves this gateway running to look around; ./dev run starts one of your own."
 fi
+[[ -z $s3 ]] || echo "  what the demo put into the bucket stays: aws s3 rm --recursive $store"
 say "Done."

@@ -136,12 +136,14 @@ std::string S3Server::make_bucket() {
   http.url = endpoint_ + request.path;
   http.headers = sign_v4(request, {"us-east-1", "s3"}, credentials, clock_.unix_ms());
   // The servers behind Swift's proxy may take a moment longer than itself.
-  for (int i = 0; i < kStartSeconds * 10; ++i) {
+  bool made = false;
+  for (int i = 0; i < kStartSeconds * 10 && !made; ++i) {
+    if (i > 0) clock_.sleep_ms(100);
     const auto response = (*transport)->perform(http);
-    if (response.ok() && response->status == 200) return bucket;
-    clock_.sleep_ms(100);
+    made = response.ok() && response->status == 200;
   }
-  CHECK(!"a bucket can be made");
+  CHECK(made);
+  return bucket;
 }
 
 std::vector<std::string> S3Server::environment() const {

@@ -348,5 +348,63 @@ TEST(S3StoreListing, AnEndlessPageIsNotACompleteOne) {
   EXPECT_NE(server.exchanges.back().request.url.find("continuation-token=t"), std::string::npos);
 }
 
+TEST(S3StoreCopies, ObjectsTooLargeForOneCopyAreCopiedInParts) {
+  SimClock clock;
+  SeededRandom random(1);
+  auto http = std::make_unique<RecordingTransport>();
+  RecordingTransport& server = *http;
+  S3StoreOptions options;
+  options.client.bucket = "my-bucket";
+  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
+                               clock, random);
+  ASSERT_TRUE(store.ok());
+  // What the store can do: classes, and no more.
+  server.answer(200, {{"etag", "\"e\""}});
+  server.answer(501);                       // If-None-Match
+  server.answer(400);                       // x-amz-checksum-sha256
+  server.answer(400);                       // a body that lies
+  server.answer(204);                       // and what it may have left
+  server.answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
+  server.answer(200, {{"x-amz-storage-class", "STANDARD_IA"}});
+  server.answer(404);  // Object Lock
+  server.answer(204);
+  server.answer(204);
+  ASSERT_TRUE((*store)->capabilities()->storage_classes);
+
+  const std::string digest = to_hex(Sha256::of(as_view("six gigabytes")));
+  std::map<std::string, std::string> head = {{"content-length", std::to_string(6 * GiB)},
+                                             {"etag", "\"old\""},
+                                             {"x-amz-meta-coldshelf-sha256", digest}};
+  server.answer(400, {}, error_xml("InvalidRequest"));
+  server.answer(200, head);
+  server.answer(200, {},
+                "<InitiateMultipartUploadResult><UploadId>U</UploadId>"
+                "</InitiateMultipartUploadResult>");
+  for (int part = 0; part < 6; ++part) {
+    if (part == 2) server.answer(503, {}, error_xml("SlowDown"));
+    server.answer(200, {}, "<CopyPartResult><ETag>\"p\"</ETag></CopyPartResult>");
+  }
+  server.answer(200, {},
+                "<CompleteMultipartUploadResult><ETag>\"new-6\"</ETag>"
+                "</CompleteMultipartUploadResult>");
+  head["x-amz-storage-class"] = "DEEP_ARCHIVE";
+  server.answer(200, head);
+  server.exchanges.clear();
+  const auto moved = (*store)->change_class("k", StorageClass::deep_archive);
+  ASSERT_TRUE(moved.ok()) << moved.error().message();
+  EXPECT_EQ(moved->storage_class, StorageClass::deep_archive);
+  EXPECT_EQ(to_hex(*moved->sha256), digest);
+  ASSERT_EQ(server.exchanges.size(), 12U);
+  const HttpRequest& create = server.exchanges[2].request;
+  EXPECT_EQ(header(create, "x-amz-storage-class"), "DEEP_ARCHIVE");
+  EXPECT_EQ(header(create, "x-amz-meta-coldshelf-sha256"), digest);
+  EXPECT_EQ(header(server.exchanges[3].request, "x-amz-copy-source-range"), "bytes=0-1073741823");
+  const HttpRequest& last = server.exchanges[9].request;
+  EXPECT_EQ(header(last, "x-amz-copy-source-range"), "bytes=5368709120-6442450943");
+  EXPECT_EQ(header(last, "x-amz-copy-source-if-match"), "\"old\"");
+  EXPECT_NE(last.url.find("partNumber=6&uploadId=U"), std::string::npos);
+  EXPECT_NE(server.exchanges[10].body.find("<PartNumber>6</PartNumber>"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace coldshelf::test
