@@ -252,6 +252,36 @@ Result<EncodedFrame> encode_frame(FrameHeader header, std::shared_ptr<const Buff
   return out;
 }
 
+Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, MutableBytes frame) {
+  const size_t tag = cipher != nullptr ? kFrameTagSize : 0;
+  if (frame.size() < kFrameHeaderFixedSize + tag || !header.runs.empty() ||
+      frame.size() - kFrameHeaderFixedSize - tag > kMaxFramePlainBytes) {
+    return Error(ErrorCode::invalid_argument, "frame: no room, or runs");
+  }
+  if (cipher != nullptr && cipher->data_key.reveal_bytes().size() != aead::kKeySize) {
+    return Error(ErrorCode::invalid_argument, "frame: a data key is 32 bytes");
+  }
+  const MutableBytes payload = frame.subspan(kFrameHeaderFixedSize);
+  const size_t plain_size = payload.size() - tag;
+  header.encrypted = cipher != nullptr;
+  header.codec = FrameCodec::none;
+  header.plain_size = static_cast<uint32_t>(plain_size);
+  header.stored_size = static_cast<uint32_t>(payload.size());
+  if (const char* problem = structure_problem(header)) {
+    return Error(ErrorCode::invalid_argument, std::string("frame: ") + problem);
+  }
+  const Buffer head = encode_header(header);
+  std::memcpy(frame.data(), head.data(), head.size());
+  if (cipher != nullptr) {
+    aead::seal(cipher->data_key.reveal_bytes(), frame_nonce(*cipher, header.frame_index),
+               {ByteView(head).first(kPayloadCrcAt)}, payload.first(plain_size), payload);
+  }
+  header.payload_crc = crc32c(payload);
+  store_le(frame.data() + kPayloadCrcAt, header.payload_crc);
+  store_le(frame.data() + kHeaderCrcAt, header_crc(frame.first(kFrameHeaderFixedSize)));
+  return {};
+}
+
 Result<uint32_t> frame_header_size(ByteView fixed_part) {
   if (fixed_part.size() < kFrameHeaderFixedSize) return corrupt("header cut short");
   if (load_le<uint32_t>(fixed_part.data()) != kFrameMagic) return corrupt("no frame header here");

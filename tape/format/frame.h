@@ -102,6 +102,12 @@ Result<EncodedFrame> encode_frame(FrameHeader header, std::shared_ptr<const Buff
                                   const CompressionOptions& compression, const FrameCipher* cipher,
                                   BufferPool& pool);
 
+// A frame without runs, built where it is to be written from: `frame` is room for the header (64
+// bytes), then the plain payload, then with a cipher room for the tag. Stored as it is; for writers
+// that cannot wait for compression. `header` gives kind, frame_index and first_*; it comes back
+// complete. invalid_argument: as encode_frame.
+Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, MutableBytes frame);
+
 // The fixed first part of every frame header; tells how long the rest is.
 constexpr size_t kFrameHeaderFixedSize = 64;
 // Upper bound of a whole frame header (the runs are bounded by what 1 MiB can hold); anything

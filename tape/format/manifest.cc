@@ -157,6 +157,27 @@ Status apply(Manifest& m, const SetWrappedKey& edit, std::vector<SegmentEntry>*)
   return {};
 }
 
+Status apply(Manifest& m, const DropSegments& edit, std::vector<SegmentEntry>* dropped) {
+  if (m.kind != CartridgeKind::image) return wrong("dropping segments of what is no image");
+  if (edit.partition >= m.partitions.size()) return wrong("dropping segments of no partition");
+  auto& segments = m.partitions[edit.partition].segments;
+  auto next = edit.sequences.begin();
+  for (const SegmentEntry& s : segments) {
+    if (next != edit.sequences.end() && *next == s.sequence) ++next;
+    if (s.block_count != 0) return wrong("dropping segments between objects");
+  }
+  // Both ascend: each is met once, or is not there.
+  if (next != edit.sequences.end()) return wrong("dropping a segment that is not there");
+  next = edit.sequences.begin();
+  std::erase_if(segments, [&](const SegmentEntry& s) {
+    if (next == edit.sequences.end() || *next != s.sequence) return false;
+    ++next;
+    if (dropped != nullptr) dropped->push_back(s);
+    return true;
+  });
+  return {};
+}
+
 }  // namespace
 
 uint64_t Partition::plain_bytes() const {

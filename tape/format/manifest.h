@@ -138,9 +138,15 @@ struct SetCapacity {
 struct SetWrappedKey {
   WrappedKey key;
 };
+// Images only: segments that nothing needs any more, anywhere in a partition; ascending, each
+// there.
+struct DropSegments {
+  uint32_t partition = 0;
+  std::vector<uint64_t> sequences;
+};
 using ManifestEdit =
     std::variant<Manifest, AddSegment, TruncatePartition, SetEpoch, SetMam, RemoveMam, SetProperty,
-                 SetWriteProtected, SetPartitions, SetCapacity, SetWrappedKey>;
+                 SetWriteProtected, SetPartitions, SetCapacity, SetWrappedKey, DropSegments>;
 
 // corrupt: no manifest a file could hold (partition count, gaps between segments, sequences or
 // epochs out of order ...). encode_manifest does not check.

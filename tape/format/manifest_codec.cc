@@ -261,6 +261,19 @@ void get(Decoder& d, SetCapacity& edit) { edit.capacity_bytes = d.varint(); }
 void put(Encoder& e, const SetWrappedKey& edit) { put_key(e, edit.key); }
 void get(Decoder& d, SetWrappedKey& edit) { edit.key = get_key(d); }
 
+void put(Encoder& e, const DropSegments& edit) {
+  e.varint(edit.partition);
+  e.varint(edit.sequences.size());
+  for (uint64_t sequence : edit.sequences) e.varint(sequence);
+}
+void get(Decoder& d, DropSegments& edit) {
+  edit.partition = get_partition(d);
+  const uint64_t count = d.varint();
+  if (count > d.remaining()) return d.fail();
+  edit.sequences.reserve(static_cast<size_t>(count));
+  for (uint64_t i = 0; i < count; ++i) edit.sequences.push_back(d.varint());
+}
+
 // Numbers of the edits in the file: 1 snapshot, 2 add segment ... in the order of the variant,
 // which therefore only ever grows at its end.
 uint8_t kind_of(const ManifestEdit& edit) { return static_cast<uint8_t>(edit.index() + 1); }

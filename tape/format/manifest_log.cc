@@ -18,7 +18,8 @@ class Undo {
       whole_ = whole_ || std::holds_alternative<Manifest>(edit) ||
                std::holds_alternative<TruncatePartition>(edit) ||
                std::holds_alternative<SetPartitions>(edit) ||
-               std::holds_alternative<SetCapacity>(edit);
+               std::holds_alternative<SetCapacity>(edit) ||
+               std::holds_alternative<DropSegments>(edit);
     }
     if (whole_) {
       before_ = manifest;

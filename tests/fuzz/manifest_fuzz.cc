@@ -92,5 +92,17 @@ std::vector<Buffer> fuzz_seeds() {
     append(image, encode_manifest_commit({&edit, 1}, m.generation));
     seeds.push_back(image);
   }
+  // An image: segments without objects, of which any can leave.
+  m = Manifest();
+  m.kind = CartridgeKind::image;
+  m.partitions.resize(2);
+  m.partitions[0].segments = {entry(2, 0, 0), entry(5, 0, 0)};
+  m.next_sequence = 6;
+  m.epoch = 1;
+  const ManifestEdit drop = DropSegments{0, {2}};
+  image = encode_manifest(m);
+  CHECK(apply_edit(m, drop, nullptr).ok());
+  append(image, encode_manifest_commit({&drop, 1}, m.generation));
+  seeds.push_back(image);
   return seeds;
 }

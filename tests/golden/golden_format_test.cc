@@ -6,6 +6,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "tape/format/image_frame.h"
 #include "tape/format/keys.h"
 #include "tape/format/manifest.h"
 #include "tape/format/segment.h"
@@ -56,6 +57,68 @@ json objects_of(File& file, const SegmentMap& map, const FrameCipher* cipher, Bu
     }
   }
   return objects;
+}
+
+// A frame of an image, as expected.json lists it.
+json image_frame(const FrameHeader& header, const Buffer& plain) {
+  if (header.kind == FrameKind::truncate) {
+    auto m = decode_log_mark(plain);
+    CHECK(m.ok());
+    return {{"mark", {m->block_bytes, m->block_count, m->next_sequence, m->frame_count}}};
+  }
+  if (header.kind == FrameKind::reference) {
+    auto kind = reference_kind(plain);
+    CHECK(kind.ok());
+    json list = json::array();
+    if (*kind == ReferenceKind::sources) {
+      auto sources = decode_map_sources(plain);
+      CHECK(sources.ok());
+      for (const MapSource& s : *sources) {
+        list.push_back({s.cartridge.to_string(), s.sequence, s.epoch, s.live_blocks});
+      }
+      return {{"sources", list}};
+    }
+    MapGroups groups(plain);
+    uint64_t number = 0;
+    std::vector<MapEntry> entries;
+    auto more = groups.next(number, entries, 2);
+    CHECK(more.ok() && *more);
+    for (const MapEntry& e : entries) list.push_back({e.first, e.count, e.source, e.offset});
+    return {{"group", number}, {"entries", list}};
+  }
+  auto size = extent_table_bytes(plain, header.plain_size);
+  CHECK(size.ok());
+  auto table =
+      decode_extent_table(ByteView(plain).first(*size), header.kind, 512, header.plain_size);
+  CHECK(table.ok());
+  json list = json::array();
+  for (const BlockRange& r : table->ranges) list.push_back({r.first, r.count});
+  return {{header.kind == FrameKind::extents ? "extents" : "holes", list},
+          {"goes_on", table->continues_next},
+          {"sha256", to_hex(Sha256::of(ByteView(plain).subspan(*size)))}};
+}
+
+TEST_P(Golden, ImagesAreRead) {
+  ASSERT_FALSE(expected["images"].empty());
+  for (const auto& [name, want] : expected["images"].items()) {
+    SCOPED_TRACE(name);
+    MemoryFile file(read_golden(GetParam(), name));
+    auto map = read_segment_map(file);
+    ASSERT_TRUE(map.ok()) << map.error().message();
+    EXPECT_EQ(map->header.sequence, want["sequence"]);
+    EXPECT_EQ(map->header.encrypted, want["encrypted"]);
+    EXPECT_EQ(to_hex(map->trailer.sha256), want["sha256"]);
+    const FrameCipher cipher{data_key, static_cast<uint32_t>(map->header.epoch),
+                             static_cast<uint32_t>(map->header.sequence)};
+    json frames = json::array();
+    for (const FrameIndexEntry& entry : map->index.frames) {
+      auto frame = read_frame(file, entry, map->header.encrypted ? &cipher : nullptr, *pool);
+      ASSERT_TRUE(frame.ok()) << frame.error().message();
+      frames.push_back(image_frame(frame->header, *frame->plain));
+    }
+    EXPECT_EQ(frames, want["frames"]);
+    EXPECT_TRUE(verify_segment(file, map->header.cartridge, &data_key, *pool).ok());
+  }
 }
 
 TEST_P(Golden, SegmentsAreRead) {

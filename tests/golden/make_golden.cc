@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "tape/format/image_frame.h"
 #include "tape/format/keys.h"
 #include "tape/format/manifest_codec.h"
 #include "tests/support/segment_builder.h"
@@ -183,6 +184,88 @@ json make_manifests(const std::string& directory, const Secret& data_key) {
   return out;
 }
 
+// An image: a segment of its log, and its map.
+class GoldenImage {
+ public:
+  GoldenImage(uint64_t sequence, uint32_t partition, const Secret* key)
+      : builder_(header(sequence, partition), key, {false, 1}) {}
+  void mark(const LogMark& m) {
+    add(FrameKind::truncate, encode_log_mark(m));
+    frames_.push_back({{"mark", {m.block_bytes, m.block_count, m.next_sequence, m.frame_count}}});
+  }
+  void table(FrameKind kind, const std::vector<BlockRange>& ranges, const Buffer& data, bool more) {
+    Buffer payload(extent_table_size(ranges, kind, 512));
+    encode_extent_table(ranges, kind, more, 512, data, payload);
+    append(payload, data);
+    add(kind, std::move(payload));
+    json list = json::array();
+    for (const BlockRange& r : ranges) list.push_back({r.first, r.count});
+    frames_.push_back({{kind == FrameKind::extents ? "extents" : "holes", list},
+                       {"goes_on", more},
+                       {"sha256", to_hex(Sha256::of(data))}});
+  }
+  void sources(const std::vector<MapSource>& sources) {
+    add(FrameKind::reference, encode_map_sources(sources));
+    json list = json::array();
+    for (const MapSource& s : sources) {
+      list.push_back({s.cartridge.to_string(), s.sequence, s.epoch, s.live_blocks});
+    }
+    frames_.push_back({{"sources", list}});
+  }
+  void group(uint64_t number, const std::vector<MapEntry>& entries) {
+    Buffer payload;
+    put_map_group(payload, number, entries);
+    add(FrameKind::reference, std::move(payload));
+    json list = json::array();
+    for (const MapEntry& e : entries) list.push_back({e.first, e.count, e.source, e.offset});
+    frames_.push_back({{"group", number}, {"entries", list}});
+  }
+  json finish(const std::string& directory, const std::string& name) {
+    const BuiltSegment built = builder_.seal();
+    write(directory + "/" + name, built.bytes);
+    return {{"sequence", builder_.header().sequence},
+            {"epoch", builder_.header().epoch},
+            {"encrypted", builder_.header().encrypted},
+            {"sha256", to_hex(built.sha256)},
+            {"frames", frames_}};
+  }
+
+ private:
+  static SegmentHeader header(uint64_t sequence, uint32_t partition) {
+    SegmentHeader h = header_of(sequence);
+    h.partition = partition;
+    h.first_block = 0;
+    h.first_filemark = 0;
+    return h;
+  }
+  void add(FrameKind kind, Buffer payload) {
+    builder_.add(builder_.next(kind), std::make_shared<const Buffer>(std::move(payload)));
+  }
+  SegmentBuilder builder_;
+  json frames_ = json::array();
+};
+
+json make_images(const std::string& directory, const Secret& data_key) {
+  SeededRandom random(4);
+  json out;
+  for (const Secret* key : {static_cast<const Secret*>(nullptr), &data_key}) {
+    const std::string suffix = key != nullptr ? "-encrypted.seg" : ".seg";
+    GoldenImage log(33, kImageLogPartition, key);
+    log.mark({512, 2'097'152, 32, 700});
+    log.table(FrameKind::extents, {{3, 9}, {1000, 1}}, random_bytes(random, 10 * 512), true);
+    log.table(FrameKind::extents, {{1001, 2}}, random_bytes(random, 2 * 512), false);
+    log.table(FrameKind::holes, {{0, 4}, {2'000'000, 97'152}}, {}, false);
+    out["image" + suffix] = log.finish(directory, "image" + suffix);
+    GoldenImage map(34, kImageMapPartition, key);
+    map.mark({512, 2'097'152, 34, 1});
+    map.sources({{test_uuid(0xa0), 33, 2, 9}, {test_uuid(0xb0), 7, 1, 4000}});
+    map.group(0, {{4, 8, 0, 181}, {96, 4000, 1, 128}});
+    map.group(2, {{0, 1, 0, 5400}});
+    out["map" + suffix] = map.finish(directory, "map" + suffix);
+  }
+  return out;
+}
+
 int run(const std::string& directory) {
   const Secret key = test_key(0x50);
   json all;
@@ -194,6 +277,7 @@ int run(const std::string& directory) {
   segments["encrypted.seg"] = make_segment(directory, "encrypted.seg", 18, &key, true, false);
   segments["split.seg"] = make_segment(directory, "split.seg", 19, &key, true, true);
   all["manifests"] = make_manifests(directory, key);
+  all["images"] = make_images(directory, key);
   write(directory + "/expected.json", as_view(all.dump(1) + "\n"));
   return 0;
 }

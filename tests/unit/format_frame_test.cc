@@ -293,5 +293,28 @@ TEST_F(FormatFrame, OtherKindsCarryAnOpaquePayload) {
   }
 }
 
+TEST_F(FormatFrame, BuiltInPlaceItIsTheSameFrame) {
+  for (const bool encrypted : {false, true}) {
+    FrameCipher cipher{test_key(1), 7, 9};
+    const FrameCipher* with = encrypted ? &cipher : nullptr;
+    FrameHeader h;
+    h.kind = FrameKind::extents;
+    h.frame_index = 5;
+    const Buffer plain = text_bytes(4711);
+    auto pool = BufferPool::create(MiB);
+    auto whole = encode_frame(h, std::make_shared<const Buffer>(plain), {false, 1}, with, *pool);
+    ASSERT_TRUE(whole.ok());
+    Buffer frame(kFrameHeaderFixedSize + plain.size() + (encrypted ? kFrameTagSize : 0));
+    std::copy(plain.begin(), plain.end(), frame.begin() + kFrameHeaderFixedSize);
+    ASSERT_TRUE(encode_frame_in_place(h, with, frame).ok());
+    Buffer expected = whole->header_bytes;
+    append(expected, whole->payload);
+    EXPECT_TRUE(equal(frame, expected));
+    EXPECT_EQ(h.payload_crc, whole->header.payload_crc);
+    h.runs = {{1, 1}};
+    EXPECT_FALSE(encode_frame_in_place(h, with, frame).ok());
+  }
+}
+
 }  // namespace
 }  // namespace coldshelf

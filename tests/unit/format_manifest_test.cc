@@ -288,6 +288,31 @@ TEST_F(FormatManifestEdits, AttributesPropertiesFlagsKeys) {
   EXPECT_EQ(m.generation, 48U);
 }
 
+TEST_F(FormatManifestEdits, SegmentsOfAnImageLeaveFromTheMiddle) {
+  EXPECT_TRUE(refused(DropSegments{0, {m.partitions[0].segments[0].sequence}}));  // a tape's do not
+  Manifest image;
+  image.kind = CartridgeKind::image;
+  image.partitions.resize(2);
+  for (uint64_t sequence : {3U, 5U, 9U}) {
+    SegmentEntry e;
+    e.sequence = sequence;
+    image.partitions[0].segments.push_back(e);
+  }
+  image.next_sequence = 10;
+  m = image;
+  for (const std::vector<uint64_t>& wrong :
+       {std::vector<uint64_t>{4}, {9, 5}, {5, 5}, {3, 5, 9, 10}}) {
+    EXPECT_TRUE(refused(DropSegments{0, wrong}));
+    EXPECT_EQ(m.partitions[0].segments.size(), 3U);
+  }
+  EXPECT_TRUE(refused(DropSegments{2, {3}}));
+  EXPECT_TRUE(apply(DropSegments{0, {3, 9}}));
+  ASSERT_EQ(m.partitions[0].segments.size(), 1U);
+  EXPECT_EQ(m.partitions[0].segments[0].sequence, 5U);
+  ASSERT_EQ(dropped.size(), 2U);
+  EXPECT_EQ(dropped[1].sequence, 9U);
+}
+
 TEST_F(FormatManifestEdits, ASnapshotReplacesAndTellsWhatItDrops) {
   Manifest next = m;
   next.partitions[0].segments.pop_back();
