@@ -23,6 +23,14 @@ class SegmentSource {
   // has it (data loss).
   virtual Result<std::unique_ptr<File>> fetch(const Uuid& cartridge, const SegmentEntry& entry,
                                               int64_t timeout_ms) = 0;
+  // Bytes [offset, offset + out.size()) of the segment, for readers that check every frame
+  // themselves: no digest is verified. Errors as fetch(). A source that cannot read by range
+  // fetches the whole.
+  virtual Status fetch_range(const Uuid& cartridge, const SegmentEntry& entry, uint64_t offset,
+                             MutableBytes out, int64_t timeout_ms) {
+    ASSIGN_OR_RETURN(const auto file, fetch(cartridge, entry, timeout_ms));
+    return file->read_at(offset, out);
+  }
   // Read-ahead: these will be read next. Returns at once.
   virtual void will_need(const Uuid& cartridge, std::span<const SegmentEntry> next) = 0;
 };
