@@ -1,0 +1,92 @@
+// Power loss, kills and failing disk calls under a volume: docs/volumes.md, docs/durability.md.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "base/log.h"
+#include "tests/sim/volume_sim.h"
+
+namespace coldshelf::test {
+namespace {
+
+std::vector<uint64_t> seeds_from(uint64_t first, uint64_t usual) {
+  std::vector<uint64_t> seeds;
+  if (const char* one = std::getenv("COLDSHELF_SIM_SEED")) {
+    seeds.push_back(std::strtoull(one, nullptr, 10));
+  } else {
+    const char* asked = std::getenv("COLDSHELF_SIM_SEEDS");
+    const uint64_t count = asked == nullptr ? usual : std::strtoull(asked, nullptr, 10);
+    for (uint64_t i = 0; i < count; ++i) seeds.push_back(first + i);
+  }
+  std::printf("%zu seeds from %llu\n", seeds.size(),
+              static_cast<unsigned long long>(seeds.empty() ? 0 : seeds.front()));
+  return seeds;
+}
+
+class VolumeCrashTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    capture_log([](std::string_view) {});
+  }
+  static void TearDownTestSuite() { capture_log(nullptr); }
+};
+
+// One volume through several lives, each ended by a power loss, a kill, a failing call, or well.
+void run_lives(uint64_t seed, bool threads) {
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  VolumeSim sim(seed, threads);
+  SeededRandom& random = sim.random();
+  for (int life = 0; life < 4; ++life) {
+    const uint64_t operations = 5 + random.below(60);
+    const uint64_t mode = random.below(6);
+    const uint64_t call = sim.files().counted_calls() + 1 + random.below(120);
+    if (mode == 1) sim.files().fail_call(call, ErrorCode::io, true);
+    if (mode == 2) sim.files().fail_call(call, ErrorCode::io, false);
+    if (mode == 3) sim.files().fail_call(call, ErrorCode::no_space, random.one_in(2));
+    for (uint64_t i = 0; i < operations && !sim.failed(); ++i) {
+      sim.random_operation();
+      if (::testing::Test::HasFailure()) return;
+    }
+    if (sim.failed() && (mode == 0 || mode > 3)) {
+      ADD_FAILURE() << "an operation failed on a good disk";
+      return;
+    }
+    if (random.one_in(4)) sim.check_store();
+    if (!sim.failed() && mode == 4) {
+      sim.close();
+    } else if (random.one_in(4)) {
+      sim.kill();
+    } else {
+      sim.crash();
+    }
+    // A crash while recovering from the crash.
+    if (random.one_in(3)) {
+      sim.files().no_faults();
+      sim.files().fail_call(sim.files().counted_calls() + 1 + random.below(16), ErrorCode::io,
+                            true);
+      sim.open(false);
+      sim.crash();
+    }
+    if (!sim.open(true) || ::testing::Test::HasFailure()) return;
+    sim.check_store();
+    sim.check_clones(random.one_in(2));
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+TEST_F(VolumeCrashTest, RandomLives) {
+  for (const uint64_t seed : seeds_from(1, 150)) {
+    run_lives(seed, false);
+    if (HasFailure()) break;
+  }
+}
+
+TEST_F(VolumeCrashTest, RandomLivesWithThreads) {
+  for (const uint64_t seed : seeds_from(1'000'001, 40)) {
+    run_lives(seed, true);
+    if (HasFailure()) break;
+  }
+}
+
+}  // namespace
+}  // namespace coldshelf::test

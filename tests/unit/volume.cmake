@@ -1,0 +1,4 @@
+coldshelf_test(unit_volume
+  SOURCES ${CMAKE_CURRENT_LIST_DIR}/volume_test.cc ${CMAKE_CURRENT_LIST_DIR}/volume_map_test.cc
+  DEPS coldshelf_volume coldshelf_test_sim
+  LABELS unit)

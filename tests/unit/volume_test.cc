@@ -1,0 +1,325 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "base/coding.h"
+#include "base/log.h"
+#include "tests/support/cartridge_fixture.h"
+#include "volume/volume.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr uint64_t kBlocks = 4096;  // of 4096 bytes
+
+class VolumeTest : public ::testing::Test, public ImageDirectory {
+ protected:
+  VolumeTest() {
+    env.cartridge.files = &files;
+    env.cartridge.clock = &clock;
+    env.cartridge.random = &random;
+    env.cartridge.workers = &inline_executor;
+    env.cartridge.sealers = &inline_executor;
+    env.cartridge.buffers = BufferPool::create(8 * MiB);
+    env.cartridge.observer = &observer;
+    env.images = this;
+    options.segment_bytes = 1 * MiB;
+    capture_log([](std::string_view) {});
+  }
+  ~VolumeTest() override { capture_log(nullptr); }
+  Result<std::string> directory_of(const Uuid&) override { return std::string("/v"); }
+
+  std::unique_ptr<Volume> create(uint32_t block_bytes = 4096) {
+    auto made = Volume::create(env, options, "/v",
+                               {Uuid::generate(random), "v", kBlocks * 4096, block_bytes});
+    CHECK(made.ok());
+    return std::move(*made);
+  }
+  std::unique_ptr<Volume> open() {
+    auto opened = Volume::open(env, options, "/v");
+    EXPECT_TRUE(opened.ok()) << (opened.ok() ? "" : opened.error().message());
+    return opened.ok() ? std::move(*opened) : nullptr;
+  }
+  static Buffer pattern(uint64_t seed, size_t size) {
+    SeededRandom random(seed);
+    Buffer out(size);
+    random.fill(out);
+    return out;
+  }
+  static Buffer read(BlockDevice& disk, uint64_t offset, size_t size) {
+    Buffer out(size);
+    const Status done = disk.read(offset, out);
+    EXPECT_TRUE(done.ok()) << (done.ok() ? "" : done.error().message());
+    return out;
+  }
+  uint64_t segment_files() {
+    uint64_t n = 0;
+    for (const std::string& path : files.all_files()) n += path.ends_with(".seg");
+    return n;
+  }
+
+  SimFileSystem files;
+  StillClock clock;
+  SeededRandom random{99};
+  InlineExecutor inline_executor;
+  RecordingObserver observer;
+  VolumeEnv env;
+  VolumeOptions options;
+};
+
+TEST_F(VolumeTest, ReadsZeroesThenWhatWasWritten) {
+  auto v = create();
+  EXPECT_EQ(read(*v, 0, 8192), Buffer(8192, std::byte{0}));
+  const Buffer a = pattern(1, 3 * 4096);
+  ASSERT_TRUE(v->write(4096, a, false).ok());
+  Buffer expected(4096, std::byte{0});
+  append(expected, a);
+  expected.resize(6 * 4096, std::byte{0});
+  EXPECT_EQ(read(*v, 0, 6 * 4096), expected);
+  EXPECT_EQ(v->run_at(0, 8192)->length, 4096U);
+  EXPECT_EQ(v->run_at(4096, 65536)->length, 3U * 4096);
+  EXPECT_TRUE(v->run_at(4096, 65536)->mapped);
+  ASSERT_TRUE(v->unmap(8192, 4096).ok());
+  std::fill(expected.begin() + 8192, expected.begin() + 12288, std::byte{0});
+  EXPECT_EQ(read(*v, 0, 6 * 4096), expected);
+  EXPECT_EQ(v->usage().mapped_bytes, 8192U);
+  ASSERT_TRUE(v->close().ok());
+  v = open();
+  EXPECT_EQ(read(*v, 0, 6 * 4096), expected);
+}
+
+TEST_F(VolumeTest, RefusesWhatIsNoRange) {
+  auto v = create();
+  Buffer b(4096);
+  EXPECT_EQ(v->read(512, b).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(v->read(kBlocks * 4096, b).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(v->write(UINT64_MAX - 4095, b, false).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(v->unmap(0, kBlocks * 4096 + 4096).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(Volume::create(env, options, "/w", {Uuid{}, "w", 1000, 4096}).error().code,
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(Volume::create(env, options, "/v", {Uuid{}, "v", 4096, 4096}).error().code,
+            ErrorCode::exists);
+  EXPECT_EQ(v->resize(4096).error().code, ErrorCode::invalid_argument);
+}
+
+TEST_F(VolumeTest, GrowsForGood) {
+  auto v = create();
+  ASSERT_TRUE(v->resize((kBlocks + 10) * 4096).ok());
+  const Buffer a = pattern(3, 4096);
+  ASSERT_TRUE(v->write(kBlocks * 4096, a, true).ok());
+  v.reset();
+  SeededRandom r(1);
+  files.crash(r);
+  v = open();
+  EXPECT_EQ(v->size_bytes(), (kBlocks + 10) * 4096);
+  EXPECT_EQ(read(*v, kBlocks * 4096, 4096), a);
+}
+
+// Every byte of every file damaged in turn: an error or the right bytes, never others.
+TEST_F(VolumeTest, DamagedBytesAreNeverReturned) {
+  for (const uint32_t block_bytes : {512U, 4096U}) {
+    SimFileSystem fresh;
+    env.cartridge.files = &fresh;
+    auto v = create(block_bytes);
+    const Buffer a = pattern(4, 6 * block_bytes);
+    const Buffer b = pattern(5, 3 * block_bytes);
+    ASSERT_TRUE(v->write(0, a, false).ok());
+    ASSERT_TRUE(v->write(2 * block_bytes, b, false).ok());
+    ASSERT_TRUE(v->close().ok());
+    Buffer expected = a;
+    std::copy(b.begin(), b.end(), expected.begin() + 2 * block_bytes);
+    uint64_t refused = 0;
+    for (const std::string& path : fresh.all_files()) {
+      if (!path.ends_with(".seg")) continue;
+      const size_t size = fresh.content(path)->size();
+      for (size_t at = 0; at < size; at += 1 + at / 2000) {
+        ASSERT_TRUE(fresh.flip(path, at, at % 8).ok());
+        Buffer out(expected.size());
+        const Status done = v->read(0, out);
+        if (done.ok()) {
+          ASSERT_EQ(out, expected) << path << " byte " << at;
+        } else {
+          const ErrorCode code = done.error().code;  // a flipped version looks like a newer one
+          EXPECT_TRUE(code == ErrorCode::corrupt || code == ErrorCode::unsupported_version);
+          ++refused;
+        }
+        ASSERT_TRUE(fresh.flip(path, at, at % 8).ok());
+      }
+    }
+    EXPECT_GT(refused, 1000U);
+  }
+}
+
+TEST_F(VolumeTest, AFailedSyncMakesItReadOnly) {
+  auto v = create();
+  const Buffer a = pattern(6, 4096);
+  ASSERT_TRUE(v->write(0, a, true).ok());
+  ASSERT_TRUE(v->write(4096, a, false).ok());
+  files.fail_call(files.counted_calls() + 1, ErrorCode::io);
+  EXPECT_FALSE(v->flush().ok());
+  files.no_faults();
+  EXPECT_TRUE(v->read_only());
+  EXPECT_EQ(v->flush().error().code, ErrorCode::read_only);
+  EXPECT_EQ(v->write(0, a, false).error().code, ErrorCode::read_only);
+  EXPECT_EQ(observer.failures().size(), 1U);
+  EXPECT_EQ(read(*v, 0, 4096), a);
+  v = open();
+  EXPECT_FALSE(v->read_only());
+  EXPECT_EQ(read(*v, 0, 4096), a);
+}
+
+TEST_F(VolumeTest, AFullDiskIsNotTheEnd) {
+  auto v = create();
+  const Buffer a = pattern(7, 64 * 1024);
+  ASSERT_TRUE(v->write(0, a, true).ok());
+  files.set_capacity(100'000);
+  EXPECT_EQ(v->write(65536, a, false).error().code, ErrorCode::no_space);
+  EXPECT_FALSE(v->read_only());
+  EXPECT_EQ(read(*v, 65536, 65536), Buffer(65536, std::byte{0}));
+  files.no_faults();
+  ASSERT_TRUE(v->write(131072, a, true).ok());
+  v.reset();
+  SeededRandom r(2);
+  files.crash(r);
+  v = open();
+  EXPECT_EQ(read(*v, 0, 65536), a);
+  EXPECT_EQ(read(*v, 131072, 65536), a);
+}
+
+TEST_F(VolumeTest, OverwritingGivesSpaceBackAndMovesWhatLives) {
+  auto v = create();
+  const Buffer keep = pattern(8, 4096);
+  for (int round = 0; round < 20; ++round) {
+    ASSERT_TRUE(v->write(static_cast<uint64_t>(1000 + round) * 4096, keep, false).ok());
+    for (uint64_t at = 0; at < 2 * MiB; at += 256 * KiB) {
+      ASSERT_TRUE(v->write(at, pattern(at + static_cast<uint64_t>(round), 256 * KiB), false).ok());
+    }
+  }
+  ASSERT_TRUE(v->collect().ok());
+  const VolumeCounters c = v->counters();
+  EXPECT_GT(c.moved_bytes, 0U);
+  EXPECT_LE(v->usage().stored_bytes, 5 * MiB);  // of 40 written, 2 live
+  EXPECT_GE(c.dropped_bytes, 30 * MiB);
+  EXPECT_FALSE(observer.dropped().empty());
+  EXPECT_LE(segment_files(), 6U);
+  v = open();
+  for (uint64_t round = 0; round < 20; ++round) {
+    EXPECT_EQ(read(*v, (1000 + round) * 4096, 4096), keep);
+  }
+  EXPECT_EQ(read(*v, 256 * KiB, 256 * KiB), pattern(256 * KiB + 19, 256 * KiB));
+}
+
+TEST_F(VolumeTest, ARestartReplaysAtMostAnInterval) {
+  options.map_interval_bytes = 3 * MiB;
+  auto v = create();
+  SeededRandom r(4);
+  for (int i = 0; i < 8000; ++i) {
+    ASSERT_TRUE(v->write(r.below(kBlocks) * 4096, pattern(r.next(), 4096), false).ok());
+  }
+  ASSERT_TRUE(v->close().ok());
+  const Buffer before = read(*v, 0, kBlocks * 4096);
+  v = open();
+  EXPECT_EQ(read(*v, 0, kBlocks * 4096), before);
+  EXPECT_LT(v->counters().replayed_frames, 1300U);
+}
+
+TEST_F(VolumeTest, PointsClonesAndTheWayBack) {
+  auto v = create();
+  const Buffer a = pattern(10, 512 * KiB);
+  const Buffer b = pattern(11, 512 * KiB);
+  ASSERT_TRUE(v->write(0, a, false).ok());
+  auto point = v->create_point("first");
+  ASSERT_TRUE(point.ok());
+  EXPECT_EQ(v->points()->at(0).name, "first");
+  ASSERT_TRUE(v->write(0, b, false).ok());
+  auto view = v->open_point(point->id);
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(read(**view, 0, a.size()), a);
+  EXPECT_EQ((*view)->write(0, a, false).error().code, ErrorCode::read_only);
+  EXPECT_EQ(v->delete_point(point->id).error().code, ErrorCode::busy);
+  view->reset();
+
+  const Uuid id = Uuid::generate(random);
+  auto clone = Volume::clone(*v, point->id, "/c", id, "clone");
+  ASSERT_TRUE(clone.ok()) << clone.error().message();
+  EXPECT_EQ(read(**clone, 0, a.size()), a);
+  ASSERT_TRUE((*clone)->write(4096, ByteView(b).first(4096), true).ok());
+  EXPECT_EQ(read(*v, 0, b.size()), b);
+  ASSERT_TRUE(v->collect().ok());  // what the clone needs stays
+  EXPECT_EQ(read(**clone, 8192, 4096), to_buffer(ByteView(a).subspan(8192, 4096)));
+  EXPECT_EQ(v->delete_point(point->id).error().code, ErrorCode::busy);
+
+  ASSERT_TRUE(v->roll_back(point->id).ok());
+  EXPECT_EQ(read(*v, 0, a.size()), a);
+  v = open();
+  EXPECT_EQ(read(*v, 0, a.size()), a);
+  clone->reset();
+  ASSERT_TRUE(v->release_clone(id).ok());
+  ASSERT_TRUE(v->delete_point(point->id).ok());
+  EXPECT_TRUE(v->points()->empty());
+  EXPECT_EQ(v->open_point(point->id).error().code, ErrorCode::not_found);
+}
+
+TEST_F(VolumeTest, WithoutItsKeyItIsNotOpened) {
+  auto key = KeyEncryptionKey::parse(std::string(64, '1'));
+  auto other = KeyEncryptionKey::parse(std::string(64, '2'));
+  options.key = &*key;
+  auto v = create();
+  const Buffer secret = to_buffer(as_view(std::string(4096, 'S')));
+  ASSERT_TRUE(v->write(0, secret, true).ok());
+  ASSERT_TRUE(v->collect().ok());
+  v.reset();
+  for (const std::string& path : files.all_files()) {
+    EXPECT_EQ(as_text(*files.content(path)).find("SSSSSSSS"), std::string_view::npos) << path;
+  }
+  options.key = nullptr;
+  EXPECT_EQ(Volume::open(env, options, "/v").error().code, ErrorCode::key_missing);
+  options.key = &*other;
+  EXPECT_EQ(Volume::open(env, options, "/v").error().code, ErrorCode::key_mismatch);
+  options.key = &*key;
+  EXPECT_EQ(read(*open(), 0, 4096), secret);
+}
+
+// Many threads, each with blocks of its own, while segments are sealed and compacted behind them.
+TEST_F(VolumeTest, ThreadsSeeTheirOwnWrites) {
+  WorkerPool sealers(1);
+  env.cartridge.sealers = &sealers;
+  options.map_interval_bytes = 2 * MiB;
+  auto v = create();
+  std::atomic<bool> bad{false};
+  std::vector<std::thread> threads;
+  std::vector<std::vector<uint64_t>> expected(6, std::vector<uint64_t>(64, 0));
+  for (uint64_t t = 0; t < 6; ++t) {
+    threads.emplace_back([&, t] {
+      SeededRandom r(t);
+      Buffer out(4096);
+      for (uint64_t i = 1; i < 1200 && !bad; ++i) {
+        const uint64_t block = r.below(64);
+        const uint64_t at = (t + 6 * block) * 4096;
+        if (r.one_in(3)) {
+          bad = bad || !v->read(at, out).ok() ||
+                load_le<uint64_t>(out.data() + 4088) != expected[t][block];
+        } else {
+          Buffer in(4096);
+          store_le(in.data() + 4088, i);
+          bad = bad || !v->write(at, in, r.one_in(50)).ok();
+          expected[t][block] = i;
+        }
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  ASSERT_FALSE(bad);
+  ASSERT_TRUE(v->collect().ok());
+  v = open();
+  for (uint64_t t = 0; t < 6; ++t) {
+    for (uint64_t block = 0; block < 64; ++block) {
+      const Buffer out = read(*v, (t + 6 * block) * 4096, 4096);
+      ASSERT_EQ(load_le<uint64_t>(out.data() + 4088), expected[t][block]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace coldshelf::test

@@ -1,0 +1,425 @@
+#include "volume/log_writer.h"
+
+#include <algorithm>
+
+namespace coldshelf {
+
+namespace {
+constexpr size_t kMaxBatchOps = 128;
+constexpr uint64_t kMaxBatchBytes = 1 * MiB;
+constexpr uint64_t kWritebackBytes = 8 * MiB;
+// The map is written when the log is this many times as long: what maps add to what is written.
+constexpr uint64_t kLogPerMap = 4;
+// More than any operation needs besides its data.
+constexpr uint64_t kFrameRoom = 4 * KiB;
+}  // namespace
+
+LogWriter::LogWriter(VolumeState& state, uint64_t epoch, const LogMark& last)
+    : state_(state), epoch_(epoch), last_(last) {}
+
+Status LogWriter::run(LogOp& op) {
+  std::unique_lock lock(mutex_);
+  queue_.push_back(&op);
+  op.answered.wait(lock, [&] { return op.done || !leading_; });
+  if (!op.done) lead(lock, op);
+  return op.status;
+}
+
+void LogWriter::lead(std::unique_lock<std::mutex>& lock, const LogOp& own) {
+  leading_ = true;
+  std::vector<LogOp*> batch;
+  while (!own.done) {  // own is in the queue, and each turn takes from its front
+    batch.clear();
+    uint64_t bytes = 0;
+    while (!queue_.empty() && batch.size() < kMaxBatchOps && bytes < kMaxBatchBytes) {
+      batch.push_back(queue_.front());
+      bytes += queue_.front()->data.size();
+      queue_.pop_front();
+    }
+    lock.unlock();
+    process(batch);
+    lock.lock();
+    for (LogOp* op : batch) {
+      op->done = true;
+      op->answered.notify_one();  // under the lock: the waiter owns what we touch
+    }
+  }
+  leading_ = false;
+  if (!queue_.empty()) queue_.front()->answered.notify_one();
+}
+
+void LogWriter::process(std::vector<LogOp*>& batch) {
+  std::vector<LogOp*> small;
+  uint64_t small_bytes = 0;
+  for (LogOp* op : batch) {
+    if (op->kind != LogOp::Kind::write || op->data.size() > kMaxFrameDataBytes) {
+      frame_small(small);
+      frame_op(*op);
+      continue;
+    }
+    // Writes share a frame while they do not touch: its table is in the order of blocks, not of
+    // time.
+    const bool touches = std::any_of(small.begin(), small.end(), [&](const LogOp* other) {
+      return op->range.first < other->range.end() && other->range.first < op->range.end();
+    });
+    if (touches || (!small.empty() && small_bytes + op->data.size() > kMaxFrameDataBytes)) {
+      frame_small(small);
+    }
+    if (small.empty()) small_bytes = 0;
+    small.push_back(op);
+    small_bytes += op->data.size();
+  }
+  frame_small(small);
+  static_cast<void>(write_out().ok());  // each operation has its answer
+}
+
+void LogWriter::frame_small(std::vector<LogOp*>& ops) {
+  if (ops.empty()) return;
+  std::sort(ops.begin(), ops.end(),
+            [](const LogOp* a, const LogOp* b) { return a->range.first < b->range.first; });
+  std::vector<BlockRange> ranges;
+  std::vector<ByteView> data;
+  for (const LogOp* op : ops) {
+    if (!ranges.empty() && ranges.back().end() == op->range.first) {
+      ranges.back().count += op->range.count;
+    } else {
+      ranges.push_back(op->range);
+    }
+    data.push_back(op->data);
+  }
+  Status done = make_room(kMaxFrameDataBytes + kFrameRoom);
+  if (done.ok()) {
+    buffered_.insert(buffered_.end(), ops.begin(), ops.end());
+    done = add_frame(FrameKind::extents, ranges, false, data);
+  }
+  if (!done.ok()) {
+    for (LogOp* op : ops) op->status = done;
+  }
+  ops.clear();
+}
+
+void LogWriter::frame_op(LogOp& op) {
+  Status done;
+  switch (op.kind) {
+    case LogOp::Kind::write:
+      done = make_room(op.data.size() + (op.data.size() / kMaxFrameDataBytes + 1) * kFrameRoom);
+      if (!done.ok()) break;
+      buffered_.push_back(&op);
+      done = frame_write(op);
+      break;
+    case LogOp::Kind::unmap:
+      done = make_room(kFrameRoom);
+      if (!done.ok()) break;
+      buffered_.push_back(&op);
+      done = add_frame(FrameKind::holes, {&op.range, 1}, false, {});
+      break;
+    case LogOp::Kind::move:
+      done = make_room(kMaxFrameDataBytes + 16 * kFrameRoom);
+      if (!done.ok()) break;
+      done = write_out();  // the map is what the log says, for the comparison
+      if (!done.ok()) break;
+      buffered_.push_back(&op);
+      done = frame_move(op);
+      break;
+    case LogOp::Kind::roll:
+      done = roll(op);
+      break;
+  }
+  if (!done.ok()) op.status = done;
+}
+
+// One write is one group of frames: each but the last says that it goes on.
+Status LogWriter::frame_write(const LogOp& op) {
+  const uint64_t step = kMaxFrameDataBytes / state_.block_bytes;
+  for (uint64_t at = 0; at < op.range.count; at += step) {
+    const BlockRange part{op.range.first + at, std::min(step, op.range.count - at)};
+    const ByteView data = op.data.subspan(static_cast<size_t>(at) * state_.block_bytes,
+                                          static_cast<size_t>(part.count) * state_.block_bytes);
+    TRY(add_frame(FrameKind::extents, {&part, 1}, at + part.count < op.range.count, {&data, 1}));
+  }
+  return {};
+}
+
+// What was overwritten since it was read stays behind. Nobody but this thread changes the map, so
+// what is compared here is still true when the frame is written.
+Status LogWriter::frame_move(const LogOp& op) {
+  std::vector<BlockRange> ranges;
+  std::vector<ByteView> data;
+  std::vector<ExtentMap::Extent> now;
+  for (const LogOp::Moved& moved : op.moved) {
+    now.clear();
+    {
+      const std::lock_guard lock(state_.mutex);
+      state_.map.find(moved.range, now);
+    }
+    for (const ExtentMap::Extent& e : now) {
+      if (e.slot != moved.slot || e.offset != moved.offset) continue;
+      const uint64_t skip = e.range.first - moved.range.first;
+      ranges.push_back(e.range);
+      data.push_back(moved.data.subspan(static_cast<size_t>(skip) * state_.block_bytes,
+                                        static_cast<size_t>(e.range.count) * state_.block_bytes));
+    }
+  }
+  if (ranges.empty()) return {};
+  const size_t table = extent_table_size(ranges, FrameKind::extents, state_.block_bytes);
+  auto plain = std::make_shared<Buffer>(table);
+  for (const ByteView part : data) append(*plain, part);
+  encode_extent_table(ranges, FrameKind::extents, false, state_.block_bytes,
+                      ByteView(*plain).subspan(table), MutableBytes(*plain).first(table));
+  return add_encoded(ranges, std::move(plain));
+}
+
+MutableBytes LogWriter::grow(size_t bytes) {
+  if (buffer_.size() < used_ + bytes) buffer_.resize(std::max(used_ + bytes, 2 * buffer_.size()));
+  used_ += bytes;
+  return MutableBytes(buffer_).subspan(used_ - bytes, bytes);
+}
+
+void LogWriter::index_frame(const FrameHeader& header, size_t at, uint32_t header_size) {
+  open_->index.frames.push_back(index_entry_of(header, offset_ + at, header_size));
+  open_->plain_bytes += header.plain_size;
+}
+
+Status LogWriter::add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,
+                            std::span<const ByteView> data) {
+  const size_t table = extent_table_size(ranges, kind, state_.block_bytes);
+  size_t data_bytes = 0;
+  for (const ByteView part : data) data_bytes += part.size();
+  const FrameCipher* cipher = open_->segment->cipher_or_null();
+  const size_t at = used_;
+  const MutableBytes frame =
+      grow(kFrameHeaderFixedSize + table + data_bytes + (cipher != nullptr ? kFrameTagSize : 0));
+  const MutableBytes payload = frame.subspan(kFrameHeaderFixedSize);
+  size_t to = table;
+  for (const ByteView part : data) {
+    std::memcpy(payload.data() + to, part.data(), part.size());
+    to += part.size();
+  }
+  encode_extent_table(ranges, kind, continues, state_.block_bytes,
+                      payload.subspan(table, data_bytes), payload.first(table));
+  FrameHeader header;
+  header.kind = kind;
+  header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
+  TRY(encode_frame_in_place(header, cipher, frame));
+  index_frame(header, at, kFrameHeaderFixedSize);
+  framed_.push_back({{ranges.begin(), ranges.end()},
+                     static_cast<uint32_t>(offset_ + at),
+                     kind == FrameKind::extents});
+  gained_.log_bytes += frame.size();
+  return {};
+}
+
+Status LogWriter::add_encoded(std::span<const BlockRange> ranges,
+                              std::shared_ptr<const Buffer> plain) {
+  FrameHeader header;
+  header.kind = FrameKind::extents;
+  header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
+  ASSIGN_OR_RETURN(const EncodedFrame encoded,
+                   encode_frame(header, std::move(plain), state_.options.compression,
+                                open_->segment->cipher_or_null(), *state_.env.cartridge.buffers));
+  const size_t at = used_;
+  const MutableBytes frame = grow(encoded.size());
+  std::memcpy(frame.data(), encoded.header_bytes.data(), encoded.header_bytes.size());
+  std::memcpy(frame.data() + encoded.header_bytes.size(), encoded.payload.data(),
+              encoded.payload.size());
+  index_frame(encoded.header, at, static_cast<uint32_t>(encoded.header_bytes.size()));
+  framed_.push_back({{ranges.begin(), ranges.end()}, static_cast<uint32_t>(offset_ + at), true});
+  gained_.moved_bytes += frame.size();
+  return {};
+}
+
+// Room for an operation's frames, all in one segment and one write.
+Status LogWriter::make_room(uint64_t bytes) {
+  TRY(state_.failed());
+  if (used_ + bytes > 2 * kMaxBatchBytes) TRY(write_out());
+  if (open_ && offset_ + used_ + bytes > state_.options.segment_bytes &&
+      open_->index.frames.size() > 1) {
+    TRY(write_out());
+    finish_segment();
+  }
+  if (!open_) TRY(open_segment());
+  return {};
+}
+
+Status LogWriter::open_segment() {
+  wait_for_sealer();
+  TRY(state_.failed());
+  CHECK(used_ == 0);
+  auto tail = std::make_shared<TailSegment>();
+  SegmentHeader& header = tail->header;
+  {
+    const std::lock_guard lock(state_.mutex);
+    header.sequence = state_.take_sequence();
+  }
+  header.cartridge = state_.uuid;
+  header.partition = kImageLogPartition;
+  header.epoch = epoch_;
+  header.created_unix_ms = state_.env.cartridge.clock->unix_ms();
+  header.encrypted = !state_.data_key.empty();
+  auto file =
+      state_.env.cartridge.files->open(state_.open_path(header.sequence, epoch_), OpenMode::create);
+  if (!file.ok()) {
+    if (file.error().code != ErrorCode::no_space) state_.fail(file.error());
+    return std::move(file).error();
+  }
+  tail->file = std::move(file).value();
+  {
+    const std::lock_guard lock(state_.mutex);
+    tail->segment = state_.add_segment({state_.uuid, header.sequence, epoch_}, state_.directory,
+                                       state_.data_key);
+    state_.tail.push_back(tail);
+  }
+  state_.files.pin(*tail->segment, tail->file);
+  open_ = std::move(tail);
+  offset_ = 0;
+  indexed_ = 0;
+  writeback_at_ = 0;
+  const Buffer head = encode_segment_header(header);
+  const MutableBytes room = grow(head.size());
+  std::memcpy(room.data(), head.data(), head.size());
+  return add_mark();
+}
+
+Status LogWriter::add_mark() {
+  LogMark mark = last_;
+  mark.block_bytes = state_.block_bytes;
+  mark.block_count = state_.block_count;
+  const Buffer payload = encode_log_mark(mark);
+  const FrameCipher* cipher = open_->segment->cipher_or_null();
+  const size_t at = used_;
+  const MutableBytes frame =
+      grow(kFrameHeaderFixedSize + payload.size() + (cipher != nullptr ? kFrameTagSize : 0));
+  std::memcpy(frame.data() + kFrameHeaderFixedSize, payload.data(), payload.size());
+  FrameHeader header;
+  header.kind = FrameKind::truncate;
+  TRY(encode_frame_in_place(header, cipher, frame));
+  index_frame(header, at, kFrameHeaderFixedSize);
+  return {};
+}
+
+// Nothing may be in the buffer.
+void LogWriter::finish_segment() {
+  last_ = {state_.block_bytes, state_.block_count, open_->header.sequence + 1,
+           open_->index.frames.size()};
+  open_->file->start_writeback(writeback_at_, offset_ - writeback_at_);
+  {
+    const std::lock_guard lock(state_.mutex);
+    open_->finished = true;
+    want_map();
+  }
+  open_.reset();
+  state_.maintenance_due = true;
+}
+
+void LogWriter::want_map() {
+  const uint64_t interval = std::max(state_.options.map_interval_bytes,
+                                     kLogPerMap * kMapEntryBytes * state_.map.extent_count());
+  const bool due = state_.log_bytes_since_map >= interval || state_.map_wanted;
+  if (!due || !state_.pending_maps.empty()) return;
+  state_.map_wanted = false;
+  state_.log_bytes_since_map = 0;
+  state_.pending_maps.push_back({last_, state_.map});
+}
+
+Status LogWriter::roll(const LogOp& op) {
+  TRY(write_out());
+  TRY(state_.failed());
+  if (op.force && !open_) {
+    TRY(open_segment());
+    TRY(write_out());
+  }
+  if (open_ && (op.force || open_->index.frames.size() > 1)) finish_segment();
+  if (op.at_boundary) {
+    const std::lock_guard lock(state_.mutex);
+    LogMark mark = last_;
+    if (open_)
+      mark = {state_.block_bytes, state_.block_count, last_.next_sequence, last_.frame_count};
+    op.at_boundary(mark);
+  }
+  return {};
+}
+
+Status LogWriter::write_out() {
+  if (used_ == 0) return {};
+  const Status done = open_->file->write_at(offset_, ByteView(buffer_).first(used_));
+  if (!done.ok()) {
+    for (LogOp* op : buffered_) op->status = done;
+    buffered_.clear();
+    abandon(done.error());
+    return done;
+  }
+  enter_in_map();
+  offset_ += used_;
+  used_ = 0;
+  indexed_ = open_->index.frames.size();
+  framed_.clear();
+  buffered_.clear();
+  if (offset_ - writeback_at_ >= kWritebackBytes) {
+    open_->file->start_writeback(writeback_at_, offset_ - writeback_at_);
+    writeback_at_ = offset_;
+  }
+  return {};
+}
+
+void LogWriter::enter_in_map() {
+  const std::lock_guard lock(state_.mutex);
+  ImageSegment& segment = *open_->segment;
+  open_->written_bytes = offset_ + used_;
+  segment.readable_bytes = offset_ + used_;
+  state_.unsealed_bytes += used_;
+  state_.log_bytes_since_map += used_;
+  for (const Framed& frame : framed_) {
+    for (const BlockRange& range : frame.ranges) {
+      if (frame.mapped) {
+        segment.total_blocks += range.count;
+        state_.insert_extent(range, segment.slot, frame.offset);
+      } else {
+        state_.erase_extent(range);
+      }
+    }
+  }
+  for (const LogOp* op : buffered_) state_.counters.written_bytes += op->data.size();
+  state_.counters.log_bytes += gained_.log_bytes;
+  state_.counters.moved_bytes += gained_.moved_bytes;
+  gained_ = {};
+}
+
+// A write failed; what it left in the file counts for nothing. On a full disk the volume goes on,
+// in another segment: frame numbers of this one may have been used already, and a nonce must not
+// come twice.
+void LogWriter::abandon(const Error& why) {
+  used_ = 0;
+  framed_.clear();
+  gained_ = {};
+  open_->index.frames.resize(indexed_);
+  open_->plain_bytes = 0;
+  for (const FrameIndexEntry& frame : open_->index.frames) open_->plain_bytes += frame.plain_size;
+  if (why.code != ErrorCode::no_space || !open_->file->truncate(offset_).ok()) {
+    state_.fail(why);
+    return;
+  }
+  if (indexed_ > 0) {
+    finish_segment();
+    return;
+  }
+  {
+    const std::lock_guard lock(state_.mutex);
+    CHECK(!state_.tail.empty() && state_.tail.back() == open_);
+    state_.tail.pop_back();
+    state_.slot_of.erase(open_->segment->id);
+    state_.slots[open_->segment->slot] = nullptr;
+  }
+  state_.files.forget(open_->segment->id);
+  state_.remove_file(state_.open_path(open_->header.sequence, epoch_));
+  open_.reset();
+}
+
+void LogWriter::wait_for_sealer() {
+  std::unique_lock lock(state_.mutex);
+  state_.changed.wait(lock, [&] {
+    return state_.unsealed_bytes <= state_.options.max_unsealed_bytes || state_.failure ||
+           state_.moving;
+  });
+}
+
+}  // namespace coldshelf

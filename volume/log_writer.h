@@ -1,0 +1,97 @@
+// The end of the log. Operations of many threads queue up; one of the threads, the leader, frames
+// what has gathered, appends it with one write, enters it in the map and answers. So the order of
+// the log is the order of the answers, and an answer means that everything before it is in the
+// page cache, too.
+#pragma once
+
+#include <functional>
+
+#include "volume/volume_state.h"
+
+namespace coldshelf {
+
+// What a frame of data holds at most: the unit that is read whole where it must be.
+constexpr uint64_t kMaxFrameDataBytes = 64 * KiB;
+// What one operation writes at most, and what is there after a crash wholly or not at all.
+constexpr uint64_t kMaxAtomicBytes = 1 * MiB;
+
+struct LogOp {
+  enum class Kind { write, unmap, move, roll };
+  // A piece of data that compaction moves, if by then it still lies where it was read.
+  struct Moved {
+    BlockRange range;
+    uint32_t slot = 0;
+    uint32_t offset = 0;
+    ByteView data;
+  };
+
+  Kind kind = Kind::write;
+  BlockRange range;          // write, unmap
+  ByteView data;             // write: at most kMaxAtomicBytes
+  std::vector<Moved> moved;  // move: at most kMaxFrameDataBytes in all, ascending
+  // roll: ends the open segment if it holds anything, then called with mutex held and the mark of
+  // what is finished now; nothing is written meanwhile. `force`: even when it is empty.
+  std::function<void(const LogMark&)> at_boundary;
+  bool force = false;
+
+  Status status;
+  bool done = false;
+  std::condition_variable answered;
+};
+
+class LogWriter {
+ public:
+  LogWriter(VolumeState& state, uint64_t epoch, const LogMark& last);
+
+  // Returns when the operation is in the log and the map, or failed.
+  Status run(LogOp& op);
+
+ private:
+  struct Framed {  // what enters the map when the buffer is written
+    std::vector<BlockRange> ranges;
+    uint32_t offset = 0;
+    bool mapped = true;
+  };
+  void lead(std::unique_lock<std::mutex>& lock, const LogOp& own);
+  void process(std::vector<LogOp*>& batch);
+  void frame_op(LogOp& op);
+  void frame_small(std::vector<LogOp*>& ops);
+  Status frame_write(const LogOp& op);
+  Status frame_unmap(const LogOp& op);
+  Status frame_move(const LogOp& op);
+  Status roll(const LogOp& op);
+  Status add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,
+                   std::span<const ByteView> data);
+  Status add_encoded(std::span<const BlockRange> ranges, std::shared_ptr<const Buffer> plain);
+  MutableBytes grow(size_t bytes);
+  Status add_mark();
+  void index_frame(const FrameHeader& header, size_t at, uint32_t header_size);
+  Status make_room(uint64_t bytes);
+  Status open_segment();
+  void finish_segment();
+  Status write_out();
+  void abandon(const Error& why);
+  void enter_in_map();
+  void want_map();  // state's mutex held
+  void wait_for_sealer();
+
+  VolumeState& state_;
+  const uint64_t epoch_;
+  // The queue.
+  std::mutex mutex_;
+  std::deque<LogOp*> queue_;
+  bool leading_ = false;
+  // The leader's.
+  LogMark last_;  // of the segment finished last
+  std::shared_ptr<TailSegment> open_;
+  uint64_t offset_ = 0;  // where the buffer will be written
+  uint64_t writeback_at_ = 0;
+  size_t indexed_ = 0;  // frames of open_ that are written
+  Buffer buffer_;
+  size_t used_ = 0;
+  std::vector<Framed> framed_;
+  std::vector<LogOp*> buffered_;  // whose frames are in the buffer
+  VolumeCounters gained_;
+};
+
+}  // namespace coldshelf

@@ -1,0 +1,379 @@
+#include "volume/maintenance.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "base/log.h"
+
+namespace coldshelf {
+
+namespace {
+
+constexpr size_t kHashChunkBytes = 1 * MiB;
+
+std::string hex16(uint64_t v) {
+  char text[20];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(v));
+  return text;
+}
+
+uint64_t leading_number(const std::string& text) {
+  uint64_t v = 0;
+  std::from_chars(text.data(), text.data() + text.size(), v);
+  return v;
+}
+
+}  // namespace
+
+void Maintenance::kick() {
+  if (!state_.maintenance_due) return;
+  {
+    const std::lock_guard lock(mutex_);
+    if (running_) return;  // it looks again before it ends
+    running_ = true;
+  }
+  jobs_.submit(*state_.env.cartridge.sealers, [this] { run(); });
+}
+
+void Maintenance::run() {
+  while (true) {  // ends when nothing is due
+    while (state_.maintenance_due.exchange(false)) {
+      while (step()) {
+      }
+    }
+    const std::lock_guard lock(mutex_);
+    if (state_.maintenance_due) continue;
+    running_ = false;
+    break;
+  }
+  state_.changed.notify_all();
+}
+
+// Does one thing that is due; false: nothing is.
+bool Maintenance::step() {
+  std::shared_ptr<TailSegment> tail;
+  std::optional<PendingMap> pending;
+  {
+    const std::lock_guard lock(state_.mutex);
+    if (state_.failure) return false;
+    if (!state_.tail.empty() && state_.tail.front()->finished) {
+      tail = state_.tail.front();
+    } else if (!state_.pending_maps.empty() &&
+               state_.pending_maps.front().mark.next_sequence <= state_.sealed_position) {
+      pending = state_.pending_maps.front();
+    }
+  }
+  Status done;
+  if (tail) {
+    done = seal(tail);
+  } else if (pending) {
+    done = write_pending(*pending);
+  } else {
+    auto moved = compact_one();
+    if (moved.ok()) return *moved;
+    // Data that cannot be read now stays where it is.
+    log_warning("volume", "compaction put off",
+                {{"label", state_.label}, {"error", moved.error().message()}});
+    return false;
+  }
+  if (!done.ok()) state_.fail(done.error());
+  state_.changed.notify_all();
+  return done.ok();
+}
+
+// The order decides what a crash leaves; each step is harmless when the next one is missing.
+Status Maintenance::seal(const std::shared_ptr<TailSegment>& tail) {
+  TailSegment& t = *tail;
+  uint64_t bytes = 0;
+  {
+    const std::lock_guard lock(state_.mutex);
+    bytes = t.written_bytes;
+  }
+  // 1. The end of the segment. The digest is made here, from the page cache, not on the way of a
+  //    write.
+  Sha256 running;
+  Buffer chunk;
+  for (uint64_t at = 0; at < bytes; at += chunk.size()) {
+    chunk.resize(static_cast<size_t>(std::min<uint64_t>(kHashChunkBytes, bytes - at)));
+    TRY(t.file->read_at(at, chunk));
+    running.update(chunk);
+  }
+  SegmentEntry entry;
+  entry.sequence = t.header.sequence;
+  entry.epoch = t.header.epoch;
+  entry.partition = kImageLogPartition;
+  entry.plain_bytes = t.plain_bytes;
+  const Buffer end = encode_segment_end(t.index, bytes, running, entry.sha256);
+  entry.stored_bytes = bytes + end.size();
+  TRY(t.file->write_at(bytes, end));
+  {
+    const std::lock_guard lock(state_.mutex);
+    t.written_bytes = entry.stored_bytes;
+  }
+  // 2. The bytes. 3. The name of a sealed segment. 4. The directory.
+  TRY(state_.sync_tail(t));
+  TRY(state_.env.cartridge.files->rename(state_.open_path(entry.sequence, entry.epoch),
+                                         state_.sealed_path(entry.sequence, entry.epoch)));
+  TRY(state_.env.cartridge.files->sync_directory(state_.directory));
+  {
+    const std::lock_guard lock(state_.mutex);
+    t.segment->entry = entry;
+    t.segment->sealed = true;
+  }
+  // 5. The manifest, and then the observer.
+  TRY(state_.commit({AddSegment{entry}}, &entry, running.finish()));
+  state_.files.unpin(*t.segment);
+  const std::lock_guard lock(state_.mutex);
+  CHECK(!state_.tail.empty() && state_.tail.front() == tail);
+  state_.tail.pop_front();
+  state_.unsealed_bytes -= bytes;
+  state_.sealed_position = entry.sequence + 1;
+  ++state_.counters.segments_sealed;
+  return {};
+}
+
+// -- maps
+
+Status Maintenance::write_pending(const PendingMap& pending) {
+  std::vector<std::shared_ptr<ImageSegment>> slots;
+  {
+    const std::lock_guard lock(state_.mutex);
+    slots = state_.slots;
+  }
+  ASSIGN_OR_RETURN(WrittenMap written, write_map(state_, pending.mark, pending.map, slots));
+  const uint64_t position = pending.mark.next_sequence;
+  const Manifest manifest = state_.manifest();
+  map_sources_[written.entry.sequence] = written.sources;
+  ASSIGN_OR_RETURN(const std::set<SegmentId> pinned, needed_by_points(manifest));
+  std::vector<ManifestEdit> edits = edits_for(written, position, manifest);
+  std::set<SegmentId> needed = pinned;
+  for (const MapSource& s : written.sources) needed.insert({s.cartridge, s.sequence, s.epoch});
+  DropSegments drop;
+  const auto& log = manifest.partitions[kImageLogPartition].segments;
+  for (size_t i = 0; i + 1 < log.size(); ++i) {  // the last one stays: what follows is tied to it
+    if (log[i].sequence >= position) break;
+    if (needed.contains({state_.uuid, log[i].sequence, log[i].epoch})) continue;
+    drop.sequences.push_back(log[i].sequence);
+  }
+  if (!drop.sequences.empty()) edits.push_back(drop);
+  std::vector<SegmentEntry> dropped;
+  TRY(state_.commit(edits, &written.entry, written.file_digest, &dropped));
+  {
+    const std::lock_guard lock(state_.mutex);
+    CHECK(!state_.pending_maps.empty());
+    state_.pending_maps.pop_front();
+    state_.counters.map_bytes += written.entry.stored_bytes;
+  }
+  give_back(dropped);
+  // Which maps there are, after what left.
+  std::vector<uint64_t> positions;
+  for (const auto& [name, text] : state_.properties_with_prefix(std::string(kPropertyMap))) {
+    positions.push_back(leading_number(text));
+  }
+  const std::lock_guard lock(state_.mutex);
+  state_.map_positions = std::move(positions);
+  return {};
+}
+
+std::set<uint64_t> Maintenance::point_positions(const Manifest& manifest) {
+  std::set<uint64_t> out;
+  const std::string prefix(kPropertyPoint);
+  for (auto at = manifest.properties.lower_bound(prefix);
+       at != manifest.properties.end() && at->first.starts_with(prefix); ++at) {
+    out.insert(leading_number(at->second));
+  }
+  const std::lock_guard lock(state_.mutex);
+  out.insert(state_.reserved_positions.begin(), state_.reserved_positions.end());
+  return out;
+}
+
+// The new map enters, those that no recovery point stands on leave, all at once.
+std::vector<ManifestEdit> Maintenance::edits_for(const WrittenMap& written, uint64_t position,
+                                                 const Manifest& manifest) {
+  const std::string prefix(kPropertyMap);
+  std::vector<ManifestEdit> edits;
+  edits.push_back(AddSegment{written.entry});
+  edits.push_back(SetProperty{prefix + hex16(written.entry.sequence), std::to_string(position)});
+  const std::set<uint64_t> points = point_positions(manifest);
+  DropSegments old;
+  old.partition = kImageMapPartition;
+  for (const SegmentEntry& map : manifest.partitions[kImageMapPartition].segments) {
+    const std::string name = prefix + hex16(map.sequence);
+    const auto at = manifest.properties.find(name);
+    if (at != manifest.properties.end() && points.contains(leading_number(at->second))) continue;
+    old.sequences.push_back(map.sequence);
+    edits.push_back(SetProperty{name, ""});
+  }
+  if (!old.sequences.empty()) edits.push_back(old);
+  return edits;
+}
+
+void Maintenance::give_back(const std::vector<SegmentEntry>& dropped) {
+  for (const SegmentEntry& entry : dropped) {
+    const SegmentId id{state_.uuid, entry.sequence, entry.epoch};
+    {
+      const std::lock_guard lock(state_.mutex);
+      const auto found = state_.slot_of.find(id);
+      if (found != state_.slot_of.end()) {
+        CHECK(state_.slots[found->second]->live_blocks == 0);
+        state_.slots[found->second] = nullptr;
+        state_.slot_of.erase(found);
+      }
+      state_.counters.dropped_bytes += entry.stored_bytes;
+    }
+    if (entry.partition == kImageMapPartition) map_sources_.erase(entry.sequence);
+    state_.files.forget(id);
+    state_.remove_file(state_.sealed_path(entry.sequence, entry.epoch));
+  }
+}
+
+Result<const std::vector<MapSource>*> Maintenance::sources_of(const SegmentEntry& map) {
+  const auto found = map_sources_.find(map.sequence);
+  if (found != map_sources_.end()) return &found->second;
+  ImageSegment segment;
+  segment.id = {state_.uuid, map.sequence, map.epoch};
+  segment.path = state_.sealed_path(map.sequence, map.epoch);
+  segment.encrypted = !state_.data_key.empty();
+  segment.cipher = {state_.data_key, static_cast<uint32_t>(map.epoch),
+                    static_cast<uint32_t>(map.sequence)};
+  segment.sealed = true;
+  segment.entry = map;
+  ASSIGN_OR_RETURN(auto sources, load_map_sources(state_.files, state_.reader, segment));
+  return &(map_sources_[map.sequence] = std::move(sources));
+}
+
+Result<std::set<SegmentId>> Maintenance::needed_by_points(const Manifest& manifest) {
+  const std::set<uint64_t> points = point_positions(manifest);
+  std::set<SegmentId> needed;
+  if (points.empty()) return needed;
+  for (const SegmentEntry& map : manifest.partitions[kImageMapPartition].segments) {
+    const auto at = manifest.properties.find(std::string(kPropertyMap) + hex16(map.sequence));
+    if (at == manifest.properties.end() || !points.contains(leading_number(at->second))) continue;
+    ASSIGN_OR_RETURN(const auto* sources, sources_of(map));
+    for (const MapSource& s : *sources) needed.insert({s.cartridge, s.sequence, s.epoch});
+  }
+  return needed;
+}
+
+// -- compaction
+
+// The sealed segment with the least that lives, when enough of all is dead; null: it does not pay.
+std::shared_ptr<ImageSegment> Maintenance::choose(const std::set<SegmentId>& pinned) {
+  const std::lock_guard lock(state_.mutex);
+  std::shared_ptr<ImageSegment> best;
+  uint64_t live = 0;
+  uint64_t total = 0;
+  uint64_t dead_bytes = 0;
+  uint64_t all_bytes = 0;
+  for (const auto& segment : state_.slots) {
+    if (!segment || !segment->own || !segment->sealed || pinned.contains(segment->id)) continue;
+    all_bytes += segment->entry.stored_bytes;
+    if (segment->live_blocks == 0) {  // a map alone gives it back
+      dead_bytes += segment->entry.stored_bytes;
+      continue;
+    }
+    live += segment->live_blocks;
+    total += segment->total_blocks;
+    const bool better = !best || segment->live_blocks * best->total_blocks <
+                                     best->live_blocks * segment->total_blocks;
+    if (better) best = segment;
+  }
+  if (dead_bytes > 4 * state_.options.segment_bytes && dead_bytes * 4 > all_bytes) {
+    state_.map_wanted = true;
+  }
+  if (!best || (total - live) * 100 < total * state_.options.compact_percent) return nullptr;
+  const uint64_t dead = best->total_blocks - best->live_blocks;
+  return dead * 100 >= best->total_blocks * state_.options.compact_percent ? best : nullptr;
+}
+
+Result<bool> Maintenance::compact_one() {
+  ASSIGN_OR_RETURN(const std::set<SegmentId> pinned, needed_by_points(state_.manifest()));
+  const auto segment = choose(pinned);
+  if (!segment) return false;
+  state_.moving = true;
+  state_.changed.notify_all();
+  const Status done = compact(segment);
+  state_.moving = false;
+  if (!done.ok()) return done.error();
+  return true;
+}
+
+Status Maintenance::compact(const std::shared_ptr<ImageSegment>& segment) {
+  ASSIGN_OR_RETURN(const SegmentIndex index, read_segment_index(state_.files, *segment));
+  const uint32_t block_bytes = state_.block_bytes;
+  std::vector<Buffer> data;
+  LogOp op;
+  uint64_t gathered = 0;
+  const auto move = [&]() -> Status {
+    if (op.moved.empty()) return {};
+    std::sort(op.moved.begin(), op.moved.end(), [](const LogOp::Moved& a, const LogOp::Moved& b) {
+      return a.range.first < b.range.first;
+    });
+    op.kind = LogOp::Kind::move;
+    const Status done = writer_.run(op);
+    op.moved.clear();
+    op.done = false;
+    op.status = {};
+    data.clear();
+    gathered = 0;
+    return done;
+  };
+  std::vector<ExtentMap::Extent> live;
+  for (const FrameIndexEntry& frame : index.frames) {
+    if (frame.kind != FrameKind::extents) continue;
+    ASSIGN_OR_RETURN(const ImageReader::FrameInfo info,
+                     state_.reader.read_info(*segment, frame.offset, segment->entry.stored_bytes));
+    live.clear();
+    {
+      const std::lock_guard lock(state_.mutex);
+      for (const BlockRange& range : info.table.ranges) state_.map.find(range, live);
+    }
+    for (const ExtentMap::Extent& e : live) {
+      if (e.slot != segment->slot || e.offset != frame.offset) continue;
+      const uint64_t bytes = e.range.count * block_bytes;
+      if (gathered + bytes > kMaxFrameDataBytes) TRY(move());
+      Buffer& read = data.emplace_back(static_cast<size_t>(bytes));
+      TRY(state_.reader.read(*segment, e.offset, segment->entry.stored_bytes, e.range, read));
+      op.moved.push_back({e.range, e.slot, e.offset, read});
+      gathered += bytes;
+    }
+  }
+  return move();
+}
+
+Status Maintenance::collect() {
+  state_.maintenance_due = true;
+  kick();
+  TRY(drain());
+  LogOp op;
+  op.kind = LogOp::Kind::roll;
+  op.at_boundary = [this](const LogMark& mark) {
+    state_.log_bytes_since_map = 0;
+    state_.pending_maps.push_back({mark, state_.map});
+  };
+  TRY(writer_.run(op));
+  state_.maintenance_due = true;
+  kick();
+  return drain();
+}
+
+Status Maintenance::drain() {
+  wait_idle();
+  std::unique_lock lock(state_.mutex);
+  state_.changed.wait(lock, [&] {
+    const bool sealing = !state_.tail.empty() && state_.tail.front()->finished;
+    return state_.failure || (!sealing && state_.pending_maps.empty());
+  });
+  if (state_.failure) return *state_.failure;
+  return {};
+}
+
+Status Maintenance::wait_sealed(uint64_t position) {
+  std::unique_lock lock(state_.mutex);
+  state_.changed.wait(lock, [&] { return state_.failure || state_.sealed_position >= position; });
+  if (state_.failure) return *state_.failure;
+  return {};
+}
+
+}  // namespace coldshelf

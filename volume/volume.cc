@@ -1,0 +1,222 @@
+// A volume as a block device. Opening: volume_open.cc; recovery points: volume_points.cc.
+#include "volume/volume.h"
+
+#include <algorithm>
+
+namespace coldshelf {
+
+namespace {
+// A segment that was given back between the look at the map and the read has moved: look again.
+constexpr int kReadTries = 4;
+}  // namespace
+
+Volume::Volume(std::unique_ptr<VolumeState> state, uint64_t epoch, const LogMark& last)
+    : state_(std::move(state)),
+      writer_(std::make_unique<LogWriter>(*state_, epoch, last)),
+      maintenance_(std::make_unique<Maintenance>(*state_, *writer_)) {}
+
+Volume::~Volume() = default;
+
+uint64_t Volume::size_bytes() const { return state_->block_count * state_->block_bytes; }
+uint32_t Volume::block_bytes() const { return state_->block_bytes; }
+bool Volume::read_only() const { return !state_->failed().ok(); }
+const Uuid& Volume::uuid() const { return state_->uuid; }
+
+VolumeCounters Volume::counters() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->counters;
+}
+
+Volume::MapStatistics Volume::map_statistics() const {
+  const std::lock_guard lock(state_->mutex);
+  return {state_->map.extent_count(), state_->map.memory_bytes()};
+}
+
+Manifest Volume::manifest() const { return state_->manifest(); }
+
+Status Volume::check_range(uint64_t offset, uint64_t length) const {
+  const uint64_t size = size_bytes();
+  if (offset % state_->block_bytes != 0 || length % state_->block_bytes != 0) {
+    return Error(ErrorCode::invalid_argument, "volume: a range that is no multiple of the block");
+  }
+  if (offset > size || length > size - offset) {
+    return Error(ErrorCode::invalid_argument, "volume: a range beyond the end");
+  }
+  return {};
+}
+
+void Volume::after_log_op() {
+  if (state_->maintenance_due) maintenance_->kick();
+}
+
+Status read_pieces(ImageReader& reader, uint32_t block_bytes, uint64_t first_block,
+                   std::span<const PieceToRead> pieces, MutableBytes out) {
+  size_t done = 0;
+  for (const PieceToRead& piece : pieces) {
+    const BlockRange& range = piece.extent.range;
+    const size_t at = static_cast<size_t>(range.first - first_block) * block_bytes;
+    const size_t size = static_cast<size_t>(range.count) * block_bytes;
+    std::fill(out.begin() + static_cast<std::ptrdiff_t>(done),
+              out.begin() + static_cast<std::ptrdiff_t>(at), std::byte{0});
+    TRY(reader.read(*piece.segment, piece.extent.offset, piece.readable_bytes, range,
+                    out.subspan(at, size)));
+    done = at + size;
+  }
+  std::fill(out.begin() + static_cast<std::ptrdiff_t>(done), out.end(), std::byte{0});
+  return {};
+}
+
+Status Volume::read(uint64_t offset, MutableBytes out) {
+  TRY(check_range(offset, out.size()));
+  const BlockRange range{offset / state_->block_bytes, out.size() / state_->block_bytes};
+  thread_local std::vector<ExtentMap::Extent> extents;
+  thread_local std::vector<PieceToRead> pieces;
+  Status done;
+  std::vector<ExtentMap::Extent> before;
+  for (int i = 0; i < kReadTries; ++i) {
+    extents.clear();
+    pieces.clear();
+    {
+      const std::lock_guard lock(state_->mutex);
+      state_->map.find(range, extents);
+      for (const ExtentMap::Extent& e : extents) {
+        const auto& segment = state_->slots[e.slot];
+        pieces.push_back({e, segment, segment->readable_bytes});
+      }
+    }
+    if (i > 0 && extents == before) break;
+    done = read_pieces(state_->reader, state_->block_bytes, range.first, pieces, out);
+    if (done.ok()) break;
+    before = extents;
+  }
+  pieces.clear();
+  return done;
+}
+
+Status Volume::write(uint64_t offset, ByteView bytes, bool durable) {
+  TRY(check_range(offset, bytes.size()));
+  {
+    const std::shared_lock admitted(admission_);
+    for (size_t at = 0; at < bytes.size(); at += kMaxAtomicBytes) {
+      LogOp op;
+      op.kind = LogOp::Kind::write;
+      op.data = bytes.subspan(at, std::min<size_t>(kMaxAtomicBytes, bytes.size() - at));
+      op.range = {(offset + at) / state_->block_bytes, op.data.size() / state_->block_bytes};
+      const Status done = writer_->run(op);
+      after_log_op();
+      TRY(done);
+    }
+  }
+  if (durable) TRY(flush());
+  return {};
+}
+
+Status Volume::unmap(uint64_t offset, uint64_t length) {
+  TRY(check_range(offset, length));
+  if (length == 0) return {};
+  const std::shared_lock admitted(admission_);
+  LogOp op;
+  op.kind = LogOp::Kind::unmap;
+  op.range = {offset / state_->block_bytes, length / state_->block_bytes};
+  const Status done = writer_->run(op);
+  after_log_op();
+  return done;
+}
+
+// In the order of the log, so that what a crash in the middle leaves is a beginning of it.
+Status Volume::flush() {
+  std::vector<std::shared_ptr<TailSegment>> tail;
+  {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->failure) return *state_->failure;
+    tail.assign(state_->tail.begin(), state_->tail.end());
+  }
+  for (const auto& segment : tail) TRY(state_->sync_tail(*segment));
+  return {};
+}
+
+Result<BlockDevice::Run> Volume::run_at(uint64_t offset, uint64_t limit) {
+  TRY(check_range(offset, limit));
+  if (limit == 0) return Error(ErrorCode::invalid_argument, "volume: an empty run");
+  Run run;
+  const std::lock_guard lock(state_->mutex);
+  run.length =
+      state_->map.run_at(offset / state_->block_bytes, limit / state_->block_bytes, run.mapped) *
+      state_->block_bytes;
+  return run;
+}
+
+bool Volume::prefetch(uint64_t offset, uint64_t length) {
+  if (!read_may_wait(offset, length) || state_->env.cartridge.source == nullptr) return false;
+  std::vector<ExtentMap::Extent> extents;
+  std::vector<SegmentEntry> wanted;
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->map.find({offset / state_->block_bytes, length / state_->block_bytes}, extents);
+    for (const ExtentMap::Extent& e : extents) {
+      const ImageSegment& s = *state_->slots[e.slot];
+      const bool again = !wanted.empty() && wanted.back() == s.entry;
+      if (s.own && s.sealed && !again) wanted.push_back(s.entry);
+    }
+  }
+  state_->env.cartridge.source->will_need(state_->uuid, wanted);
+  return true;
+}
+
+bool Volume::read_may_wait(uint64_t offset, uint64_t length) const {
+  if (!check_range(offset, length).ok()) return false;
+  std::vector<ExtentMap::Extent> extents;
+  std::vector<std::shared_ptr<ImageSegment>> segments;
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->map.find({offset / state_->block_bytes, length / state_->block_bytes}, extents);
+    for (const ExtentMap::Extent& e : extents) {
+      if (segments.empty() || segments.back() != state_->slots[e.slot]) {
+        segments.push_back(state_->slots[e.slot]);
+      }
+    }
+  }
+  return std::any_of(segments.begin(), segments.end(),
+                     [this](const auto& s) { return !state_->files.is_local(*s); });
+}
+
+BlockDevice::Usage Volume::usage() const {
+  Usage usage;
+  usage.stored_bytes = state_->manifest().stored_bytes();
+  const std::lock_guard lock(state_->mutex);
+  usage.mapped_bytes = state_->map.mapped_blocks() * state_->block_bytes;
+  usage.local_bytes = usage.stored_bytes + state_->unsealed_bytes;
+  return usage;
+}
+
+Status Volume::resize(uint64_t size_bytes) {
+  const uint64_t blocks = size_bytes / state_->block_bytes;
+  if (size_bytes % state_->block_bytes != 0 || blocks > kMaxImageBlocks) {
+    return Error(ErrorCode::invalid_argument, "volume: not a size it can have");
+  }
+  const std::lock_guard lock(points_mutex_);
+  if (blocks < state_->block_count) {
+    return Error(ErrorCode::invalid_argument, "volume: it grows only");
+  }
+  TRY(state_->failed());
+  TRY(state_->commit({SetProperty{std::string(kPropertyBlocks), std::to_string(blocks)}}));
+  state_->block_count = blocks;
+  return {};
+}
+
+Status Volume::seal() {
+  TRY(flush());
+  LogOp op;
+  op.kind = LogOp::Kind::roll;
+  TRY(writer_->run(op));
+  state_->maintenance_due = true;
+  maintenance_->kick();
+  return maintenance_->drain();
+}
+
+Status Volume::collect() {
+  const std::lock_guard lock(points_mutex_);
+  return maintenance_->collect();
+}
+
+}  // namespace coldshelf

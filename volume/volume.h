@@ -1,0 +1,124 @@
+// A block volume as a log-structured image on a cartridge. docs/volumes.md.
+//
+// Directory:  <dir>/manifest       the edit log (tape/format/manifest.h)
+//             <dir>/<stem>.seg     a sealed segment of the log, or a map (absent when evicted)
+//             <dir>/<stem>.open    a segment being written, or finished and not yet sealed
+//
+// Thread-safe. Sealing, maps and compaction run on Env::sealers.
+#pragma once
+
+#include <shared_mutex>
+
+#include "volume/ancestors.h"
+#include "volume/block_device.h"
+#include "volume/maintenance.h"
+
+namespace coldshelf {
+
+struct NewVolume {
+  Uuid uuid;
+  std::string name;
+  uint64_t size_bytes = 0;      // a multiple of block_bytes
+  uint32_t block_bytes = 4096;  // or 512
+};
+
+struct RecoveryPoint {
+  Uuid id;
+  std::string name;
+  uint64_t size_bytes = 0;
+  int64_t created_unix_ms = 0;
+};
+
+class Volume final : public BlockDevice {
+ public:
+  // `directory` is made; exists when it is there already. Durable when this returns.
+  static Result<std::unique_ptr<Volume>> create(const VolumeEnv& env, const VolumeOptions& options,
+                                                const std::string& directory,
+                                                const NewVolume& what);
+  // Replays the manifest, recovers what a crash left, loads the last map and the log after it.
+  // key_missing / key_mismatch, corrupt, unsupported_version.
+  static Result<std::unique_ptr<Volume>> open(const VolumeEnv& env, const VolumeOptions& options,
+                                              const std::string& directory);
+  // A writable copy of a recovery point of `source`, which shares its segments. O(1), but that it
+  // waits for the point's map. The point stays until `source` is told release_clone(): call that
+  // when the clone is deleted, or when this fails with anything but `exists`.
+  static Result<std::unique_ptr<Volume>> clone(Volume& source, const Uuid& point,
+                                               const std::string& directory, const Uuid& uuid,
+                                               const std::string& name);
+  ~Volume() override;  // does not sync: close() does
+
+  uint64_t size_bytes() const override;
+  uint32_t block_bytes() const override;
+  bool read_only() const override;
+  uint64_t max_atomic_bytes() const override { return kMaxAtomicBytes; }
+  uint32_t granularity_bytes() const override { return kImagePieceBytes; }
+  Status read(uint64_t offset, MutableBytes out) override;
+  Status write(uint64_t offset, ByteView bytes, bool durable) override;
+  Status unmap(uint64_t offset, uint64_t length) override;
+  Status flush() override;
+  Result<Run> run_at(uint64_t offset, uint64_t limit) override;
+  bool prefetch(uint64_t offset, uint64_t length) override;
+  bool read_may_wait(uint64_t offset, uint64_t length) const override;
+  Usage usage() const override;
+
+  const Uuid& uuid() const;
+  Status resize(uint64_t size_bytes);  // grows; durable when it returns
+  // Flushes, seals the open segment, waits for everything that is pending: then the image can be
+  // stored whole. Writing may go on.
+  Status seal();
+  // seal(), then no further use. Errors leave everything recoverable by open().
+  Status close() { return seal(); }
+  // Compaction as far as it pays, a fresh map, and every segment given back that nothing needs.
+  Status collect();
+  VolumeCounters counters() const;
+  struct MapStatistics {
+    uint64_t extents = 0;
+    uint64_t memory_bytes = 0;
+  };
+  MapStatistics map_statistics() const;
+  Manifest manifest() const;
+
+  // -- recovery points: what was acknowledged when create_point() was called, for good. Making one
+  // does not depend on the size of the volume; durable when it returns.
+  Result<RecoveryPoint> create_point(const std::string& name);
+  Result<std::vector<RecoveryPoint>> points() const;  // by time
+  // busy: mounted, or a clone stands on it. Its space comes back with the next map.
+  Status delete_point(const Uuid& id);
+  // Read-only; must not outlive this volume. Waits for the point's map.
+  Result<std::unique_ptr<BlockDevice>> open_point(const Uuid& id);
+  // The disk is what it was at the point (its size stays); durable. Writers wait meanwhile.
+  Status roll_back(const Uuid& id);
+  Status release_clone(const Uuid& clone);
+
+ private:
+  friend class PointView;
+  friend class VolumeOpener;
+  struct Point {
+    RecoveryPoint what;
+    uint64_t position = 0;
+  };
+  Volume(std::unique_ptr<VolumeState> state, uint64_t epoch, const LogMark& last);
+  Status check_range(uint64_t offset, uint64_t length) const;
+  Result<Point> find_point(const Uuid& id) const;
+  Result<ImageSegment> map_of(const Point& point);
+  Status wait_for_map(uint64_t position);
+  void after_log_op();
+
+  std::unique_ptr<VolumeState> state_;
+  std::unique_ptr<LogWriter> writer_;
+  std::shared_mutex admission_;  // writers share it; a roll back has it alone
+  std::mutex points_mutex_;      // one change of recovery points at a time
+  std::map<Uuid, unsigned> mounted_;
+  std::unique_ptr<Maintenance> maintenance_;
+};
+
+// Reads `range` of `map` into `out`, zeroes where nothing is mapped. `slots` are the map's.
+struct PieceToRead {
+  ExtentMap::Extent extent;
+  std::shared_ptr<const ImageSegment> segment;
+  uint64_t readable_bytes = 0;
+};
+Status read_pieces(ImageReader& reader, uint32_t block_bytes, uint64_t first_block,
+                   std::span<const PieceToRead> pieces, MutableBytes out);
+
+}  // namespace coldshelf

@@ -1,0 +1,282 @@
+// Recovery points of a volume.
+#include <algorithm>
+#include <charconv>
+
+#include "volume/volume.h"
+
+namespace coldshelf {
+
+namespace {
+
+constexpr size_t kMaxPointName = 1024;
+
+std::string point_property(const Uuid& id) { return std::string(kPropertyPoint) + id.to_string(); }
+
+}  // namespace
+
+// "<position> <blocks> <time> <name>"
+Result<Volume::Point> Volume::find_point(const Uuid& id) const {
+  const auto text = state_->property(point_property(id));
+  if (!text) return Error(ErrorCode::not_found, "recovery point " + id.to_string());
+  Point point;
+  point.what.id = id;
+  uint64_t fields[3] = {};
+  const char* at = text->data();
+  const char* const end = text->data() + text->size();
+  for (uint64_t& field : fields) {
+    const auto parsed = std::from_chars(at, end, field);
+    if (parsed.ec != std::errc() || parsed.ptr == end || *parsed.ptr != ' ') {
+      return Error(ErrorCode::corrupt, "recovery point " + id.to_string() + " is malformed");
+    }
+    at = parsed.ptr + 1;
+  }
+  point.position = fields[0];
+  point.what.size_bytes = fields[1] * state_->block_bytes;
+  point.what.created_unix_ms = static_cast<int64_t>(fields[2]);
+  point.what.name.assign(at, end);
+  return point;
+}
+
+Result<RecoveryPoint> Volume::create_point(const std::string& name) {
+  if (name.size() > kMaxPointName) {
+    return Error(ErrorCode::invalid_argument, "recovery point: a name too long");
+  }
+  const std::lock_guard lock(points_mutex_);
+  Point point;
+  point.what.id = Uuid::generate(*state_->env.cartridge.random);
+  point.what.name = name;
+  point.what.created_unix_ms = state_->env.cartridge.clock->unix_ms();
+  // 1. The segment ends here; the map as it is now waits to be written, and what it will name is
+  //    kept from now on.
+  LogOp op;
+  op.kind = LogOp::Kind::roll;
+  op.at_boundary = [&](const LogMark& mark) {
+    point.position = mark.next_sequence;
+    point.what.size_bytes = state_->block_count * state_->block_bytes;
+    state_->reserved_positions.push_back(point.position);
+    const auto& have = state_->map_positions;
+    const bool written = std::find(have.begin(), have.end(), point.position) != have.end();
+    const bool pending = !state_->pending_maps.empty() &&
+                         state_->pending_maps.back().mark.next_sequence == point.position;
+    if (!written && !pending) {
+      state_->log_bytes_since_map = 0;
+      state_->pending_maps.push_back({mark, state_->map});
+    }
+  };
+  TRY(writer_->run(op));
+  state_->maintenance_due = true;
+  maintenance_->kick();
+  // 2. The log up to there is sealed and in the manifest. 3. So is the point; a crash before its
+  //    map is written finds it again on the way through the log.
+  Status done = maintenance_->wait_sealed(point.position);
+  if (done.ok()) {
+    done = state_->commit(
+        {SetProperty{point_property(point.what.id),
+                     std::to_string(point.position) + " " +
+                         std::to_string(point.what.size_bytes / state_->block_bytes) + " " +
+                         std::to_string(point.what.created_unix_ms) + " " + name}});
+  }
+  {
+    const std::lock_guard state_lock(state_->mutex);
+    auto& reserved = state_->reserved_positions;
+    reserved.erase(std::find(reserved.begin(), reserved.end(), point.position));
+  }
+  TRY(done);
+  return point.what;
+}
+
+Result<std::vector<RecoveryPoint>> Volume::points() const {
+  std::vector<Point> found;
+  for (const auto& [id, text] : state_->properties_with_prefix(std::string(kPropertyPoint))) {
+    const auto uuid = Uuid::parse(id);
+    if (!uuid) return Error(ErrorCode::corrupt, "recovery point " + id);
+    ASSIGN_OR_RETURN(Point point, find_point(*uuid));
+    found.push_back(std::move(point));
+  }
+  std::sort(found.begin(), found.end(), [](const Point& a, const Point& b) {
+    return std::pair(a.position, a.what.created_unix_ms) <
+           std::pair(b.position, b.what.created_unix_ms);
+  });
+  std::vector<RecoveryPoint> out;
+  for (Point& point : found) out.push_back(std::move(point.what));
+  return out;
+}
+
+Status Volume::delete_point(const Uuid& id) {
+  const std::lock_guard lock(points_mutex_);
+  TRY(find_point(id));
+  if (mounted_.contains(id)) return Error(ErrorCode::busy, "the recovery point is mounted");
+  for (const auto& [clone, point] : state_->properties_with_prefix(std::string(kPropertyHold))) {
+    if (point == id.to_string()) {
+      return Error(ErrorCode::busy, "clone " + clone + " stands on the recovery point");
+    }
+  }
+  return state_->commit({SetProperty{point_property(id), ""}});
+}
+
+Status Volume::release_clone(const Uuid& clone) {
+  const std::lock_guard lock(points_mutex_);
+  const std::string name = std::string(kPropertyHold) + clone.to_string();
+  if (!state_->property(name)) return Error(ErrorCode::not_found, "clone " + clone.to_string());
+  return state_->commit({SetProperty{name, ""}});
+}
+
+Status Volume::wait_for_map(uint64_t position) {
+  const auto there = [&] {
+    const auto& have = state_->map_positions;
+    return std::find(have.begin(), have.end(), position) != have.end();
+  };
+  state_->maintenance_due = true;
+  maintenance_->kick();
+  std::unique_lock lock(state_->mutex);
+  state_->changed.wait(lock, [&] { return state_->failure || there(); });
+  if (!there()) return *state_->failure;
+  return {};
+}
+
+Result<ImageSegment> Volume::map_of(const Point& point) {
+  const Manifest manifest = state_->manifest();
+  const std::string prefix(kPropertyMap);
+  const auto& maps = manifest.partitions[kImageMapPartition].segments;
+  for (auto map = maps.rbegin(); map != maps.rend(); ++map) {
+    const SegmentEntry& entry = *map;
+    const std::string stem = segment_file_stem(entry.sequence, entry.epoch);
+    const auto at = manifest.properties.find(prefix + stem.substr(0, 16));
+    if (at == manifest.properties.end() || at->second != std::to_string(point.position)) continue;
+    return sealed_segment(state_->uuid, state_->directory, state_->data_key, entry);
+  }
+  return Error(ErrorCode::corrupt, "the map of a recovery point is gone");
+}
+
+// A recovery point as a disk.
+class PointView final : public BlockDevice {
+ public:
+  PointView(Volume& volume, const RecoveryPoint& point) : volume_(volume), point_(point) {}
+  ~PointView() override {
+    const std::lock_guard lock(volume_.points_mutex_);
+    const auto at = volume_.mounted_.find(point_.id);
+    if (--at->second == 0) volume_.mounted_.erase(at);
+  }
+
+  uint64_t size_bytes() const override { return point_.size_bytes; }
+  uint32_t block_bytes() const override { return volume_.block_bytes(); }
+  bool read_only() const override { return true; }
+  uint64_t max_atomic_bytes() const override { return kMaxAtomicBytes; }
+  uint32_t granularity_bytes() const override { return kImagePieceBytes; }
+  Status write(uint64_t, ByteView, bool) override { return refused(); }
+  Status unmap(uint64_t, uint64_t) override { return refused(); }
+  Status flush() override { return {}; }
+  bool prefetch(uint64_t, uint64_t) override { return false; }
+
+  Status read(uint64_t offset, MutableBytes out) override {
+    TRY(check(offset, out.size()));
+    const uint32_t block = block_bytes();
+    std::vector<ExtentMap::Extent> extents;
+    map_.find({offset / block, out.size() / block}, extents);
+    std::vector<PieceToRead> pieces;
+    for (const auto& e : extents) {
+      pieces.push_back({e, slots_[e.slot], slots_[e.slot]->readable_bytes});
+    }
+    return read_pieces(volume_.state_->reader, block, offset / block, pieces, out);
+  }
+  Result<Run> run_at(uint64_t offset, uint64_t limit) override {
+    TRY(check(offset, limit));
+    if (limit == 0) return Error(ErrorCode::invalid_argument, "recovery point: an empty run");
+    Run run;
+    run.length = map_.run_at(offset / block_bytes(), limit / block_bytes(), run.mapped);
+    run.length *= block_bytes();
+    return run;
+  }
+  bool read_may_wait(uint64_t offset, uint64_t length) const override {
+    std::vector<ExtentMap::Extent> extents;
+    map_.find({offset / block_bytes(), length / block_bytes()}, extents);
+    return std::any_of(extents.begin(), extents.end(), [this](const auto& e) {
+      return !volume_.state_->files.is_local(*slots_[e.slot]);
+    });
+  }
+  Usage usage() const override {
+    Usage usage;
+    usage.mapped_bytes = map_.mapped_blocks() * block_bytes();
+    return usage;
+  }
+
+ private:
+  friend class Volume;
+  static Error refused() { return Error(ErrorCode::read_only, "a recovery point does not change"); }
+  Status check(uint64_t offset, uint64_t length) const {
+    const uint32_t block = block_bytes();
+    if (offset % block == 0 && length % block == 0 && offset <= size_bytes() &&
+        length <= size_bytes() - offset) {
+      return {};
+    }
+    return Error(ErrorCode::invalid_argument, "recovery point: not a range of it");
+  }
+
+  Volume& volume_;
+  const RecoveryPoint point_;
+  ExtentMap map_;
+  std::vector<std::shared_ptr<const ImageSegment>> slots_;
+};
+
+Result<std::unique_ptr<BlockDevice>> Volume::open_point(const Uuid& id) {
+  std::unique_lock lock(points_mutex_);
+  ASSIGN_OR_RETURN(const Point point, find_point(id));
+  TRY(wait_for_map(point.position));
+  ASSIGN_OR_RETURN(const ImageSegment segment, map_of(point));
+  ++mounted_[id];
+  auto view = std::make_unique<PointView>(*this, point.what);
+  // While the point stands, so do the segments of its map.
+  const auto slot_for = [&](const MapSource& source) -> Result<uint32_t> {
+    const std::lock_guard state_lock(state_->mutex);
+    const auto at = state_->slot_of.find({source.cartridge, source.sequence, source.epoch});
+    if (at == state_->slot_of.end()) {
+      return Error(ErrorCode::corrupt, "a segment of a recovery point is gone");
+    }
+    view->slots_.push_back(state_->slots[at->second]);
+    return static_cast<uint32_t>(view->slots_.size() - 1);
+  };
+  auto loaded = load_map(state_->files, state_->reader, segment, slot_for);
+  lock.unlock();  // on an error the view, going, takes it
+  if (!loaded.ok()) return std::move(loaded).error();
+  view->map_ = std::move(loaded->map);
+  return std::unique_ptr<BlockDevice>(std::move(view));
+}
+
+// The state of the point becomes a map after everything the log holds so far: what a restart loads
+// from then on.
+Status Volume::roll_back(const Uuid& id) {
+  const std::lock_guard lock(points_mutex_);
+  const std::unique_lock alone(admission_);
+  ASSIGN_OR_RETURN(const Point point, find_point(id));
+  // 1. Points that still wait for a map get it from the log as it was.
+  state_->maintenance_due = true;
+  maintenance_->kick();
+  TRY(maintenance_->drain());
+  TRY(wait_for_map(point.position));
+  ASSIGN_OR_RETURN(const ImageSegment segment, map_of(point));
+  const auto slot_for = [&](const MapSource& source) -> Result<uint32_t> {
+    const std::lock_guard state_lock(state_->mutex);
+    const auto at = state_->slot_of.find({source.cartridge, source.sequence, source.epoch});
+    if (at != state_->slot_of.end()) return at->second;
+    return Error(ErrorCode::corrupt, "a segment of a recovery point is gone");
+  };
+  ASSIGN_OR_RETURN(LoadedMap loaded, load_map(state_->files, state_->reader, segment, slot_for));
+  // 2. A position of the log of its own, and the map of the point there. Compaction that goes on
+  //    meanwhile moves nothing the old map alone names: what it compares with has changed.
+  LogOp op;
+  op.kind = LogOp::Kind::roll;
+  op.force = true;
+  op.at_boundary = [&](const LogMark& mark) {
+    state_->map = loaded.map;
+    state_->recount_live();
+    state_->pending_maps.push_back({mark, state_->map});
+    state_->log_bytes_since_map = 0;
+  };
+  TRY(writer_->run(op));
+  // 3. Durable when the map is in the manifest.
+  state_->maintenance_due = true;
+  maintenance_->kick();
+  return maintenance_->drain();
+}
+
+}  // namespace coldshelf

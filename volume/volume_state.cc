@@ -1,0 +1,164 @@
+#include "volume/volume_state.h"
+
+#include "base/log.h"
+
+namespace coldshelf {
+
+VolumeState::VolumeState(const VolumeEnv& environment, const VolumeOptions& settings,
+                         std::string where, std::unique_ptr<ManifestLog> manifest_log, Secret key,
+                         uint32_t block_size)
+    : env(environment),
+      options(settings),
+      directory(std::move(where)),
+      uuid(manifest_log->manifest().uuid),
+      label(manifest_log->manifest().label),
+      data_key(std::move(key)),
+      block_bytes(block_size),
+      files(environment.cartridge, settings.max_open_files, settings.fetch_timeout_ms),
+      reader(files, environment.cartridge.buffers, block_size),
+      log_(std::move(manifest_log)) {}
+
+Status VolumeState::failed() {
+  const std::lock_guard lock(mutex);
+  if (failure) return *failure;
+  return {};
+}
+
+void VolumeState::fail(const Error& why) {
+  {
+    const std::lock_guard lock(mutex);
+    if (failure) return;
+    failure = Error(ErrorCode::read_only,
+                    "volume " + label + " is read-only after an error: " + why.message());
+  }
+  changed.notify_all();
+  log_error("volume", "write failed, read-only now", {{"label", label}, {"error", why.message()}});
+  if (env.cartridge.observer != nullptr) env.cartridge.observer->write_failed(uuid, why);
+}
+
+Status VolumeState::commit(const std::vector<ManifestEdit>& edits, const SegmentEntry* sealed,
+                           const std::optional<Sha256Digest>& file_digest,
+                           std::vector<SegmentEntry>* dropped) {
+  Status done;
+  {
+    const std::lock_guard lock(commit_mutex_);
+    done = log_->commit(edits, dropped);
+    CartridgeObserver* observer = env.cartridge.observer;
+    if (done.ok() && observer != nullptr) {
+      const Manifest& now = log_->manifest();
+      if (sealed != nullptr) observer->segment_sealed(now, *sealed, file_digest);
+      if (dropped != nullptr && !dropped->empty()) observer->segments_dropped(uuid, *dropped);
+      if (sealed == nullptr) observer->manifest_changed(now);
+    }
+  }
+  if (!done.ok()) fail(done.error());
+  return done;
+}
+
+Manifest VolumeState::manifest() {
+  const std::lock_guard lock(commit_mutex_);
+  return log_->manifest();
+}
+
+std::optional<std::string> VolumeState::property(const std::string& name) {
+  const std::lock_guard lock(commit_mutex_);
+  const auto& all = log_->manifest().properties;
+  const auto found = all.find(name);
+  if (found == all.end()) return std::nullopt;
+  return found->second;
+}
+
+std::map<std::string, std::string> VolumeState::properties_with_prefix(const std::string& prefix) {
+  const std::lock_guard lock(commit_mutex_);
+  const auto& all = log_->manifest().properties;
+  std::map<std::string, std::string> out;
+  for (auto at = all.lower_bound(prefix); at != all.end() && at->first.starts_with(prefix); ++at) {
+    out[at->first.substr(prefix.size())] = at->second;
+  }
+  return out;
+}
+
+uint64_t VolumeState::take_sequence() { return next_sequence++; }
+
+std::shared_ptr<ImageSegment> VolumeState::add_segment(const SegmentId& id,
+                                                       const std::string& where,
+                                                       const Secret& key) {
+  const auto found = slot_of.find(id);
+  if (found != slot_of.end()) return slots[found->second];
+  auto segment = std::make_shared<ImageSegment>();
+  segment->id = id;
+  segment->path = segment_path(where, id.sequence, id.epoch);
+  segment->own = id.cartridge == uuid;
+  segment->encrypted = !key.empty();
+  segment->cipher = {key, static_cast<uint32_t>(id.epoch), static_cast<uint32_t>(id.sequence)};
+  CHECK(slots.size() < UINT32_MAX);
+  segment->slot = static_cast<uint32_t>(slots.size());
+  slot_of[id] = segment->slot;
+  slots.push_back(segment);
+  return segment;
+}
+
+void VolumeState::insert_extent(const BlockRange& range, uint32_t slot, uint32_t offset) {
+  map.insert(range, slot, offset,
+             [this](uint32_t old, uint64_t blocks) { slots[old]->live_blocks -= blocks; });
+  slots[slot]->live_blocks += range.count;
+}
+
+void VolumeState::erase_extent(const BlockRange& range) {
+  map.erase(range, [this](uint32_t old, uint64_t blocks) { slots[old]->live_blocks -= blocks; });
+}
+
+void VolumeState::recount_live() {
+  for (const auto& segment : slots) {
+    if (segment) segment->live_blocks = 0;
+  }
+  const Status counted = map.for_each_group([&](uint64_t, std::span<const MapEntry> entries) {
+    for (const MapEntry& e : entries) slots[e.source]->live_blocks += e.count;
+    return Status();
+  });
+  CHECK(counted.ok());
+}
+
+std::string VolumeState::open_path(uint64_t sequence, uint64_t epoch) const {
+  return join_path(directory, segment_file_stem(sequence, epoch) + ".open");
+}
+
+std::string VolumeState::sealed_path(uint64_t sequence, uint64_t epoch) const {
+  return segment_path(directory, sequence, epoch);
+}
+
+void VolumeState::remove_file(const std::string& path) const {
+  const Status done = env.cartridge.files->remove(path);
+  if (done.ok() || done.error().code == ErrorCode::not_found) return;
+  log_warning("volume", "file not removed", {{"path", path}, {"error", done.error().message()}});
+}
+
+// An error is never retried: after it the kernel may call pages clean that are not on the disk.
+Status VolumeState::sync_tail(TailSegment& segment) {
+  const std::lock_guard sync_lock(segment.sync_mutex);
+  uint64_t bytes = 0;
+  {
+    const std::lock_guard lock(mutex);
+    if (failure) return *failure;
+    bytes = segment.written_bytes;
+  }
+  if (segment.synced_bytes < bytes) {
+    const Status done = segment.file->sync();
+    if (!done.ok()) {
+      fail(done.error());
+      return done;
+    }
+    segment.synced_bytes = bytes;
+  }
+  if (!segment.entry_synced) {
+    const Status done = env.cartridge.files->sync_directory(directory);
+    if (!done.ok()) {
+      fail(done.error());
+      return done;
+    }
+    segment.entry_synced = true;
+  }
+  return {};
+}
+
+}  // namespace coldshelf

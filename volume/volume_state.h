@@ -1,0 +1,140 @@
+// What the parts of an open volume share: map, segments, manifest, failure. docs/volumes.md.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <optional>
+
+#include "tape/cartridge/job_group.h"
+#include "volume/extent_map.h"
+#include "volume/image_reader.h"
+
+namespace coldshelf {
+
+// Finds the directory of another image: the ancestors of a clone. Thread-safe.
+class ImageDirectory {
+ public:
+  virtual ~ImageDirectory() = default;
+  // not_found: this gateway has no such image.
+  virtual Result<std::string> directory_of(const Uuid& image) = 0;
+};
+
+struct VolumeEnv {
+  CartridgeEnv cartridge;
+  ImageDirectory* images = nullptr;  // null: clones cannot be opened
+};
+
+struct VolumeOptions {
+  uint64_t segment_bytes = kDefaultSegmentBytes;
+  CompressionOptions compression;         // of data that compaction moves, and of maps
+  const KeyWrapper* key = nullptr;        // null: new images are not encrypted
+  uint64_t max_unsealed_bytes = 4 * GiB;  // then writers wait for the sealer
+  // A map is written when the log since the last one is longer than this and than four times the
+  // map: what a restart replays.
+  uint64_t map_interval_bytes = 1 * GiB;
+  // Compaction begins when so much of what no recovery point needs is dead, and takes segments
+  // that are at least this dead.
+  unsigned compact_percent = 40;
+  size_t max_open_files = 256;
+  int64_t fetch_timeout_ms = 60'000;
+};
+
+// Since the volume was opened; what write amplification is made of.
+struct VolumeCounters {
+  uint64_t written_bytes = 0;  // by the user
+  uint64_t log_bytes = 0;      // frames of these writes, and of holes
+  uint64_t moved_bytes = 0;    // frames of compaction
+  uint64_t map_bytes = 0;      // map segments
+  uint64_t dropped_bytes = 0;  // segments given back
+  uint64_t segments_sealed = 0;
+  uint64_t replayed_frames = 0;  // by the last open
+};
+
+// A segment of the log that the manifest does not name yet.
+struct TailSegment {
+  SegmentHeader header;
+  std::shared_ptr<ImageSegment> segment;
+  std::shared_ptr<File> file;
+  SegmentIndex index;  // the writer's, then the sealer's
+  uint64_t plain_bytes = 0;
+  // Under the volume's mutex.
+  uint64_t written_bytes = 0;
+  bool finished = false;
+  // Under sync_mutex.
+  std::mutex sync_mutex;
+  uint64_t synced_bytes = 0;
+  bool entry_synced = false;  // its name is durable
+};
+
+// The state of the map after every segment of the log below `mark.next_sequence`, to be written.
+struct PendingMap {
+  LogMark mark;
+  ExtentMap map;
+};
+
+struct VolumeState {
+  VolumeState(const VolumeEnv& environment, const VolumeOptions& settings, std::string where,
+              std::unique_ptr<ManifestLog> manifest_log, Secret key, uint32_t block_size);
+
+  const VolumeEnv env;
+  const VolumeOptions options;
+  const std::string directory;
+  const Uuid uuid;
+  const std::string label;
+  const Secret data_key;
+  const uint32_t block_bytes;
+  std::atomic<uint64_t> block_count{0};  // of the disk
+  SegmentFiles files;
+  ImageReader reader;
+
+  std::mutex mutex;
+  std::condition_variable changed;  // sealed, maps written, failed
+  // -- under mutex
+  ExtentMap map;
+  std::vector<std::shared_ptr<ImageSegment>> slots;  // null: dropped
+  std::map<SegmentId, uint32_t> slot_of;
+  std::deque<std::shared_ptr<TailSegment>> tail;
+  std::deque<PendingMap> pending_maps;
+  std::vector<uint64_t> map_positions;       // of maps in the manifest
+  std::vector<uint64_t> reserved_positions;  // of points about to be entered in the manifest
+  uint64_t unsealed_bytes = 0;
+  uint64_t log_bytes_since_map = 0;
+  uint64_t next_sequence = 0;
+  uint64_t sealed_position = 0;  // every segment of the log below it is in the manifest
+  std::optional<Error> failure;
+  VolumeCounters counters;
+  std::atomic<bool> maintenance_due{false};
+  std::atomic<bool> map_wanted{false};  // at the next end of a segment
+  std::atomic<bool> moving{false};  // compaction waits for the log: the log must not wait for it
+
+  // All below: mutex not held, unless it says so.
+  Status failed();
+  void fail(const Error& why);  // the first one counts; the volume is read-only from then on
+  // Durable when it returns; any failure is the volume's. `sealed`: edits[0] adds it.
+  Status commit(const std::vector<ManifestEdit>& edits, const SegmentEntry* sealed = nullptr,
+                const std::optional<Sha256Digest>& file_digest = std::nullopt,
+                std::vector<SegmentEntry>* dropped = nullptr);
+  Manifest manifest();
+  std::optional<std::string> property(const std::string& name);
+  std::map<std::string, std::string> properties_with_prefix(const std::string& prefix);
+
+  uint64_t take_sequence();  // mutex held
+  // A segment of this image, or of an ancestor; its slot is given out. mutex held.
+  std::shared_ptr<ImageSegment> add_segment(const SegmentId& id, const std::string& where,
+                                            const Secret& key);
+  void insert_extent(const BlockRange& range, uint32_t slot, uint32_t offset);  // mutex held
+  void erase_extent(const BlockRange& range);                                   // mutex held
+  void recount_live();                                                          // mutex held
+  std::string open_path(uint64_t sequence, uint64_t epoch) const;
+  std::string sealed_path(uint64_t sequence, uint64_t epoch) const;
+  void remove_file(const std::string& path) const;
+  Status sync_tail(TailSegment& segment);
+
+ private:
+  std::mutex commit_mutex_;
+  std::unique_ptr<ManifestLog> log_;
+};
+
+}  // namespace coldshelf
