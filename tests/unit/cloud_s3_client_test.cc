@@ -370,6 +370,11 @@ TEST(S3StoreCopies, ObjectsTooLargeForOneCopyAreCopiedInParts) {
   server.answer(204);
   server.answer(204);
   ASSERT_TRUE((*store)->capabilities()->storage_classes);
+  for (const Exchange& exchange : server.exchanges) {
+    if (exchange.request.method != "PUT") continue;
+    EXPECT_NE(header(exchange.request, "content-md5"), "absent")
+        << "a bucket with a default retention would refuse it";
+  }
 
   const std::string digest = to_hex(Sha256::of(as_view("six gigabytes")));
   std::map<std::string, std::string> head = {{"content-length", std::to_string(6 * GiB)},

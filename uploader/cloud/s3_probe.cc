@@ -20,10 +20,14 @@ std::string random_name(Random& random) {
 
 S3Probe::S3Probe(S3Client& client, std::string prefix, S3Headers headers, Random& random)
     : client_(client),
-      headers_(std::move(headers)),
+      upload_headers_(std::move(headers)),
+      headers_(upload_headers_),
       there_(prefix + random_name(random)),
       absent_(there_ + "-not"),
-      content_("coldshelf asks what this store can do; this object may be removed\n") {}
+      content_("coldshelf asks what this store can do; this object may be removed\n") {
+  // Buckets with a default retention refuse puts without any checksum.
+  headers_.emplace_back("content-md5", to_base64(md5_of(as_view(content_))));
+}
 
 S3Probe::~S3Probe() {
   for (const std::string& key : {there_, absent_}) {
@@ -36,6 +40,12 @@ S3Probe::~S3Probe() {
       log_warning("s3", "a probe's object stays behind", {{"error", removed.error().message()}});
     }
   }
+}
+
+// A trailer is a checksum itself, and what Content-MD5 would be of is open then.
+void S3Probe::add_common(const S3Body& body, S3Headers& headers) const {
+  const S3Headers& common = body.crc32c_trailer ? upload_headers_ : headers_;
+  headers.insert(headers.end(), common.begin(), common.end());
 }
 
 S3Body S3Probe::body() const {
@@ -60,7 +70,7 @@ Result<S3Probe::Tried> S3Probe::judged(Result<S3PutResult> done) {
 
 Result<S3Probe::Tried> S3Probe::try_put(const std::string& key, const S3Body& body,
                                         S3Headers headers) {
-  headers.insert(headers.end(), headers_.begin(), headers_.end());
+  add_common(body, headers);
   ASSIGN_OR_RETURN(Tried tried, judged(client_.put_object(key, body, headers)));
   if (tried.verdict == Verdict::refused && tried.code == ErrorCode::corrupt) {
     // The body was right: this is the way's fault, and says nothing about the server.
@@ -70,7 +80,7 @@ Result<S3Probe::Tried> S3Probe::try_put(const std::string& key, const S3Body& bo
 }
 
 Result<bool> S3Probe::refuses(const std::string& key, const S3Body& body, S3Headers headers) {
-  headers.insert(headers.end(), headers_.begin(), headers_.end());
+  add_common(body, headers);
   ASSIGN_OR_RETURN(const Tried tried, judged(client_.put_object(key, body, headers)));
   return tried.verdict == Verdict::refused;
 }
@@ -152,9 +162,10 @@ Result<bool> S3Probe::trailers() {
 Result<bool> S3Probe::conditional_complete() {
   ASSIGN_OR_RETURN(const Tried made, try_put(there_, body(), {}));
   if (made.verdict == Verdict::refused) return false;
-  ASSIGN_OR_RETURN(const std::string id, client_.create_upload(there_, headers_));
+  ASSIGN_OR_RETURN(const std::string id, client_.create_upload(there_, upload_headers_));
   const auto completed = [&]() -> Result<Tried> {
-    ASSIGN_OR_RETURN(const S3PutResult part, client_.upload_part(there_, id, 1, body(), {}));
+    ASSIGN_OR_RETURN(const S3PutResult part,
+                     client_.upload_part(there_, id, 1, body(), {headers_.back()}));
     return judged(
         client_.complete_upload(there_, id, {S3Part{part.etag, ""}}, {{"if-none-match", "*"}}));
   };

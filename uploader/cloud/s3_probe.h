@@ -44,14 +44,16 @@ class S3Probe {
   Result<Tried> judged(Result<S3PutResult> done);
   Result<bool> refuses(const std::string& key, const S3Body& body, S3Headers headers);
   S3Body body() const;
+  void add_common(const S3Body& body, S3Headers& headers) const;
   Status find_checksums(S3Traits& traits);
   Status find_conditions(S3Traits& traits, const std::string& etag);
   Status find_classes(S3Traits& traits);
 
   S3Client& client_;
-  const S3Headers headers_;
-  const std::string there_;   // exists while the probe runs
-  const std::string absent_;  // made by what should have been refused
+  const S3Headers upload_headers_;  // as given
+  S3Headers headers_;               // of every put: these, and Content-MD5
+  const std::string there_;         // exists while the probe runs
+  const std::string absent_;        // made by what should have been refused
   const std::string content_;
   bool took_something_ = false;
 };

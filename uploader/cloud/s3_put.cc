@@ -116,9 +116,12 @@ Result<ObjectInfo> S3Store::put_whole(const std::string& key, const PutSource& s
     headers.emplace_back("x-amz-checksum-sha256", to_base64(source.sha256));
   }
   std::string expected_etag;
-  if (!body_is_checked(found)) {
+  const bool checked = body_is_checked(found);
+  // Buckets with a default retention refuse puts without any checksum.
+  const bool wants_md5 = found.capabilities.object_lock && !found.capabilities.server_checksums;
+  if (!checked || wants_md5) {
     // The digest is ours to check, and MD5 is what connects it with what the server got.
-    if (!found.etag_is_md5) {
+    if (!checked && !found.etag_is_md5) {
       return Error(ErrorCode::not_supported,
                    "put " + key + ": " + describe() +
                        " checks neither SHA-256 nor MD5 of what it is sent; set "
@@ -133,7 +136,7 @@ Result<ObjectInfo> S3Store::put_whole(const std::string& key, const PutSource& s
     if (sha.finish() != source.sha256) return put_mismatch(key);
     const Md5Digest digest = md5.finish();
     headers.emplace_back("content-md5", to_base64(digest));
-    expected_etag = to_hex(digest);
+    if (found.etag_is_md5) expected_etag = to_hex(digest);
   }
   ASSIGN_OR_RETURN(const S3PutResult put,
                    client_->put_object(options_.prefix + key, body, headers));
@@ -177,7 +180,8 @@ Result<S3Part> S3Store::put_part_with_trailer(PartsUpload& upload, const S3Body&
 // Two readings: the digest stands before the body.
 Result<S3Part> S3Store::put_part_hashed_before(PartsUpload& upload, S3Body body, uint64_t offset,
                                                unsigned number) {
-  const bool checked = options_.sign_payload && upload.found.payload_hash_checked;
+  const bool checked = options_.sign_payload && upload.found.payload_hash_checked &&
+                       !upload.found.capabilities.object_lock;  // it wants Content-MD5
   Sha256 part_sha;
   Md5 md5;
   Sha256 whole = upload.sha.copy();
