@@ -4,6 +4,8 @@ coldshelf_test(unit_uploader
     ${CMAKE_CURRENT_LIST_DIR}/uploader_retrieve_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_shelf_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_store_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/uploader_throttle_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/uploader_governor_test.cc
   DEPS coldshelf_uploader coldshelf_cartridge coldshelf_test_sim coldshelf_test_store
     coldshelf_test_client
   LABELS unit)

@@ -1,0 +1,87 @@
+// Keeps the bytes of segments within the bandwidth limits of now, both ways. A change of the limit
+// reaches transfers under way. Small objects (manifests, documents) never wait; they are counted.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "base/clock.h"
+#include "uploader/cloud/bandwidth_schedule.h"
+#include "uploader/cloud/object_store.h"
+
+namespace coldshelf {
+
+// Tokens are bytes. A taker waits until the bucket is out of debt and may then run up one: any size
+// can be taken, and the rate holds on average. Thread-safe.
+class TokenBucket {
+ public:
+  explicit TokenBucket(Clock& clock) : clock_(clock) {}
+  // How long to wait before asking again, in ms; 0: taken. `rate` is the limit of now, 0: none.
+  int64_t take(uint64_t bytes, uint64_t rate_bytes_per_s);
+  // Takes without waiting: what comes next pays for it.
+  void charge(uint64_t bytes, uint64_t rate_bytes_per_s);
+
+ private:
+  bool refill(uint64_t rate_bytes_per_s);  // false: there is no limit
+
+  Clock& clock_;
+  std::mutex mutex_;
+  double tokens_ = 0;
+  int64_t filled_ns_ = 0;  // 0: not limited until now
+};
+
+class ThrottledStore final : public ObjectStore {
+ public:
+  // `clock` outlives the store.
+  ThrottledStore(std::unique_ptr<ObjectStore> inner, Clock& clock, BandwidthSchedule schedule);
+  ~ThrottledStore() override;
+
+  Result<ObjectInfo> put(const std::string& key, const PutSource& source,
+                         const PutOptions& options) override;
+  Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
+  Result<ObjectInfo> head(const std::string& key) override { return inner_->head(key); }
+  Result<ListPage> list(const std::string& prefix, const std::string& continue_after,
+                        size_t limit) override {
+    return inner_->list(prefix, continue_after, limit);
+  }
+  Result<FolderPage> list_folders(const std::string& prefix, const std::string& continue_after,
+                                  size_t limit) override {
+    return inner_->list_folders(prefix, continue_after, limit);
+  }
+  Status remove(const std::string& key) override { return inner_->remove(key); }
+  Status remove_all(const std::vector<std::string>& keys) override {
+    return inner_->remove_all(keys);
+  }
+  Result<ObjectInfo> change_class(const std::string& key, StorageClass storage_class) override {
+    return inner_->change_class(key, storage_class);
+  }
+  Status restore(const std::string& key, RestoreTier tier, unsigned days) override {
+    return inner_->restore(key, tier, days);
+  }
+  Status set_lock(const std::string& key, const ObjectLock& lock) override {
+    return inner_->set_lock(key, lock);
+  }
+  Result<ObjectLock> lock_of(const std::string& key) override { return inner_->lock_of(key); }
+  Result<StoreCapabilities> capabilities() override { return inner_->capabilities(); }
+  Result<size_t> abort_unfinished(const std::string& prefix, int64_t age_ms) override {
+    return inner_->abort_unfinished(prefix, age_ms);
+  }
+  std::string describe() const override { return inner_->describe(); }
+  void give_up() override;
+
+ private:
+  class PacedFile;
+  enum class Direction { up, down };
+  uint64_t rate_of(Direction direction) const;
+  Status pace(Direction direction, uint64_t bytes);
+
+  const std::unique_ptr<ObjectStore> inner_;
+  Clock& clock_;
+  const BandwidthSchedule schedule_;
+  TokenBucket up_;
+  TokenBucket down_;
+  std::atomic<bool> give_up_{false};
+};
+
+}  // namespace coldshelf
