@@ -122,7 +122,8 @@ Status Gateway::open_storage() {
   buffers_ = BufferPool::create(kIdleBuffers);
   workers_ = std::make_unique<WorkerPool>(std::max(2U, std::thread::hardware_concurrency()));
   sealers_ = std::make_unique<WorkerPool>(kSealers);
-  ASSIGN_OR_RETURN(store_, open_store(config_.store, {env_.files, env_.clock, env_.random}));
+  ASSIGN_OR_RETURN(
+      store_, open_store(config_.store, {env_.files, env_.clock, env_.random, config_.bandwidth}));
   TRY(enter_pools());
 
   ShelfOptions options;

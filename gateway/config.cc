@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "gateway/bandwidth_config.h"
 #include "gateway/config_prices.h"
 #include "gateway/config_store.h"
 #include "gateway/pools.h"
@@ -328,6 +329,7 @@ std::vector<KeySpec> make_keys() {
       duration_key("store.s3.idle_timeout", FIELD(int64_t, store.s3.idle_timeout_ms), 100, kHourMs),
       size_key("cache.limit", FIELD(uint64_t, cache.limit_bytes), 0, 1024 * TiB),
       count_key("cache.read_ahead_segments", FIELD(uint64_t, cache.read_ahead_segments), 0, 64),
+      size_key("buffer.limit", FIELD(uint64_t, buffer.limit_bytes), 0, 1024 * TiB),
       text_key("api.socket", FIELD(string, api.socket)),
       choice_key("log.level", FIELD(string, log.level), {"debug", "info", "warning", "error"}),
       choice_key("log.format", FIELD(string, log.format), {"text", "json"}),
@@ -413,6 +415,10 @@ class Parser {
       }
       if (name == "encryption.old_key") {
         TRY(read_old_keys(key.source(), node));
+        continue;
+      }
+      if (name == "bandwidth") {
+        TRY(read_bandwidth(key.source(), node));
         continue;
       }
       if (tables_.contains(name)) {
@@ -517,6 +523,30 @@ class Parser {
       if (!problem.empty()) return at(item.source(), "encryption.old_key: " + problem);
       source.key_file = absolute(source.key_file);
       config_.encryption.old_keys.push_back(std::move(source));
+    }
+    return {};
+  }
+
+  Status read_bandwidth(const toml::source_region& where, const toml::node& node) {
+    const toml::array* list = node.as_array();
+    if (list == nullptr || !list->is_array_of_tables() || list->size() > 100) {
+      return at(where, "bandwidth limits are written as [[bandwidth]] tables, at most 100 of them");
+    }
+    config_.bandwidth.clear();
+    for (const toml::node& item : *list) {
+      std::map<std::string, std::string> texts;
+      for (const auto& [key, value] : *item.as_table()) {
+        const std::string name(key.str());
+        if (std::find(kBandwidthKeys.begin(), kBandwidthKeys.end(), name) == kBandwidthKeys.end()) {
+          return unknown(key.source(), "bandwidth." + name);
+        }
+        const auto text = value.value_exact<std::string>();
+        if (!text) return at(value.source(), "bandwidth." + name + ": must be a string");
+        texts[name] = *text;
+      }
+      const auto rule = bandwidth_rule_of(texts);
+      if (!rule.ok()) return at(item.source(), "bandwidth." + rule.error().context);
+      config_.bandwidth.push_back(*rule);
     }
     return {};
   }
@@ -649,6 +679,9 @@ std::vector<std::string> config_keys() {
     out.push_back("encryption.old_key." + std::string(key));
   }
   for (const std::string_view key : kPoolKeys) out.push_back("pool." + std::string(key));
+  for (const std::string_view key : kBandwidthKeys) {
+    out.push_back("bandwidth." + std::string(key));
+  }
   return out;
 }
 
@@ -676,6 +709,7 @@ std::string effective_config(const Config& config) {
            "\nlock = " + quoted(pool.lock) + "\nlock_days = " + std::to_string(pool.lock_days) +
            "\n";
   }
+  for (const BandwidthRule& rule : config.bandwidth) out += "\n" + bandwidth_rule_text(rule);
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include "base/file_system.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "uploader/cloud/bandwidth_schedule.h"
 #include "uploader/cost_model.h"
 
 namespace coldshelf {
@@ -92,7 +93,7 @@ struct Config {
     int64_t restore_poll_ms = 1'000;
     uint64_t restore_days = 7;
     uint64_t restore_requests_per_second = 500;
-    uint64_t transfer_threads = 4;
+    uint64_t transfer_threads = 16;  // at most
     struct S3 {
       std::string region;
       std::string endpoint;
@@ -117,6 +118,12 @@ struct Config {
     uint64_t limit_bytes = 0;  // 0: no limit
     uint64_t read_ahead_segments = 2;
   } cache;
+
+  struct Buffer {
+    uint64_t limit_bytes = 0;  // of what is not in the store yet; 0: no limit
+  } buffer;
+
+  std::vector<BandwidthRule> bandwidth;  // the first that holds; none: no limit
 
   std::vector<PoolConfig> pools = {{"GLACIER", "GLACIER", "staged"},
                                    {"DEEP_ARCHIVE", "DEEP_ARCHIVE", "staged"}};

@@ -9,6 +9,7 @@
 #include "uploader/cloud/local_directory_store.h"
 #include "uploader/cloud/retrying_store.h"
 #include "uploader/cloud/s3_store.h"
+#include "uploader/cloud/throttled_store.h"
 
 namespace coldshelf {
 
@@ -152,6 +153,10 @@ Result<std::unique_ptr<ObjectStore>> open_store(const Config::Store& store, cons
   Result<std::unique_ptr<ObjectStore>> inner =
       store.type == "s3" ? open_s3(store, env) : open_directory(store, env, read_only);
   if (!inner.ok()) return inner;
+  if (!env.bandwidth.empty()) {
+    inner = std::unique_ptr<ObjectStore>(std::make_unique<ThrottledStore>(
+        std::move(*inner), *env.clock, BandwidthSchedule(env.bandwidth)));
+  }
   return std::unique_ptr<ObjectStore>(
       std::make_unique<RetryingStore>(std::move(*inner), *env.clock, *env.random));
 }

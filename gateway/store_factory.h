@@ -5,11 +5,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/file_system.h"
 #include "base/random.h"
 #include "gateway/config.h"
+#include "uploader/cloud/bandwidth_schedule.h"
 #include "uploader/cloud/object_store.h"
 
 namespace coldshelf {
@@ -17,7 +19,8 @@ namespace coldshelf {
 struct StoreEnv {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
-  Random* random = nullptr;  // thread-safe
+  Random* random = nullptr;              // thread-safe
+  std::vector<BandwidthRule> bandwidth;  // none: no limit
 };
 
 // "s3://bucket/prefix", "file:///directory", or a directory as it is.

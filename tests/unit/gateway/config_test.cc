@@ -132,7 +132,7 @@ TEST(Config, TheExampleHasEveryKeyAndItsDefault) {
     const std::string table = key.substr(0, key.rfind('.'));
     const std::string name = key.substr(key.rfind('.') + 1);
     // Those that have no default are shown as comments.
-    const std::string hidden = table == "encryption.old_key" ? "# " : "";
+    const std::string hidden = table == "encryption.old_key" || table == "bandwidth" ? "# " : "";
     const std::string header = table == "pool"   ? "\n[[pool]]\n"
                                : !hidden.empty() ? "\n# [[" + table + "]]\n"
                                                  : "\n[" + table + "]\n";
@@ -141,6 +141,41 @@ TEST(Config, TheExampleHasEveryKeyAndItsDefault) {
     const size_t end = text.find("\n[", begin + header.size() - 1);
     EXPECT_NE(text.substr(begin, end - begin).find("\n" + hidden + name + " = "), std::string::npos)
         << key;
+  }
+}
+
+TEST(Config, BandwidthLimits) {
+  const auto config = parse_config(
+      "[[bandwidth]]\ndays = \"Mon-Fri\"\nfrom = \"08:00\"\nto = \"18:00\"\nupload = \"20MB/s\"\n"
+      "[[bandwidth]]\ndownload = \"1MiB/s\"\n",
+      "c", "/", "/data");
+  ASSERT_TRUE(config.ok()) << config.error().context;
+  ASSERT_EQ(config->bandwidth.size(), 2U);
+  EXPECT_EQ(config->bandwidth[0].days, 0x1FU);
+  EXPECT_EQ(config->bandwidth[0].limits, (BandwidthLimits{20'000'000, 0}));
+  EXPECT_EQ(config->bandwidth[1].from_minute, 0U);
+  EXPECT_EQ(config->bandwidth[1].to_minute, 1440U);
+  EXPECT_EQ(config->bandwidth[1].limits, (BandwidthLimits{0, MiB}));
+  // What is shown is what can be read.
+  const auto again = parse_config(effective_config(*config), "c", "/");
+  ASSERT_TRUE(again.ok()) << again.error().context;
+  EXPECT_EQ(effective_config(*again), effective_config(*config));
+  const std::pair<const char*, const char*> bad[] = {
+      {"[[bandwidth]]\nupload = \"20MB\"\n", "is no rate"},
+      {"[[bandwidth]]\nupload = \"1KB/s\"\n", "at least 128KiB/s"},
+      {"[[bandwidth]]\nupload = 5\n", "must be a string"},
+      {"[[bandwidth]]\ndays = \"Monday\"\n", "are no days"},
+      {"[[bandwidth]]\nto = \"25:00\"\n", "is no time of day"},
+      {"[[bandwidth]]\nfrom = \"24:00\"\n", "23:59"},
+      {"[[bandwidth]]\nuplod = \"none\"\n", "did you mean 'bandwidth.upload'"},
+      {"[bandwidth]\nupload = \"none\"\n", "[[bandwidth]] tables"}};
+  for (const auto& [text, why] : bad) {
+    const auto refused = parse_config(text, "c", "/", "/data");
+    ASSERT_FALSE(refused.ok()) << text;
+    EXPECT_NE(refused.error().context.find(why), std::string::npos) << refused.error().context;
+    EXPECT_TRUE(refused.error().context.starts_with("c:1:") ||
+                refused.error().context.starts_with("c:2:"))
+        << refused.error().context;
   }
 }
 
