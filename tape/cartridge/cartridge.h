@@ -40,6 +40,7 @@ struct CartridgeEnv {
   std::shared_ptr<BufferPool> buffers;
   SegmentSource* source = nullptr;        // null: a missing segment is not_found
   CartridgeObserver* observer = nullptr;  // null: nobody is told
+  WriteGate* gate = nullptr;              // null: no writer is slowed down
 };
 
 struct CartridgeOptions {
@@ -141,6 +142,8 @@ class Cartridge {
   // page 0Fh, DCE). Takes effect with the next frame; reading is not concerned.
   virtual void set_compression(bool on) = 0;
   virtual bool write_would_block(size_t record_bytes) const = 0;
+  // How long the writer is asked to wait before the next record (WriteGate); 0: not at all.
+  virtual int64_t write_hold_ms() const { return 0; }
   // Everything written so far is on disk (fdatasync) when this returns ok.
   virtual Status sync() = 0;
   // Drops what follows `at` (ERASE, or space made before overwriting); durable.

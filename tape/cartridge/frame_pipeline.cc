@@ -67,6 +67,17 @@ void FramePipeline::finish(const std::shared_ptr<SegmentFile>& segment) {
 
 uint64_t FramePipeline::expected_bytes(const SegmentFile& segment) const {
   const std::lock_guard lock(state_.mutex);
+  return expected_locked(segment);
+}
+
+uint64_t FramePipeline::unsealed_bytes() const {
+  const std::lock_guard lock(state_.mutex);
+  uint64_t total = 0;
+  for (const auto& segment : state_.tail) total += expected_locked(*segment);
+  return total;
+}
+
+uint64_t FramePipeline::expected_locked(const SegmentFile& segment) const {
   const SegmentFile::Guarded& g = segment.guarded;
   const uint64_t on_the_way = g.plain_submitted - g.plain_written;
   return g.bytes_written +

@@ -31,11 +31,14 @@ class FramePipeline {
   void finish(const std::shared_ptr<SegmentFile>& segment);
   // What the segment will measure when all that was submitted is written, by the ratio seen so far.
   uint64_t expected_bytes(const SegmentFile& segment) const;
+  // The same of everything that is not sealed.
+  uint64_t unsealed_bytes() const;
 
   // Waits until everything submitted is written; with `hashed`, until segments are finished, too.
   Status drain(bool hashed);
 
  private:
+  uint64_t expected_locked(const SegmentFile& segment) const;
   struct Item {
     std::shared_ptr<SegmentFile> segment;
     bool finish = false;

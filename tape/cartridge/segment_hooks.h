@@ -33,6 +33,21 @@ class SegmentSource {
   }
   // Read-ahead: these will be read next. Returns at once.
   virtual void will_need(const Uuid& cartridge, std::span<const SegmentEntry> next) = 0;
+  // A reader opened the segment's local file. Returns at once.
+  virtual void used(const Uuid& /*cartridge*/, const SegmentEntry& /*entry*/) {}
+};
+
+// Sets the pace of writers when what they write cannot be put away as fast. Never blocks: whoever
+// drives the cartridge waits, where that holds up nobody else. Thread-safe.
+class WriteGate {
+ public:
+  virtual ~WriteGate() = default;
+  // How long to wait before the cartridge's next record; 0: not at all.
+  virtual int64_t hold_ms(const Uuid& cartridge) = 0;
+  // A record of `bytes` was taken over. `unsealed_bytes`: what the cartridge's segments that are
+  // not sealed will measure.
+  virtual void wrote(const Uuid& cartridge, uint64_t bytes, uint64_t unsealed_bytes) = 0;
+  virtual void closed(const Uuid& cartridge) = 0;
 };
 
 // Told of what changed, after it is durable on disk. Called on the cartridge's own threads with no

@@ -115,6 +115,7 @@ Status TapeCartridge::close() {
   const Status done = seal_locked();
   closed_ = true;
   state_.jobs.wait();
+  if (state_.env.gate != nullptr) state_.env.gate->closed(state_.uuid);
   forget_read_state();
   cache_.clear();
   return done;

@@ -42,6 +42,7 @@ class TapeCartridge final : public Cartridge {
   Status write_filemarks(Position& at, uint64_t count) override;
   void set_compression(bool on) override { state_.compress = on; }
   bool write_would_block(size_t record_bytes) const override;
+  int64_t write_hold_ms() const override;
   Status sync() override;
   Status erase_from(const Position& at) override;
   Status format(const std::vector<uint64_t>& partition_capacities) override;

@@ -184,6 +184,9 @@ Status TapeCartridge::write_record(Position& at, ByteView record) {
   // A full frame waits for nothing.
   if (frame_.used == kMaxFramePlainBytes) close_frame();
   at.block = after.block;
+  if (state_.env.gate != nullptr) {
+    state_.env.gate->wrote(state_.uuid, record.size(), pipeline_.unsealed_bytes() + frame_.used);
+  }
   return {};
 }
 
@@ -320,6 +323,10 @@ bool TapeCartridge::write_would_block(size_t record_bytes) const {
     if (!user.owns_lock() || !epoch_begun_) return true;
   }
   return pipeline_.would_block(std::max<uint64_t>(record_bytes, kMaxFramePlainBytes));
+}
+
+int64_t TapeCartridge::write_hold_ms() const {
+  return state_.env.gate == nullptr ? 0 : state_.env.gate->hold_ms(state_.uuid);
 }
 
 Status TapeCartridge::sync() {

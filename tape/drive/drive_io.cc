@@ -95,6 +95,12 @@ bool TapeDrive::write_would_block(size_t record_bytes) const {
   return s.change_pending || !s.bytes_at || s.cartridge->write_would_block(record_bytes);
 }
 
+int64_t TapeDrive::write_hold_ms() const {
+  const State& s = *state_;
+  const std::unique_lock lock(s.mutex, std::try_to_lock);
+  return lock && s.loaded ? s.cartridge->write_hold_ms() : 0;
+}
+
 Result<WriteOutcome> TapeDrive::write_filemarks(uint64_t count, bool immediate) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);

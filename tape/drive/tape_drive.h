@@ -127,6 +127,8 @@ class TapeDrive {
   // behind what is really there, and the medium is read-only until the cartridge is opened again.
   Result<WriteOutcome> write(ByteView record);
   bool write_would_block(size_t record_bytes) const;  // true while another call is under way
+  // How long the next write should wait, where that holds up nobody else; 0: not at all.
+  int64_t write_hold_ms() const;
   // Filemarks take no capacity: they can be written at the very end. Count 0 with immediate=false
   // is a sync, whatever protects the medium.
   Result<WriteOutcome> write_filemarks(uint64_t count, bool immediate);

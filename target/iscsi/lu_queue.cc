@@ -14,15 +14,48 @@ scsi::Footprint LuQueue::footprint_of(const scsi::Command& command) const {
   return free_order ? unit_->footprint(command) : scsi::Footprint{};
 }
 
-// Nothing that runs, and nothing that came earlier, stands against it.
+// Nothing that runs, and nothing that came earlier, stands against it. What waits behind one that
+// is kept back does not hinder those that may overtake it, unless it is ordered (SAM-5 8.6).
 bool LuQueue::may_start(const Entry& entry, size_t waiting_before) const {
   if (entry.pooled && !entry.footprint.alone && pooled_ >= unit_->concurrency()) return false;
   const auto conflicts = [&entry](const Entry& other) {
     return entry.footprint.conflicts_with(other.footprint);
   };
   const auto last = waiting_.begin() + static_cast<ptrdiff_t>(waiting_before);
-  return std::none_of(active_.begin(), active_.end(), conflicts) &&
-         std::none_of(waiting_.begin(), last, conflicts);
+  if (std::any_of(active_.begin(), active_.end(), conflicts)) return false;
+  if (entry.overtakes && !waiting_.empty() && waiting_.front().held) {
+    return std::all_of(waiting_.begin(), last, [](const Entry& other) {
+      return other.task->command.attribute == scsi::TaskAttribute::simple;
+    });
+  }
+  return std::none_of(waiting_.begin(), last, conflicts);
+}
+
+// Whether an entry that may start is to wait for its time first. Called with the lock held.
+bool LuQueue::hold_back(Entry& entry) {
+  const int64_t ms = unit_->hold_ms(entry.task->command);
+  entry.held = ms > 0;
+  if (!entry.held) return false;
+  stop_timer();
+  cancel_timer_ = later_(ms, [self = shared_from_this(), hold = hold_] { self->hold_over(hold); });
+  return true;
+}
+
+void LuQueue::stop_timer() {
+  ++hold_;
+  if (cancel_timer_) cancel_timer_();
+  cancel_timer_ = nullptr;
+}
+
+void LuQueue::hold_over(uint64_t hold) {
+  std::vector<TaskPtr> next;
+  {
+    const std::lock_guard lock(mutex_);
+    if (hold != hold_) return;
+    cancel_timer_ = nullptr;
+    next = take_startable();
+  }
+  post_each(std::move(next));
 }
 
 void LuQueue::activate(Entry entry) {
@@ -31,7 +64,8 @@ void LuQueue::activate(Entry entry) {
 }
 
 bool LuQueue::submit(const TaskPtr& task) {
-  Entry entry{task, footprint_of(task->command), false};
+  Entry entry{task, footprint_of(task->command)};
+  entry.overtakes = unit_->may_overtake(task->command);
   const bool alone = entry.footprint.alone;
   task->command.alone = alone;
   // Whether one that runs alone may block can depend on what runs before it: asked when it starts.
@@ -39,7 +73,7 @@ bool LuQueue::submit(const TaskPtr& task) {
   entry.pooled = blocks;
   {
     const std::lock_guard lock(mutex_);
-    if (!may_start(entry, waiting_.size())) {
+    if (!may_start(entry, waiting_.size()) || hold_back(entry)) {
       waiting_.push_back(std::move(entry));
       return false;
     }
@@ -61,9 +95,11 @@ std::vector<LuQueue::TaskPtr> LuQueue::take_startable() {
     Entry& entry = waiting_[i];
     entry.pooled = true;  // whoever had to wait runs there
     const bool alone = entry.footprint.alone;
-    if (!may_start(entry, i)) {
-      // What follows one that runs alone, or finds no thread, waits as well.
-      if (alone || pooled_ >= unit_->concurrency()) break;
+    if (!may_start(entry, i) || hold_back(entry)) {
+      // What follows one that runs alone, or finds no thread, waits as well; but some may overtake
+      // the first when that is kept back.
+      const bool overtaking = waiting_.front().held && active_.empty();
+      if (!overtaking && (alone || pooled_ >= unit_->concurrency())) break;
       ++i;
       continue;
     }
@@ -130,6 +166,7 @@ bool LuQueue::cancel(const Task& task) {
                                  [&task](const Entry& e) { return e.task.get() == &task; });
     if (at == waiting_.end()) return false;
     dropped = std::move(at->task);
+    if (at->held) stop_timer();
     waiting_.erase(at);
     next = take_startable();  // those that waited for it alone
   }
@@ -149,7 +186,10 @@ void LuQueue::abort_nexus(uint64_t nexus_id) {
       if (of_nexus(entry)) entry.task->command.aborted->store(true);
     const auto first = std::stable_partition(waiting_.begin(), waiting_.end(),
                                              [&](const Entry& e) { return !of_nexus(e); });
-    for (auto at = first; at != waiting_.end(); ++at) dropped.push_back(std::move(at->task));
+    for (auto at = first; at != waiting_.end(); ++at) {
+      if (at->held) stop_timer();
+      dropped.push_back(std::move(at->task));
+    }
     waiting_.erase(first, waiting_.end());
     next = take_startable();
   }

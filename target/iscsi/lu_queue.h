@@ -1,5 +1,7 @@
 // Runs the tasks of one logical unit: in the order they come from all sessions, but for those that
-// the unit lets run beside each other (LogicalUnit::footprint).
+// the unit lets run beside each other (LogicalUnit::footprint). A task that the unit wants kept
+// back holds no thread: a timer brings the queue back to it. Until then those run that may overtake
+// it, and it can be aborted as any that waits.
 #pragma once
 
 #include <deque>
@@ -16,9 +18,11 @@ namespace coldshelf::iscsi {
 class LuQueue : public std::enable_shared_from_this<LuQueue> {
  public:
   using Post = std::function<void(std::function<void()>)>;  // to a thread that may block
+  // The same after so many ms, unless what it gives back is called before.
+  using Later = std::function<std::function<void()>(int64_t ms, std::function<void()>)>;
 
-  LuQueue(std::shared_ptr<scsi::LogicalUnit> unit, Post post)
-      : unit_(std::move(unit)), post_(std::move(post)) {}
+  LuQueue(std::shared_ptr<scsi::LogicalUnit> unit, Post post, Later later)
+      : unit_(std::move(unit)), post_(std::move(post)), later_(std::move(later)) {}
 
   // True: the task ran here and now, task->reply is there. False: task->done is called later.
   bool submit(const std::shared_ptr<Task>& task);
@@ -33,11 +37,16 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   struct Entry {
     TaskPtr task;
     scsi::Footprint footprint;
-    bool pooled = false;  // takes a thread of the pool
+    bool pooled = false;     // takes a thread of the pool
+    bool overtakes = false;  // one that is kept back
+    bool held = false;       // kept back, at the front of those that wait
   };
 
   scsi::Footprint footprint_of(const scsi::Command& command) const;
   bool may_start(const Entry& entry, size_t waiting_before) const;
+  bool hold_back(Entry& entry);
+  void stop_timer();
+  void hold_over(uint64_t hold);
   void activate(Entry entry);
   // Of the waiting tasks, those that may run now. They are active from here on.
   std::vector<TaskPtr> take_startable();
@@ -49,10 +58,13 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
 
   const std::shared_ptr<scsi::LogicalUnit> unit_;
   const Post post_;
+  const Later later_;
   std::mutex mutex_;
   std::vector<Entry> active_;
-  size_t pooled_ = 0;          // of them
-  std::deque<Entry> waiting_;  // bounded by the sessions' command windows
+  size_t pooled_ = 0;                   // of them
+  std::deque<Entry> waiting_;           // bounded by the sessions' command windows
+  uint64_t hold_ = 0;                   // number of the latest timer: an older one means nothing
+  std::function<void()> cancel_timer_;  // null: none runs
 };
 
 }  // namespace coldshelf::iscsi

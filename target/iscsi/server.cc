@@ -211,6 +211,13 @@ Status Server::Impl::add_target(TargetConfig config) {
   target->iqn = iqn;
   target->alias = std::move(config.alias);
   const auto post = [this](std::function<void()> work) { asio::post(*pool_, std::move(work)); };
+  const auto later = [this](int64_t ms, std::function<void()> work) -> std::function<void()> {
+    auto timer = std::make_shared<asio::steady_timer>(*pool_, std::chrono::milliseconds(ms));
+    timer->async_wait([timer, work = std::move(work)](boost::system::error_code cancelled) {
+      if (!cancelled) work();
+    });
+    return [timer] { timer->cancel(); };
+  };
   const size_t threads = std::max(1U, config.lun0->concurrency());
   // What the queue, and so every session and command, holds: the last to let go tells.
   const auto last = std::make_shared<std::promise<void>>();
@@ -221,7 +228,7 @@ Status Server::Impl::add_target(TargetConfig config) {
         owner.reset();
         last->set_value();
       });
-  target->queue = std::make_shared<LuQueue>(std::move(used), post);
+  target->queue = std::make_shared<LuQueue>(std::move(used), post, later);
   if (!core_.registry.add_target(std::move(target)))
     return Error(ErrorCode::exists, "there is a target of this name: " + iqn);
   grow_pool(threads);

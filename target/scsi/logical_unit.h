@@ -111,6 +111,11 @@ class LogicalUnit {
   // May execute() wait for disk, network or another thread? When false the transport may run it on
   // an I/O thread. Thread-safe for commands whose footprint is not alone.
   virtual bool may_block(const Command& command) const = 0;
+  // How long the transport should keep the command back before it executes it, in ms: writers are
+  // paced here. Asked again then, and when what ran before has ended. Never waits; thread-safe.
+  virtual int64_t hold_ms(const Command& /*command*/) const { return 0; }
+  // Whether it may be executed before an earlier command that is kept back.
+  virtual bool may_overtake(const Command& /*command*/) const { return false; }
   // Commands that conflict run one after the other, in the order they came; others may overtake one
   // that waits (SAM-5 8.6.2: SIMPLE tasks; the transport lets ORDERED and HEAD OF QUEUE ones run
   // alone). Thread-safe.

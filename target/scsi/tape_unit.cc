@@ -121,6 +121,19 @@ bool TapeUnit::may_block(const Command& command) const {
   return DeviceServer::may_block(command);
 }
 
+int64_t TapeUnit::hold_ms(const Command& command) const {
+  const bool writes_data = get_byte(command.cdb, 0) == 0x0A && !command.data_out.empty();
+  return writes_data ? state_->drive->write_hold_ms() : 0;
+}
+
+// TEST UNIT READY, INQUIRY and REPORT LUNS neither see nor change what a write does. SAM-5 8.6: no
+// command overtakes an ordered one, or is ordered and overtakes.
+bool TapeUnit::may_overtake(const Command& command) const {
+  const uint8_t opcode = get_byte(command.cdb, 0);
+  return command.attribute == TaskAttribute::simple &&
+         (opcode == 0x00 || opcode == 0x12 || opcode == 0xA0);
+}
+
 void TapeUnit::add_vpd_pages() {
   add_vpd_page(0x86, [] {  // extended INQUIRY data: SIMPSUP ORDSUP HEADSUP
     Buffer out(60, std::byte{0});

@@ -28,6 +28,8 @@ class TapeUnit final : public DeviceServer {
   ~TapeUnit() override;
 
   bool may_block(const Command& command) const override;
+  int64_t hold_ms(const Command& command) const override;
+  bool may_overtake(const Command& command) const override;
 
  protected:
   void before_command(const Command& command) override;
