@@ -76,6 +76,7 @@ constexpr int64_t kSchemaVersion = static_cast<int64_t>(std::size(kSchemas));
 // The numbers the schema's conditions are written with.
 static_assert(static_cast<int>(SegmentState::uploaded) == 2);
 static_assert(static_cast<int>(SegmentState::verified) == 3);
+static_assert(static_cast<int>(SegmentState::evicted) == 4);
 static_assert(static_cast<int>(JobState::succeeded) == 3);
 
 #define TAPE_COLUMNS                                                                      \

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -159,9 +160,13 @@ class Catalog {
                               SegmentState state, bool local, std::string_view storage_class,
                               const Sha256Digest& object_sha256);
   Status touch_segment(const Uuid& cartridge, uint64_t sequence, uint64_t epoch, int64_t now_ms);
-  Result<std::vector<SegmentRow>> eviction_candidates(
-      size_t limit);  // verified and local, least recently used first; none of a tape in use whose
-                      // object could not be read back without a restore
+  // Verified and local, of no cartridge in `kept`, least recently used first; none of a tape in use
+  // whose object could not be read back without a restore.
+  Result<std::vector<SegmentRow>> eviction_candidates(size_t limit,
+                                                      const std::set<Uuid>& kept = {});
+  // In the store and not here, from a sequence on, in its order.
+  Result<std::vector<SegmentRow>> evicted_segments(const Uuid& cartridge, uint64_t from_sequence,
+                                                   size_t limit);
   // What of a tape is in the store, by class; "": its class is not known yet.
   struct ClassUsage {
     std::string storage_class;

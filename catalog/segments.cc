@@ -190,19 +190,38 @@ Status Catalog::touch_segment(const Uuid& cartridge, uint64_t sequence, uint64_t
   return changed_one(*state_->database, cartridge, sequence);
 }
 
-Result<std::vector<SegmentRow>> Catalog::eviction_candidates(size_t limit) {
+Result<std::vector<SegmentRow>> Catalog::eviction_candidates(size_t limit,
+                                                             const std::set<Uuid>& kept) {
   const std::lock_guard lock(state_->mutex);
+  // A list of any length in one parameter; SQLite's hex() gives capitals.
+  std::string list;
+  for (const Uuid& cartridge : kept) list += to_hex(cartridge.view()) + ",";
+  std::transform(list.begin(), list.end(), list.begin(), [](char c) {
+    return c >= 'a' && c <= 'f' ? static_cast<char>(c - 'a' + 'A') : c;
+  });
   // What was put straight into an archive class cannot be read back while the tape is in use: its
   // local copy stays until the tape is archived (docs/shelf.md, "direct").
   ASSIGN_OR_RETURN(
       Statement s,
       state_->prepare("SELECT " SEGMENT_COLUMNS
-                      " FROM segments WHERE state = 3 AND local = 1 AND NOT (storage_class IN "
+                      " FROM segments WHERE state = 3 AND local = 1 AND "
+                      "instr(?, hex(cartridge)) = 0 AND NOT (storage_class IN "
                       "('GLACIER', 'DEEP_ARCHIVE') AND EXISTS (SELECT 1 FROM tapes WHERE "
                       "tapes.uuid = segments.cartridge AND tapes.status IN ('CREATING', "
                       "'AVAILABLE', 'RECOVERED', 'IN TRANSIT TO VTS', 'ARCHIVING'))) "
                       "ORDER BY last_used_ms, sequence LIMIT ?"));
-  s.count(limit);
+  s.text(list).count(limit);
+  return all_segments(s);
+}
+
+Result<std::vector<SegmentRow>> Catalog::evicted_segments(const Uuid& cartridge,
+                                                          uint64_t from_sequence, size_t limit) {
+  const std::lock_guard lock(state_->mutex);
+  ASSIGN_OR_RETURN(Statement s,
+                   state_->prepare("SELECT " SEGMENT_COLUMNS
+                                   " FROM segments WHERE cartridge = ? AND sequence >= ? "
+                                   "AND state = 4 ORDER BY sequence LIMIT ?"));
+  s.blob(cartridge.view()).count(from_sequence).count(limit);
   return all_segments(s);
 }
 

@@ -8,6 +8,7 @@
 #include "gateway/pools.h"
 #include "gateway/store_factory.h"
 #include "gateway/version.h"
+#include "uploader/transfer_governor.h"
 
 namespace coldshelf {
 
@@ -122,8 +123,11 @@ Status Gateway::open_storage() {
   buffers_ = BufferPool::create(kIdleBuffers);
   workers_ = std::make_unique<WorkerPool>(std::max(2U, std::thread::hardware_concurrency()));
   sealers_ = std::make_unique<WorkerPool>(kSealers);
-  ASSIGN_OR_RETURN(
-      store_, open_store(config_.store, {env_.files, env_.clock, env_.random, config_.bandwidth}));
+  StoreEnv store{env_.files, env_.clock, env_.random, config_.bandwidth, nullptr};
+  store.on_retry = [this](const Error& why) {
+    if (shelf_ && is_overload(why)) shelf_->store_overloaded();
+  };
+  ASSIGN_OR_RETURN(store_, open_store(config_.store, store));
   TRY(enter_pools());
 
   ShelfOptions options;
@@ -141,6 +145,9 @@ Status Gateway::open_storage() {
                              {RestoreTier::standard, takes(config_.store.restore_standard_ms)},
                              {RestoreTier::bulk, takes(config_.store.restore_bulk_ms)}};
   }
+  options.buffer_limit_bytes = config_.buffer.limit_bytes;
+  // A directory on the data's own disk: what an upload costs, it costs this machine.
+  options.uploads_yield = config_.store.type == "directory" && config_.store.link;
   shelf_ = std::make_unique<Shelf>(
       Shelf::Env{env_.files, env_.clock, catalog_.get(), store_.get(), buffers_}, options,
       [this](const TapeRow& row, TapeStatus before) { tapes_->tape_status_changed(row, before); });
@@ -162,8 +169,8 @@ CartridgeOptions Gateway::cartridge_options() const {
 Status Gateway::open_library() {
   Vault::Options vault;
   vault.directory = data_->cartridges_path();
-  vault.env = {env_.files,     env_.clock, env_.random,  workers_.get(),
-               sealers_.get(), buffers_,   shelf_.get(), shelf_.get()};
+  vault.env = {env_.files, env_.clock,   env_.random,  workers_.get(), sealers_.get(),
+               buffers_,   shelf_.get(), shelf_.get(), shelf_.get()};
   vault.cartridge = cartridge_options();
   vault.catalog = catalog_.get();
   vault.storage = [this] { return health(); };

@@ -157,8 +157,10 @@ Result<std::unique_ptr<ObjectStore>> open_store(const Config::Store& store, cons
     inner = std::unique_ptr<ObjectStore>(std::make_unique<ThrottledStore>(
         std::move(*inner), *env.clock, BandwidthSchedule(env.bandwidth)));
   }
+  RetryOptions retry;
+  retry.on_retry = env.on_retry;
   return std::unique_ptr<ObjectStore>(
-      std::make_unique<RetryingStore>(std::move(*inner), *env.clock, *env.random));
+      std::make_unique<RetryingStore>(std::move(*inner), *env.clock, *env.random, retry));
 }
 
 }  // namespace coldshelf

@@ -2,6 +2,7 @@
 // no daemon.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -19,8 +20,9 @@ namespace coldshelf {
 struct StoreEnv {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
-  Random* random = nullptr;              // thread-safe
-  std::vector<BandwidthRule> bandwidth;  // none: no limit
+  Random* random = nullptr;                    // thread-safe
+  std::vector<BandwidthRule> bandwidth;        // none: no limit
+  std::function<void(const Error&)> on_retry;  // RetryOptions::on_retry
 };
 
 // "s3://bucket/prefix", "file:///directory", or a directory as it is.

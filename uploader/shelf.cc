@@ -10,6 +10,37 @@ namespace coldshelf {
 namespace {
 constexpr int64_t kWaitSliceMs = 10;
 constexpr size_t kMaxNewRows = 4096;
+
+// Calls `passed` on a thread of its own when the time is over before this object is.
+class Deadline {
+ public:
+  Deadline(int64_t ms, std::function<void()> late)
+      : late_(std::move(late)), thread_([this, ms] { run(ms); }) {}
+  ~Deadline() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  bool passed() const { return passed_; }
+
+ private:
+  void run(int64_t ms) {
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, std::chrono::milliseconds(ms), [this] { return over_; })) return;
+    passed_ = true;
+    lock.unlock();
+    late_();
+  }
+  const std::function<void()> late_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool over_ = false;
+  std::atomic<bool> passed_{false};
+  std::thread thread_;  // last: it uses the others
+};
 }  // namespace
 
 std::string segment_key(const Uuid& cartridge, uint64_t sequence, uint64_t epoch) {
@@ -81,6 +112,10 @@ bool Shelf::State::step(Work work) {
       return objects_step();
     case Work::recalls:
       return recalls_step();
+    case Work::pins:
+      return pins_step();
+    case Work::leftovers:
+      return leftovers_step();
   }
   return false;
 }
@@ -144,6 +179,7 @@ Status Shelf::State::set_status(const Uuid& cartridge, TapeStatus status) {
   log_info(
       "shelf", "tape status",
       {{"barcode", row.barcode}, {"before", to_string(before)}, {"status", to_string(status)}});
+  wake(Work::pins);
   if (listener) {
     ASSIGN_OR_RETURN(row, tape_row(cartridge));
     listener(row, before);
@@ -182,24 +218,37 @@ Shelf::Shelf(Env env, ShelfOptions options, StatusListener listener)
 
 Shelf::~Shelf() { stop(); }
 
+void Shelf::State::spawn(std::vector<Work> kinds, bool nobody_waits) {
+  threads.emplace_back([this, nobody_waits, kinds = std::move(kinds)] {
+    if (nobody_waits) lower_priority_of_this_thread();
+    run_thread(kinds);
+  });
+}
+
+void Shelf::State::grow_uploads(unsigned wanted_threads) {
+  if (!running || stopping || upload_threads >= wanted_threads) return;
+  ++upload_threads;
+  spawn({Work::objects, Work::uploads}, true);
+}
+
+void Shelf::State::grow_recalls() {
+  if (!running || stopping || recall_threads >= download_governor.limit()) return;
+  ++recall_threads;
+  spawn({Work::recalls}, false);
+}
+
 void Shelf::start() {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
   if (s.running) return;
   s.running = true;
   s.stopping = false;
-  const auto spawn = [&s](std::vector<Work> kinds, bool nobody_waits = false) {
-    s.threads.emplace_back([&s, nobody_waits, kinds = std::move(kinds)] {
-      if (nobody_waits) lower_priority_of_this_thread();
-      s.run_thread(kinds);
-    });
-  };
-  const unsigned transfers = std::max(1U, s.options.transfer_threads);
-  for (unsigned i = 0; i < transfers; ++i) spawn({Work::objects, Work::uploads}, true);
-  for (unsigned i = 0; i < transfers; ++i) spawn({Work::recalls});
-  spawn({Work::rows, Work::manifests, Work::discards, Work::documents});
-  spawn({Work::eviction});
-  spawn({Work::jobs});
+  s.grow_uploads(1);
+  s.grow_recalls();
+  s.spawn({Work::rows, Work::manifests, Work::discards, Work::documents}, false);
+  s.spawn({Work::eviction, Work::pins}, false);
+  s.spawn({Work::jobs}, false);
+  s.spawn({Work::leftovers}, true);
 }
 
 void Shelf::stop() {
@@ -209,10 +258,20 @@ void Shelf::stop() {
     const std::lock_guard lock(s.mutex);
     s.stopping = true;
     threads.swap(s.threads);
+    s.upload_threads = 0;
+    s.recall_threads = 0;
   }
   s.changed.notify_all();
-  for (std::thread& thread : threads) thread.join();
-  if (!threads.empty()) s.send_what_is_left();
+  if (!threads.empty()) {
+    // A store that does not answer must not keep the program from ending: what is left is taken up
+    // at the next start.
+    Deadline deadline(s.options.stop_grace_ms, [&s] {
+      log_warning("shelf", "transfers given up: the time to stop is over");
+      s.env.store->give_up();
+    });
+    for (std::thread& thread : threads) thread.join();
+    if (!deadline.passed()) s.send_what_is_left();
+  }
   // What cartridges told last is in the catalog, so that a restart need not find it on the disk.
   const Status flushed = s.flush_rows();
   if (!flushed.ok()) {
@@ -276,8 +335,36 @@ Shelf::Statistics Shelf::statistics() const {
     out.not_uploaded_bytes += row.stored_bytes;
   }
   out.queued_segments = s.new_rows.size() + s.upload_queue.size();
+  out.buffer = s.buffer.view();
+  out.uploads_at_once = s.upload_governor.limit();
+  out.downloads_at_once = s.download_governor.limit();
   return out;
 }
+
+void Shelf::store_overloaded() {
+  State& s = *state_;
+  if (s.upload_governor.active() > 0) s.upload_governor.overloaded();
+  if (s.download_governor.active() > 0) s.download_governor.overloaded();
+}
+
+bool Shelf::is_pinned(const Uuid& cartridge) const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->pinned.contains(cartridge);
+}
+
+void Shelf::used(const Uuid& cartridge, const SegmentEntry& entry) {
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  s.touch(id_of(cartridge, entry));
+}
+
+int64_t Shelf::hold_ms(const Uuid& cartridge) { return state_->buffer.hold_ms(cartridge); }
+
+void Shelf::wrote(const Uuid& cartridge, uint64_t bytes, uint64_t unsealed_bytes) {
+  state_->buffer.wrote(cartridge, bytes, unsealed_bytes);
+}
+
+void Shelf::closed(const Uuid& cartridge) { state_->buffer.closed(cartridge); }
 
 Result<std::unique_ptr<File>> Shelf::fetch(const Uuid& cartridge, const SegmentEntry& entry,
                                            int64_t timeout_ms) {
@@ -295,6 +382,7 @@ void Shelf::segment_sealed(const Manifest& manifest, const SegmentEntry& entry,
   row.sha256 = entry.sha256;
   row.object_sha256 = file_sha256;
   row.last_used_ms = s.env.clock->unix_ms();
+  s.buffer.sealed(manifest.uuid, entry.stored_bytes);
   bool full = false;
   {
     const std::lock_guard lock(s.mutex);
@@ -331,6 +419,7 @@ void Shelf::manifest_changed(const Manifest& manifest) {
     const std::lock_guard lock(s.mutex);
     s.new_usage[manifest.uuid] = usage;
     s.wake_locked(Work::rows);
+    s.note_pin(manifest);
   }
   s.watch_manifest(manifest.uuid, manifest.generation, true, false);
 }

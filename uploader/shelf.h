@@ -19,6 +19,7 @@
 #include "uploader/cloud/object_store.h"
 #include "uploader/cost_model.h"
 #include "uploader/restore_plan.h"
+#include "uploader/upload_buffer.h"
 
 namespace coldshelf {
 
@@ -28,13 +29,20 @@ std::string segment_key(const Uuid& cartridge, uint64_t sequence,
 std::string manifest_key(const Uuid& cartridge);  // cartridges/<uuid>/manifest
 // The manifest of a tape archived under a lock, never changed again: cartridges/<uuid>/locked/<n>
 std::string locked_manifest_key(const Uuid& cartridge, uint64_t generation);
+constexpr std::string_view kPinnedProperty = "pinned";  // "true" in a manifest
 constexpr std::string_view kLibraryKey =
     "library/inventory";  // what `recover` needs beside the cartridges
 
 struct ShelfOptions {
   std::string cartridges_directory;  // <dir>/<uuid>/...
   uint64_t cache_limit_bytes = 0;    // local segments; 0: no limit
-  unsigned transfer_threads = 4;
+  unsigned transfer_threads = 16;    // at most, each way; how many run follows the store
+  uint64_t buffer_limit_bytes = 0;   // of what is not in the store; 0: no limit
+  // Uploads cost the machine so much itself (a store on its own disks) that they stand back while
+  // drives write, for a while and up to some data.
+  bool uploads_yield = false;
+  int64_t longest_yield_ms = 60'000;
+  uint64_t most_yield_bytes = 4 * GiB;
   unsigned read_ahead_segments = 2;
   unsigned default_restore_days = 7;
   int64_t stop_grace_ms = 5'000;     // how long stop() goes on sending what the store lacks
@@ -50,7 +58,7 @@ struct ShelfOptions {
 // Told when a tape's status changed for good; called on the shelf's threads without its lock.
 using StatusListener = std::function<void(const TapeRow& row, TapeStatus before)>;
 
-class Shelf : public SegmentSource, public CartridgeObserver {
+class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
  public:
   struct Env {
     FileSystem* files = nullptr;
@@ -139,8 +147,18 @@ class Shelf : public SegmentSource, public CartridgeObserver {
   struct Statistics {
     uint64_t uploaded_bytes = 0, downloaded_bytes = 0, upload_errors = 0, download_errors = 0;
     uint64_t cache_bytes = 0, not_uploaded_bytes = 0, queued_segments = 0;
+    UploadBuffer::View buffer;  // with what drives have written and not sealed
+    unsigned uploads_at_once = 0, downloads_at_once = 0;  // allowed now
   };
   Statistics statistics() const;
+
+  // The store complains of too many requests, or does not answer: what it said to an attempt that
+  // is made again.
+  void store_overloaded();
+
+  // A pinned cartridge's segments are never evicted, and fetched when they are not here and can be
+  // read. Kept in its manifest (kPinnedProperty); this is what the shelf has seen there.
+  bool is_pinned(const Uuid& cartridge) const;
 
   // SegmentSource and CartridgeObserver
   Result<std::unique_ptr<File>> fetch(const Uuid& cartridge, const SegmentEntry& entry,
@@ -151,6 +169,11 @@ class Shelf : public SegmentSource, public CartridgeObserver {
   void segments_dropped(const Uuid& cartridge, std::span<const SegmentEntry> dropped) override;
   void manifest_changed(const Manifest& manifest) override;
   void write_failed(const Uuid& cartridge, const Error& why) override;
+  void used(const Uuid& cartridge, const SegmentEntry& entry) override;
+  // WriteGate
+  int64_t hold_ms(const Uuid& cartridge) override;
+  void wrote(const Uuid& cartridge, uint64_t bytes, uint64_t unsealed_bytes) override;
+  void closed(const Uuid& cartridge) override;
 
  private:
   struct State;

@@ -217,6 +217,7 @@ bool Shelf::State::discards_step() {
     log_warning("shelf", "dropped segment not deleted",
                 {{"segment", describe(id)}, {"error", done.error().message()}});
   }
+  if (done.ok()) count_buffer();  // it may have been waiting for the store
   const std::lock_guard lock(mutex);
   busy.erase(id);
   if (done.ok()) {

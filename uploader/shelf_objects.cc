@@ -126,7 +126,10 @@ bool Shelf::State::objects_step() {
       }
       found = true;
     }
-    if (!object_queue.empty()) wake_locked(Work::objects, found ? 0 : now_ms() + 20);
+    if (!object_queue.empty()) {
+      wake_locked(Work::objects, found ? 0 : now_ms() + 20);
+      grow_uploads(options.transfer_threads);
+    }
     if (!found) return false;
   }
   std::shared_ptr<JobRun> run;

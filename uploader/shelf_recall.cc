@@ -2,19 +2,23 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "uploader/segment_file_check.h"
 #include "uploader/shelf_state.h"
 
 namespace coldshelf {
 
 namespace {
-constexpr uint64_t kDownloadPartBytes = 4 * MiB;
 constexpr size_t kMaxAhead = 64;
 constexpr size_t kMaxTouched = 4096;
 constexpr int64_t kAheadRetryMs = 10'000;
 constexpr size_t kEvictionBatch = 32;
 constexpr int64_t kEvictionRetryMs = 1'000;
 }  // namespace
+
+// Its use counts against eviction; written down with the next rows, at leisure.
+void Shelf::State::touch(const SegmentId& id) {
+  if (touched.size() < kMaxTouched) touched[id] = env.clock->unix_ms();
+  wake_locked(Work::rows, now_ms() + 1'000);
+}
 
 Result<std::unique_ptr<File>> Shelf::State::fetch(const Uuid& cartridge, const SegmentEntry& entry,
                                                   int64_t timeout_ms) {
@@ -38,8 +42,7 @@ Result<std::unique_ptr<File>> Shelf::State::fetch_wanted(const SegmentId& id,
     Result<std::unique_ptr<File>> file = env.files->open(segment_path_of(id), OpenMode::read);
     if (file.ok() || file.error().code != ErrorCode::not_found) {
       const std::lock_guard lock(mutex);
-      if (touched.size() < kMaxTouched) touched[id] = env.clock->unix_ms();
-      wake_locked(Work::rows, now_ms() + 1'000);
+      touch(id);
       return file;
     }
     std::unique_lock lock(mutex);
@@ -93,37 +96,58 @@ void Shelf::will_need(const Uuid& cartridge, std::span<const SegmentEntry> next)
     }
     const std::lock_guard lock(s.mutex);
     if (*local) {
-      if (s.touched.size() < kMaxTouched) s.touched[id] = s.env.clock->unix_ms();
-      s.wake_locked(Work::rows, s.now_ms() + 1'000);
+      s.touch(id);
       continue;
     }
-    if (s.ahead_queue.size() >= kMaxAhead || s.recalls.contains(id)) continue;
-    const auto failed = s.ahead_failed_ms.find(id);
-    if (failed != s.ahead_failed_ms.end()) {
-      if (failed->second + kAheadRetryMs > s.now_ms()) continue;
-      s.ahead_failed_ms.erase(failed);
-    }
-    auto recall = std::make_shared<Recall>();
-    recall->entry = entry;
-    s.recalls.emplace(id, std::move(recall));
-    s.ahead_queue.push_back(id);
-    s.wake_locked(Work::recalls);
+    s.read_ahead(id, entry);
   }
 }
 
+// False: it is on its way, has failed a moment ago, or the queue is full.
+bool Shelf::State::read_ahead(const SegmentId& id, const SegmentEntry& entry) {
+  if (ahead_queue.size() >= kMaxAhead || recalls.contains(id)) return false;
+  const auto failed = ahead_failed_ms.find(id);
+  if (failed != ahead_failed_ms.end()) {
+    if (failed->second + kAheadRetryMs > now_ms()) return false;
+    ahead_failed_ms.erase(failed);
+  }
+  auto recall = std::make_shared<Recall>();
+  recall->entry = entry;
+  recalls.emplace(id, std::move(recall));
+  ahead_queue.push_back(id);
+  wake_locked(Work::recalls);
+  return true;
+}
+
+bool Shelf::State::next_recall(std::deque<SegmentId>& queue, SegmentId& id) {
+  const std::lock_guard lock(mutex);
+  if (queue.empty()) return false;
+  id = queue.front();
+  queue.pop_front();
+  if (!recall_queue.empty() || !ahead_queue.empty()) {
+    wake_locked(Work::recalls);
+    grow_recalls();
+  }
+  return true;
+}
+
 bool Shelf::State::recalls_step() {
-  SegmentId id;
   {
     const std::lock_guard lock(mutex);
     due_of(Work::recalls) = kNever;
-    std::deque<SegmentId>& queue = recall_queue.empty() ? ahead_queue : recall_queue;
-    if (queue.empty()) return false;
-    id = queue.front();
-    queue.pop_front();
-    if (!recall_queue.empty() || !ahead_queue.empty()) wake_locked(Work::recalls);
   }
-  run_recall(id);
-  return true;
+  // First what readers wait for: segments, then parts of them; then the same ahead of readers.
+  SegmentId id;
+  if (next_recall(recall_queue, id)) {
+    run_recall(id);
+    return true;
+  }
+  if (help_download(true)) return true;
+  if (next_recall(ahead_queue, id)) {
+    run_recall(id);
+    return true;
+  }
+  return help_download(false);
 }
 
 void Shelf::State::run_recall(const SegmentId& id) {
@@ -158,6 +182,7 @@ void Shelf::State::run_recall(const SegmentId& id) {
     ahead_failed_ms[id] = now_ms();
   }
   wake_locked(Work::eviction);
+  if (!pinned.empty() && done.ok()) wake_locked(Work::pins);
   changed.notify_all();
 }
 
@@ -205,53 +230,6 @@ Status Shelf::State::recall(const SegmentId& id, const SegmentEntry& entry) {
   return got;
 }
 
-Status Shelf::State::download(const SegmentId& id, const SegmentEntry& entry,
-                              Sha256Digest& object_sha256) {
-  const std::string path = segment_path_of(id);
-  const std::string part_path = path + ".part";
-  const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
-  const auto discard_part = [&]() -> Status {
-    Status removed = env.files->remove(part_path);
-    if (!removed.ok() && removed.error().code == ErrorCode::not_found) return {};
-    return removed;
-  };
-  TRY(discard_part());
-  const auto transfer = [&]() -> Status {
-    ASSIGN_OR_RETURN(const auto file, env.files->open(part_path, OpenMode::create));
-    const auto buffer = env.buffers->take(kDownloadPartBytes);
-    SegmentHasher hasher(entry.stored_bytes);
-    for (uint64_t at = 0; at < entry.stored_bytes;) {
-      if (stopping) return Error(ErrorCode::unavailable, "the shelf is stopping");
-      const MutableBytes part = MutableBytes(*buffer).first(
-          static_cast<size_t>(std::min(kDownloadPartBytes, entry.stored_bytes - at)));
-      Status got = env.store->get(key, at, part);
-      if (!got.ok() && got.error().code == ErrorCode::out_of_range) {
-        return Error(ErrorCode::corrupt, describe(id) + ": the object in the store is too short");
-      }
-      TRY(std::move(got));
-      hasher.update(part);
-      TRY(file->write_at(at, part));
-      at += part.size();
-      downloaded_bytes += part.size();
-    }
-    const Status whole = hasher.finish(entry.sha256);
-    if (!whole.ok()) {
-      return Error(ErrorCode::corrupt,
-                   describe(id) + " came damaged from the store: " + whole.error().context);
-    }
-    object_sha256 = hasher.object();
-    // Synced before it gets its name: after a crash a file of that name is the segment, whole.
-    return file->sync();
-  };
-  Status done = transfer();
-  if (!done.ok()) {
-    [[maybe_unused]] const Status gone = discard_part();
-    return done;
-  }
-  TRY(env.files->rename(part_path, path));
-  return env.files->sync_directory(directory_of(id.cartridge));
-}
-
 Status Shelf::State::evict(const SegmentRow& row) {
   const Status removed = env.files->remove(segment_path_of(id_of(row)));
   if (!removed.ok() && removed.error().code != ErrorCode::not_found) return removed.error();
@@ -263,8 +241,13 @@ Result<size_t> Shelf::State::evict_down_to(uint64_t limit_bytes) {
   ASSIGN_OR_RETURN(const Catalog::Totals totals, env.catalog->totals());
   if (totals.local_bytes <= limit_bytes) return size_t{0};
   uint64_t excess = totals.local_bytes - limit_bytes;
+  std::set<Uuid> kept;
+  {
+    const std::lock_guard lock(mutex);
+    kept = pinned;
+  }
   ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows,
-                   env.catalog->eviction_candidates(kEvictionBatch));
+                   env.catalog->eviction_candidates(kEvictionBatch, kept));
   size_t count = 0;
   for (const SegmentRow& row : rows) {
     if (excess == 0) break;

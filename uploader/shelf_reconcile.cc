@@ -132,6 +132,7 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
   bool garbage = false;
   {
     const std::lock_guard lock(mutex);
+    note_pin(manifest);
     garbage = !manifests[cartridge].garbage.empty();
   }
   const bool dirty = garbage || row->uploaded_manifest_generation == 0 ||
@@ -209,13 +210,19 @@ Status Shelf::reconcile() {
   }
   s.wake(Work::uploads);
   s.wake(Work::eviction);
-  return s.flush_rows();
+  TRY(s.flush_rows());
+  s.count_buffer();
+  return {};
 }
 
 Status Shelf::adopt(const Manifest& manifest, const std::string& pool, TapeStatus status) {
   State& s = *state_;
   TRY(s.enter_tape(manifest, pool, status));
   TRY(s.sync_rows(manifest, false));
+  {
+    const std::lock_guard lock(s.mutex);
+    s.note_pin(manifest);
+  }
   s.watch_manifest(manifest.uuid, manifest.generation, true, false);
   s.wake(Work::uploads);
   return {};

@@ -21,7 +21,10 @@
 
 #include "tape/format/manifest.h"
 #include "tape/format/segment.h"
+#include "uploader/segment_download.h"
 #include "uploader/shelf.h"
+#include "uploader/transfer_governor.h"
+#include "uploader/upload_buffer.h"
 
 namespace coldshelf {
 
@@ -55,9 +58,11 @@ enum class Work {
   eviction,   // some segments
   jobs,       // one step of one job
   objects,    // one object of a job
-  recalls,    // one segment back
+  recalls,    // one segment back, or a part of one
+  pins,       // what pinned cartridges lack
+  leftovers,  // what interrupted puts left in the store
 };
-constexpr size_t kWorkKinds = 9;
+constexpr size_t kWorkKinds = 11;
 
 enum class JobPhase { begin, transfer, settle, manifest, confirm, finish, fail, cancel };
 
@@ -119,6 +124,11 @@ struct Recall {
   std::optional<Error> error;
 };
 
+struct Download {
+  SegmentId id;
+  std::shared_ptr<SegmentDownload> parts;
+};
+
 struct UploadTrouble {
   Error error;
   int64_t not_before_ms = 0;
@@ -131,13 +141,23 @@ struct Usage {
 
 struct Shelf::State {
   State(Env e, ShelfOptions o, StatusListener l)
-      : env(std::move(e)), options(std::move(o)), listener(std::move(l)) {
+      : env(std::move(e)),
+        options(std::move(o)),
+        listener(std::move(l)),
+        upload_governor(*env.clock, governor_options(4)),
+        download_governor(*env.clock, governor_options(8)),
+        buffer(*env.clock, options.buffer_limit_bytes) {
     due.fill(0);
   }
 
   const Env env;
   const ShelfOptions options;
   const StatusListener listener;
+
+  // With locks of their own, taken after `mutex`.
+  TransferGovernor upload_governor;
+  TransferGovernor download_governor;  // places are for parts
+  UploadBuffer buffer;
 
   std::mutex flush_mutex;  // one flush of new rows at a time, taken before `mutex`
   std::mutex mutex;
@@ -146,7 +166,9 @@ struct Shelf::State {
   bool running = false;
   std::atomic<bool> stopping{false};
   std::atomic<bool> verify_abandoned{false};
-  std::vector<std::thread> threads;
+  std::vector<std::thread> threads;  // more come as there is work for them
+  unsigned upload_threads = 0;
+  unsigned recall_threads = 0;
 
   // Rows
   std::deque<SegmentRow> new_rows;
@@ -164,7 +186,9 @@ struct Shelf::State {
   bool filling = false;
   std::map<SegmentId, UploadTrouble> troubles;
   int64_t upload_pause_until_ms = 0;
-  unsigned upload_failures = 0;  // passing ones in a row
+  unsigned upload_failures = 0;   // passing ones in a row
+  int64_t yielding_since_ms = 0;  // 0: uploads do not stand back for writers now
+  bool yielded_enough = false;    // nor will they before all of it is in the store
 
   // Manifests, dropped segments, documents
   std::map<Uuid, ManifestWatch> manifests;
@@ -182,13 +206,22 @@ struct Shelf::State {
 
   // Recalls
   std::map<SegmentId, std::shared_ptr<Recall>> recalls;
+  std::deque<Download> downloads;      // of those under way
   std::deque<SegmentId> recall_queue;  // readers wait for these
   std::deque<SegmentId> ahead_queue;   // read-ahead, bounded
   std::map<SegmentId, int64_t> ahead_failed_ms;
   std::map<SegmentId, unsigned> wanted;  // readers about to open it: not to be evicted
+  std::set<Uuid> pinned;                 // all their segments stay, or come back
 
   std::atomic<uint64_t> uploaded_bytes{0}, downloaded_bytes{0}, upload_errors{0},
       download_errors{0};
+
+  GovernorOptions governor_options(unsigned initial) const {
+    GovernorOptions out;
+    out.maximum = std::max(1U, options.transfer_threads);
+    out.initial = initial;
+    return out;
+  }
 
   // -- time and paths
   int64_t now_ms() const { return env.clock->monotonic_ns() / 1'000'000; }
@@ -211,7 +244,12 @@ struct Shelf::State {
   bool objects_step();
   bool recalls_step();
   void send_what_is_left();
+  bool pins_step();
+  bool leftovers_step();
   void run_thread(const std::vector<Work>& kinds);
+  void spawn(std::vector<Work> kinds, bool nobody_waits);  // the lock is held
+  void grow_uploads(unsigned wanted_threads);              // likewise
+  void grow_recalls();                                     // likewise
 
   // -- rows and tapes
   Status flush_rows();
@@ -228,6 +266,8 @@ struct Shelf::State {
   void watch_manifest(const Uuid& cartridge, uint64_t generation, bool dirty, bool urgent);
 
   // -- uploads
+  void count_buffer();  // what is sealed and not in the store, anew
+  int64_t yield_ms();   // how long uploads stand back for writers; the lock is held
   std::optional<SegmentRow> claim_upload();
   bool fill_upload_queue();
   Status upload_segment(const SegmentRow& row);
@@ -242,14 +282,27 @@ struct Shelf::State {
   int64_t manifest_due_ms(const ManifestWatch& watch) const;
   void collect_garbage(const Uuid& cartridge, const Manifest& in_the_store);
 
-  // -- recalls and eviction
+  // -- recalls, eviction and pins
+  void touch(const SegmentId& id);                                  // the lock is held
+  void note_pin(const Manifest& manifest);                          // likewise
+  bool read_ahead(const SegmentId& id, const SegmentEntry& entry);  // the lock is held
+  Result<size_t> fetch_pinned(const Uuid& cartridge);
+  Result<bool> has_room_for(uint64_t bytes, const std::set<Uuid>& kept);
   Result<std::unique_ptr<File>> fetch(const Uuid& cartridge, const SegmentEntry& entry,
                                       int64_t timeout_ms);
   Result<std::unique_ptr<File>> fetch_wanted(const SegmentId& id, const SegmentEntry& entry,
                                              int64_t deadline_ms, int64_t timeout_ms);
   void run_recall(const SegmentId& id);
   Status recall(const SegmentId& id, const SegmentEntry& entry);
+  bool next_recall(std::deque<SegmentId>& queue, SegmentId& id);
   Status download(const SegmentId& id, const SegmentEntry& entry, Sha256Digest& object_sha256);
+  Status run_download(const SegmentId& id, const std::shared_ptr<SegmentDownload>& parts,
+                      Sha256Digest& object_sha256);
+  bool is_urgent(const SegmentId& id) const;  // the lock is held
+  bool may_begin_part(bool urgent);           // likewise
+  bool run_part(SegmentDownload& parts);
+  void part_done();
+  bool help_download(bool urgent);
   Result<size_t> evict_down_to(uint64_t limit_bytes);
   Status evict(const SegmentRow& row);
 

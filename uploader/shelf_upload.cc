@@ -10,6 +10,7 @@ namespace coldshelf {
 namespace {
 constexpr size_t kQueueRows = 256;
 constexpr int64_t kTroubleRetryMs = 3'600'000;  // a segment that cannot go up is tried again then
+constexpr int64_t kWriterPauseMs = 1'000;       // a drive that wrote so long ago does not stream
 }  // namespace
 
 Status Shelf::State::flush_rows() {
@@ -42,6 +43,7 @@ Status Shelf::State::flush_rows() {
     }
     wake_locked(Work::uploads);
   }
+  if (!rows.empty()) count_buffer();
   for (const auto& [cartridge, u] : usage) {
     TRY(ignore_missing(
         env.catalog->set_tape_usage(cartridge, u.used, u.stored, u.generation, u.write_protected)));
@@ -69,6 +71,35 @@ bool Shelf::State::rows_step() {
     wake(Work::rows, now_ms() + backoff_ms(1));
   }
   return true;
+}
+
+void Shelf::State::count_buffer() {
+  const Result<Catalog::Totals> totals = env.catalog->totals();
+  if (!totals.ok()) return;  // the next change counts anew
+  const std::lock_guard lock(mutex);
+  uint64_t bytes = totals->not_uploaded_bytes;
+  for (const SegmentRow& row : new_rows) bytes += row.stored_bytes;
+  buffer.set_sealed_bytes(bytes);
+}
+
+// Hashing a segment again for a store that is this machine's own disk takes from the drives what
+// they write with. While they stream, uploads that nobody waits for stand back: not for long, not
+// for much, and never so that the buffer or the cache fills for it.
+int64_t Shelf::State::yield_ms() {
+  if (!options.uploads_yield || stopping) return 0;
+  const uint64_t waiting = buffer.view().bytes;
+  uint64_t most = options.most_yield_bytes;
+  if (options.buffer_limit_bytes != 0) most = std::min(most, options.buffer_limit_bytes / 2);
+  if (options.cache_limit_bytes != 0) most = std::min(most, options.cache_limit_bytes / 2);
+  const int64_t now = now_ms();
+  if (!buffer.written_within(kWriterPauseMs)) {
+    yielding_since_ms = 0;
+    yielded_enough = false;
+    return 0;
+  }
+  if (yielding_since_ms == 0) yielding_since_ms = now;
+  if (waiting >= most || now - yielding_since_ms >= options.longest_yield_ms) yielded_enough = true;
+  return yielded_enough || !jobs.empty() ? 0 : kWriterPauseMs;
 }
 
 bool Shelf::State::fill_upload_queue() {
@@ -114,23 +145,34 @@ std::optional<SegmentRow> Shelf::State::claim_upload() {
       wake_locked(Work::uploads, upload_pause_until_ms);
       return std::nullopt;
     }
+    if (const int64_t wait = yield_ms(); wait > 0) {
+      wake_locked(Work::uploads, now_ms() + wait);
+      return std::nullopt;
+    }
+    // Whoever comes back with a place wakes the next.
+    if (!upload_governor.try_begin()) return std::nullopt;
     if (upload_queue.empty()) {
-      if (filling) return std::nullopt;  // whoever fills it wakes the others
+      if (filling) {  // whoever fills it wakes the others
+        upload_governor.abandon();
+        return std::nullopt;
+      }
       filling = true;
       fill = true;
     }
   }
-  if (fill && !fill_upload_queue()) return std::nullopt;
+  const bool filled = !fill || fill_upload_queue();
   const std::lock_guard lock(mutex);
-  while (!upload_queue.empty()) {
+  while (filled && !upload_queue.empty()) {
     SegmentRow row = std::move(upload_queue.front());
     upload_queue.pop_front();
     wake_locked(Work::uploads);
     const SegmentId id = id_of(row);
     if (busy.contains(id) || dropped.contains(id) || deleting.contains(id.cartridge)) continue;
     busy.insert(id);
+    if (!upload_queue.empty()) grow_uploads(upload_governor.limit());
     return row;
   }
+  upload_governor.abandon();
   return std::nullopt;
 }
 
@@ -140,6 +182,7 @@ bool Shelf::State::uploads_step() {
   const SegmentId id = id_of(*row);
   // The queue is a hint: the row may have moved on since it was read.
   Status done;
+  const int64_t began = env.clock->monotonic_ns();
   Result<std::optional<SegmentRow>> fresh =
       env.catalog->segment(id.cartridge, id.sequence, id.epoch);
   if (!fresh.ok()) {
@@ -148,6 +191,10 @@ bool Shelf::State::uploads_step() {
     row = std::move(*fresh);
     done = upload_segment(*row);
   }
+  // A segment the store already had teaches nothing; its bytes count as little.
+  const bool sent = done.ok() && row->state != SegmentState::uploaded;
+  upload_governor.finish(sent ? row->stored_bytes : 0, env.clock->monotonic_ns() - began);
+  if (!done.ok() && is_overload(done.error())) upload_governor.overloaded();
   upload_finished(*row, done);
   return true;
 }
@@ -263,8 +310,10 @@ void Shelf::State::upload_finished(const SegmentRow& row, const Status& result) 
     if (watch != manifests.end() && watch->second.dirty) wake_locked(Work::manifests);
     wake_locked(Work::eviction);
     wake_locked(Work::jobs);
+    wake_locked(Work::uploads);  // a place is free
   }
   changed.notify_all();
+  count_buffer();
   if (!result.ok()) {
     log_warning("shelf", "segment not uploaded",
                 {{"segment", describe(id)}, {"error", result.error().message()}});

@@ -81,9 +81,8 @@ void UploadBuffer::wrote(const Uuid& cartridge, uint64_t bytes_now, uint64_t uns
   const double wait_ns = pace > 0 ? static_cast<double>(bytes_now) * 1e9 / pace : 1e18;
   // From when it was due: a writer that was a little late makes up for it.
   const int64_t from = std::max(writer.next_ns, now - kNsPerMs);
-  writer.next_ns =
-      std::min(from + static_cast<int64_t>(std::min(wait_ns, static_cast<double>(longest))),
-               now + longest);
+  writer.next_ns = std::min(
+      from + static_cast<int64_t>(std::min(wait_ns, static_cast<double>(longest))), now + longest);
 }
 
 void UploadBuffer::sealed(const Uuid& cartridge, uint64_t stored_bytes) {
@@ -115,8 +114,7 @@ UploadBuffer::View UploadBuffer::view() const {
   const std::lock_guard lock(mutex_);
   View out{limit_bytes_, bytes(), slowing_, slowed_ms_};
   if (slowing_) {
-    out.slowed_ms +=
-        static_cast<uint64_t>((clock_.monotonic_ns() - slowing_since_ns_) / kNsPerMs);
+    out.slowed_ms += static_cast<uint64_t>((clock_.monotonic_ns() - slowing_since_ns_) / kNsPerMs);
   }
   return out;
 }

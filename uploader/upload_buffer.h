@@ -4,8 +4,8 @@
 //
 // While the buffer is less than 70 % full writers go as fast as they can. From there on they may
 // fill what room is left in no less than kFillMs: the fuller it is, the slower, until what comes in
-// is what the store takes. A writer waits for a single command no longer than kLongestHoldMs, and at
-// most kMostHoldMs when the limit is passed: a store that is gone does not end a backup at once.
+// is what the store takes. A writer waits for a single command no longer than kLongestHoldMs, and
+// at most kMostHoldMs when the limit is passed: a store that is gone does not end a backup at once.
 #pragma once
 
 #include <cstdint>

@@ -6,8 +6,9 @@
 namespace coldshelf {
 
 namespace {
-// Segments that are named to the SegmentSource before the reader arrives there.
-constexpr size_t kSegmentsAhead = 2;
+// Segments that are named to the SegmentSource before the reader arrives there: it takes as many of
+// the missing ones as it is set to.
+constexpr size_t kSegmentsAhead = 16;
 // Frames in the window at most: small frames (one filemark each) must not make it long.
 constexpr size_t kMaxSlots = 64;
 }  // namespace

@@ -56,6 +56,8 @@ Result<std::shared_ptr<SegmentFile>> SegmentCache::load(const SegmentEntry& entr
                                              " is not on this disk (" + path + ")");
     }
     opened = state_.env.source->fetch(state_.uuid, entry, state_.options.fetch_timeout_ms);
+  } else if (opened.ok() && state_.env.source != nullptr) {
+    state_.env.source->used(state_.uuid, entry);
   }
   if (!opened.ok()) return std::move(opened).error();
   std::shared_ptr<File> file = std::move(opened).value();

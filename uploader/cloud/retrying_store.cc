@@ -41,6 +41,7 @@ bool RetryingStore::wait_to_retry(const Error& error, unsigned attempt) {
     // "Full jitter": callers that failed together do not come back together.
     wait_ms = static_cast<int64_t>(random_.below(static_cast<uint64_t>(cap_ms) + 1));
   }
+  if (options_.on_retry) options_.on_retry(error);
   for (; wait_ms > 0 && !give_up_; wait_ms -= kSleepSliceMs) {
     clock_.sleep_ms(std::min(wait_ms, kSleepSliceMs));
   }
