@@ -45,6 +45,7 @@ Result<TapeView> TapeService::view(TapeRow row) {
   ASSIGN_OR_RETURN(out.job, env_.catalog->unfinished_job(row.uuid));
   out.element = library_->find(row.barcode);
   if (out.element) out.location = library_->element_name(out.element->address);
+  out.pinned = env_.shelf->is_pinned(row.uuid);
   out.row = std::move(row);
   return out;
 }
@@ -62,6 +63,7 @@ Result<std::vector<TapeView>> TapeService::list(size_t limit, std::string_view a
       view.element = found->second;
       view.location = library_->element_name(found->second.address);
     }
+    view.pinned = env_.shelf->is_pinned(row.uuid);
     view.row = std::move(row);
     out.push_back(std::move(view));
   }
@@ -257,6 +259,27 @@ Result<int64_t> TapeService::remove(std::string_view barcode) {
   auto job = env_.shelf->remove(row.uuid);
   if (!job.ok() && address) put_back(row, address);
   return job;
+}
+
+Result<TapeView> TapeService::set_pinned(std::string_view barcode, bool on) {
+  const std::lock_guard operation(operations_mutex_);
+  ASSIGN_OR_RETURN(TapeRow row, tape(barcode));
+  if (!belongs_in_library(row.status)) {
+    return wrong_status(row, "AVAILABLE, RETRIEVED or RECOVERED");
+  }
+  const std::string name(kPinnedProperty);
+  const std::string value = on ? "true" : "false";
+  const auto element = library_->find(row.barcode);
+  if (element && element->type == ElementType::data_transfer) {
+    TRY(library_->set_property_in_drive(element->number, row.barcode, name, value));
+  } else {
+    ASSIGN_OR_RETURN(auto cartridge, env_.vault->open(row.uuid));
+    Status set = cartridge->set_property(name, value);
+    TRY(env_.vault->close(std::move(cartridge)));
+    TRY(std::move(set));
+  }
+  log_info("tapes", on ? "tape pinned" : "tape unpinned", {{"barcode", row.barcode}});
+  return view(std::move(row));
 }
 
 Status TapeService::cancel_archive(std::string_view barcode) {

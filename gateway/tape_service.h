@@ -33,6 +33,7 @@ struct TapeView {
   std::optional<Element> element;  // where it is in the library
   std::string location;            // "slot 3", "drive 1", "" when not in the library
   std::optional<JobRow> job;       // the unfinished one
+  bool pinned = false;
 };
 
 struct TapeCost {
@@ -113,6 +114,8 @@ class TapeService final : public LibraryListener {
   }
   Result<int64_t> remove(std::string_view barcode);
   Result<int64_t> verify(std::string_view barcode);
+  // Its segments stay in the cache, or are fetched; conflict: it is archived, or on its way.
+  Result<TapeView> set_pinned(std::string_view barcode, bool on);
   Status cancel_archive(std::string_view barcode);
   Status cancel_retrieve(std::string_view barcode);
   // Whatever job is under way that can be cancelled.

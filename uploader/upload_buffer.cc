@@ -13,7 +13,11 @@ constexpr int64_t kNsPerMs = 1'000'000;
 constexpr int64_t kWriterIdleMs = 5'000;
 // Slowing ends when this much less is in the buffer than where it begins, so that the log does not
 // say so all the time.
-constexpr double kEndsAt = 0.65;
+constexpr double kEndsAt = 0.55;
+// Of what the store takes, where slowing begins: the pace falls from there to nothing.
+constexpr double kFirstPace = 2.0;
+// A store of which nothing is known yet: the room that is left lasts for so long.
+constexpr double kUnknownS = 60;
 // Beyond the limit by this much the longest hold is reached.
 constexpr uint64_t kOverLimitBytes = 64 * MiB;
 }  // namespace
@@ -43,9 +47,30 @@ double UploadBuffer::rate(int64_t now_ns) const {
   const auto active = std::count_if(writers_.begin(), writers_.end(), [&](const auto& entry) {
     return now_ns - entry.second.last_ns < kWriterIdleMs * kNsPerMs;
   });
-  const uint64_t room = limit_bytes_ - std::min(limit_bytes_, bytes());
-  return static_cast<double>(room) * 1e3 / static_cast<double>(kFillMs) /
-         static_cast<double>(std::max<std::ptrdiff_t>(1, active));
+  const auto room = static_cast<double>(limit_bytes_ - std::min(limit_bytes_, bytes()));
+  const double part = room / (static_cast<double>(limit_bytes_) * (1 - kBeginsAt));
+  const double all = std::max(room / kUnknownS, drain_rate(now_ns) * kFirstPace * part);
+  return all / static_cast<double>(std::max<std::ptrdiff_t>(1, active));
+}
+
+void UploadBuffer::drained(uint64_t bytes_now, int64_t now_ns) {
+  while (!drains_.empty() && now_ns - drains_.front().at_ns > kMeasureMs * kNsPerMs) {
+    drains_.pop_front();
+  }
+  if (drains_.empty() || now_ns - drains_.back().at_ns > 1'000 * kNsPerMs) {
+    drains_.push_back({now_ns, 0});
+  }
+  drains_.back().bytes += bytes_now;
+}
+
+double UploadBuffer::drain_rate(int64_t now_ns) const {
+  uint64_t sum = 0;
+  for (const Drain& d : drains_) {
+    if (now_ns - d.at_ns <= kMeasureMs * kNsPerMs) sum += d.bytes;
+  }
+  const int64_t span_ns =
+      std::clamp(now_ns - busy_since_ns_, 1'000 * kNsPerMs, kMeasureMs * kNsPerMs);
+  return static_cast<double>(sum) * 1e9 / static_cast<double>(span_ns);
 }
 
 int64_t UploadBuffer::longest_hold_ms() const {
@@ -87,6 +112,7 @@ void UploadBuffer::wrote(const Uuid& cartridge, uint64_t bytes_now, uint64_t uns
 
 void UploadBuffer::sealed(const Uuid& cartridge, uint64_t stored_bytes) {
   const std::lock_guard lock(mutex_);
+  if (sealed_bytes_ == 0) busy_since_ns_ = clock_.monotonic_ns();
   sealed_bytes_ += stored_bytes;
   const auto at = writers_.find(cartridge);
   if (at == writers_.end()) return;
@@ -106,8 +132,11 @@ void UploadBuffer::closed(const Uuid& cartridge) {
 
 void UploadBuffer::set_sealed_bytes(uint64_t bytes_now) {
   const std::lock_guard lock(mutex_);
+  const int64_t now = clock_.monotonic_ns();
+  if (sealed_bytes_ == 0) busy_since_ns_ = now;
+  if (bytes_now < sealed_bytes_) drained(sealed_bytes_ - bytes_now, now);
   sealed_bytes_ = bytes_now;
-  judge(clock_.monotonic_ns());
+  judge(now);
 }
 
 UploadBuffer::View UploadBuffer::view() const {

@@ -2,13 +2,15 @@
 // limit: back-pressure that no initiator takes for an error. Thread-safe; knows no catalog and no
 // store, so that a test drives it on a simulated clock.
 //
-// While the buffer is less than 70 % full writers go as fast as they can. From there on they may
-// fill what room is left in no less than kFillMs: the fuller it is, the slower, until what comes in
-// is what the store takes. A writer waits for a single command no longer than kLongestHoldMs, and
-// at most kMostHoldMs when the limit is passed: a store that is gone does not end a backup at once.
+// While the buffer is less than 70 % full writers go as fast as they can. From there on their pace
+// is what the store has taken lately, twice that at first and nothing when the buffer is full: in
+// between, at 85 %, what comes in is what goes out. A writer waits for a single command no longer
+// than kLongestHoldMs, and at most kMostHoldMs when the limit is passed: a store that is gone does
+// not end a backup at once.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <mutex>
 
@@ -20,7 +22,7 @@ namespace coldshelf {
 class UploadBuffer {
  public:
   static constexpr double kBeginsAt = 0.7;
-  static constexpr int64_t kFillMs = 10'000;
+  static constexpr int64_t kMeasureMs = 60'000;
   static constexpr int64_t kLongestHoldMs = 2'000;
   static constexpr int64_t kMostHoldMs = 10'000;
 
@@ -55,7 +57,9 @@ class UploadBuffer {
   };
   uint64_t bytes() const;  // the rest: under the lock
   void judge(int64_t now_ns);
-  double rate(int64_t now_ns) const;  // of one writer, bytes per second
+  void drained(uint64_t bytes, int64_t now_ns);
+  double drain_rate(int64_t now_ns) const;  // bytes per second
+  double rate(int64_t now_ns) const;        // of one writer
   int64_t longest_hold_ms() const;
 
   Clock& clock_;
@@ -64,6 +68,12 @@ class UploadBuffer {
   std::map<Uuid, Writer> writers_;  // as many as cartridges are written
   uint64_t sealed_bytes_ = 0;
   uint64_t unsealed_bytes_ = 0;  // of all writers
+  struct Drain {
+    int64_t at_ns = 0;
+    uint64_t bytes = 0;
+  };
+  std::deque<Drain> drains_;   // of the last kMeasureMs, at most one a second
+  int64_t busy_since_ns_ = 0;  // the store has had something to take since then
   int64_t last_write_ns_ = INT64_MIN / 2;
   bool slowing_ = false;
   int64_t slowing_since_ns_ = 0;

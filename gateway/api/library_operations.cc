@@ -139,6 +139,8 @@ Result<Json> Service::list_devices() const {
 Json Service::status() const {
   const Shelf::Statistics shelf = env_.tapes->env().shelf->statistics();
   const Status healthy = env_.health ? env_.health() : Status();
+  const BandwidthLimits limits =
+      BandwidthSchedule(env_.config.bandwidth).at(env_.tapes->env().clock->unix_ms());
   Json out = {{"Gateway", env_.config.gateway.name},
               {"GatewayId", env_.gateway_id},
               {"Version", env_.version},
@@ -155,6 +157,14 @@ Json Service::status() const {
               {"QueuedSegments", shelf.queued_segments},
               {"UploadedBytes", shelf.uploaded_bytes},
               {"DownloadedBytes", shelf.downloaded_bytes},
+              {"BufferBytes", shelf.buffer.bytes},
+              {"BufferLimitBytes", shelf.buffer.limit_bytes},
+              {"WritersSlowed", shelf.buffer.slowing},
+              {"WritersSlowedMs", shelf.buffer.slowed_ms},
+              {"UploadsAtOnce", shelf.uploads_at_once},
+              {"DownloadsAtOnce", shelf.downloads_at_once},
+              {"UploadLimitBytesPerSecond", limits.upload_bytes_per_s},
+              {"DownloadLimitBytesPerSecond", limits.download_bytes_per_s},
               {"UploadErrors", shelf.upload_errors},
               {"DownloadErrors", shelf.download_errors}};
   std::map<std::string, uint64_t> by_status;

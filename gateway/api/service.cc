@@ -131,6 +131,7 @@ std::string Service::metrics() const {
       {"coldshelf_cloud_bytes_downloaded_total", shelf.downloaded_bytes},
       {"coldshelf_upload_errors_total", shelf.upload_errors},
       {"coldshelf_download_errors_total", shelf.download_errors},
+      {"coldshelf_writers_slowed_milliseconds_total", shelf.buffer.slowed_ms},
   };
   for (const auto& [name, value] : counters) {
     metric(name, "counter", "Object store transfers since start.");
@@ -140,6 +141,11 @@ std::string Service::metrics() const {
       {"coldshelf_cache_bytes", shelf.cache_bytes},
       {"coldshelf_not_uploaded_bytes", shelf.not_uploaded_bytes},
       {"coldshelf_queued_segments", shelf.queued_segments},
+      {"coldshelf_buffer_bytes", shelf.buffer.bytes},
+      {"coldshelf_buffer_limit_bytes", shelf.buffer.limit_bytes},
+      {"coldshelf_writers_slowed", shelf.buffer.slowing ? 1U : 0U},
+      {"coldshelf_uploads_allowed", shelf.uploads_at_once},
+      {"coldshelf_downloads_allowed", shelf.downloads_at_once},
   };
   for (const auto& [name, value] : gauges) {
     metric(name, "gauge", "Local segments.");

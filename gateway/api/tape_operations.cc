@@ -57,6 +57,7 @@ Json Service::own_tape(const TapeView& view) const {
               {"Location", view.location},
               {"Worm", row.worm},
               {"WriteProtected", row.write_protected},
+              {"Pinned", view.pinned},
               {"Created", format_utc(row.created_ms)},
               {"StatusChanged", format_utc(row.status_changed_ms)},
               {"Problem", row.problem}};
@@ -246,6 +247,13 @@ void Service::add_tape_operations() {
     TRY(add_costs(out, view.row));
     return out;
   });
+  for (const bool on : {true, false}) {
+    own(on ? "PinTape" : "UnpinTape", [this, &tapes, on](const Params& in) -> Result<Json> {
+      ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
+      ASSIGN_OR_RETURN(const TapeView view, tapes.set_pinned(barcode, on));
+      return own_tape(view);
+    });
+  }
   using Start = Result<int64_t> (TapeService::*)(std::string_view);
   const std::pair<const char*, Start> jobs[] = {{"ArchiveTape", &TapeService::archive},
                                                 {"DeleteTape", &TapeService::remove},

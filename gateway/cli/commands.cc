@@ -187,6 +187,16 @@ class CommandLine {
     add_barcode(command(tape, "show", "one tape in full", [this] {
       return show("DescribeTape", {{"Barcode", v_.barcode}}, print_tape);
     }));
+    const auto tape_pin = [&](const char* name, const char* what, const char* operation,
+                              const char* done) {
+      add_barcode(command(tape, name, what, [this, operation, done] {
+        return act(operation, {{"Barcode", v_.barcode}},
+                   [done](const Json& a) { return a.value("Barcode", "") + done; });
+      }));
+    };
+    tape_pin("pin", "keep a tape in the cache, and fetch what is not there", "PinTape",
+             " is pinned");
+    tape_pin("unpin", "let the cache decide again", "UnpinTape", " is not pinned");
     CLI::App* archive = command(
         tape, "archive", "send a tape to its pool on the shelf",
         [this] {

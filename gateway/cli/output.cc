@@ -105,6 +105,7 @@ void print_tape(std::ostream& out, const Json& tape) {
                      {"Write-protected", tape.value("WriteProtected", false) ? "yes" : "no"},
                      {"WORM", tape.value("Worm", false) ? "yes" : "no"},
                      {"Key", key_text(tape)},
+                     {"Pinned", tape.value("Pinned", false) ? "yes" : "no"},
                      {"Created", text(tape, "Created")},
                      {"Archived", text(tape, "Archived")},
                      {"Uuid", text(tape, "Uuid")},
@@ -170,6 +171,25 @@ void print_jobs(std::ostream& out, const Json& jobs) {
   print_table(out, {"JOB", "KIND", "TAPE", "STATE", "DONE", "CREATED", "STEP"}, rows);
 }
 
+namespace {
+
+std::string buffer_text(const Json& status) {
+  const auto limit = status.value("BufferLimitBytes", uint64_t{0});
+  const auto slowed_ms = status.value("WritersSlowedMs", int64_t{0});
+  std::string out =
+      size(status, "BufferBytes") + (limit == 0 ? ", no limit" : " of " + format_size(limit));
+  if (status.value("WritersSlowed", false)) out += ", writers are slowed down";
+  if (slowed_ms > 0) out += ", slowed for " + format_duration(slowed_ms / 1000 * 1000) + " in all";
+  return out;
+}
+
+std::string rate_text(const Json& status, const char* what, const char* field) {
+  const auto rate = status.value(field, uint64_t{0});
+  return rate == 0 ? "" : what + format_size(rate) + "/s";
+}
+
+}  // namespace
+
 void print_status(std::ostream& out, const Json& status) {
   std::string endpoints;
   for (const Json& e : status["Endpoints"]) {
@@ -181,22 +201,28 @@ void print_status(std::ostream& out, const Json& status) {
   }
   const auto limit = status.value("CacheLimitBytes", uint64_t{0});
   print_fields(
-      out, {{"Gateway", text(status, "Gateway") + " (" + text(status, "GatewayId") + "), version " +
-                            text(status, "Version")},
-            {"Health", text(status, "Health")},
-            {"Running since", text(status, "Started")},
-            {"Data", text(status, "DataDirectory")},
-            {"Store", text(status, "Store")},
-            {"Encryption", status.value("Encrypted", false) ? "on" : "off"},
-            {"iSCSI", endpoints + ", " + text(status, "Sessions") + " sessions"},
-            {"Drives", text(status, "DrivesLoaded") + " of " + text(status, "Drives") + " loaded"},
-            {"Tapes", tapes.empty() ? "none" : tapes},
-            {"Cache", size(status, "CacheBytes") +
-                          (limit == 0 ? ", no limit" : " of " + format_size(limit))},
-            {"To upload", size(status, "NotUploadedBytes") + " in " +
-                              text(status, "QueuedSegments") + " segments"},
-            {"Uploaded", size(status, "UploadedBytes")},
-            {"Downloaded", size(status, "DownloadedBytes")}});
+      out,
+      {{"Gateway", text(status, "Gateway") + " (" + text(status, "GatewayId") + "), version " +
+                       text(status, "Version")},
+       {"Health", text(status, "Health")},
+       {"Running since", text(status, "Started")},
+       {"Data", text(status, "DataDirectory")},
+       {"Store", text(status, "Store")},
+       {"Encryption", status.value("Encrypted", false) ? "on" : "off"},
+       {"iSCSI", endpoints + ", " + text(status, "Sessions") + " sessions"},
+       {"Drives", text(status, "DrivesLoaded") + " of " + text(status, "Drives") + " loaded"},
+       {"Tapes", tapes.empty() ? "none" : tapes},
+       {"Cache",
+        size(status, "CacheBytes") + (limit == 0 ? ", no limit" : " of " + format_size(limit))},
+       {"To upload",
+        size(status, "NotUploadedBytes") + " in " + text(status, "QueuedSegments") + " segments"},
+       {"Buffer", buffer_text(status)},
+       {"Transfers", text(status, "UploadsAtOnce") + " up and " + text(status, "DownloadsAtOnce") +
+                         " down at once" +
+                         rate_text(status, ", upload limit ", "UploadLimitBytesPerSecond") +
+                         rate_text(status, ", download limit ", "DownloadLimitBytesPerSecond")},
+       {"Uploaded", size(status, "UploadedBytes")},
+       {"Downloaded", size(status, "DownloadedBytes")}});
   for (const Json& p : status["Problems"]) {
     out << "problem with " << text(p, "Barcode") << ": " << text(p, "Problem") << "\n";
   }

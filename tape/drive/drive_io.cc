@@ -139,6 +139,17 @@ Status TapeDrive::erase() {
   return {};
 }
 
+Status TapeDrive::set_property(const std::string& label, const std::string& name,
+                               const std::string& value) {
+  State& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  if (!s.cartridge || s.cartridge->label() != label) {
+    return Error(ErrorCode::conflict, "tape " + label + " is not in drive " +
+                                          std::to_string(s.options.number) + " any more");
+  }
+  return s.cartridge->set_property(name, value);
+}
+
 Status TapeDrive::format_medium(const std::vector<uint64_t>& partition_capacities) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);

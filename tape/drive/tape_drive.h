@@ -163,6 +163,10 @@ class TapeDrive {
   Result<Capacity> capacity(uint32_t partition) const;
   uint32_t partition_count() const;  // 0 when not loaded
 
+  // A property of the cartridge in the drive, for the operator; durable. conflict: it is not the
+  // one with this label.
+  Status set_property(const std::string& label, const std::string& name, const std::string& value);
+
   DriveCounters counters() const;       // since construction
   DriveCounters load_counters() const;  // since the medium was loaded
   // Errors the operator and TapeAlert should know, newest last, bounded; e.g. the write failure

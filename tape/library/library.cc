@@ -409,6 +409,15 @@ std::optional<Error> Library::drive_problem(unsigned drive_number) const {
   return state_->drive_errors[drive_number - 1];
 }
 
+Status Library::set_property_in_drive(unsigned drive_number, const std::string& label,
+                                      const std::string& name, const std::string& value) {
+  const std::vector<TapeDrive*>& drives = state_->options.drives;
+  if (drive_number == 0 || drive_number > drives.size()) {
+    return Error(ErrorCode::not_found, "no drive " + std::to_string(drive_number));
+  }
+  return drives[drive_number - 1]->set_property(label, name, value);
+}
+
 Status Library::close_drives() {
   const std::lock_guard moving(state_->move_mutex);
   state_->closed = true;

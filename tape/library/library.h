@@ -132,6 +132,9 @@ class Library {
   uint64_t inventory_generation() const;
   uint64_t import_export_generation() const;
   std::optional<Error> drive_problem(unsigned drive_number) const;
+  // Of the cartridge in a drive (TapeDrive::set_property).
+  Status set_property_in_drive(unsigned drive_number, const std::string& label,
+                               const std::string& name, const std::string& value);
 
   // Unloads every drive cleanly; cartridges stay in their elements. For a clean stop: moves are
   // refused from here on.
