@@ -111,6 +111,7 @@ class ShelfRig {
     env.buffers = buffers_;
     env.source = shelf_.get();
     env.observer = shelf_.get();
+    env.gate = shelf_.get();
     return env;
   }
   CartridgeOptions cartridge_options() {

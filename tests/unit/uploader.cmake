@@ -6,6 +6,7 @@ coldshelf_test(unit_uploader
     ${CMAKE_CURRENT_LIST_DIR}/uploader_buffer_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_store_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_throttle_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/uploader_transfer_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_governor_test.cc
   DEPS coldshelf_uploader coldshelf_cartridge coldshelf_test_sim coldshelf_test_store
     coldshelf_test_client

@@ -1,0 +1,162 @@
+// Commands that a logical unit wants kept back: no thread waits, others go past, aborts work.
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <functional>
+#include <string>
+
+#include "target/iscsi/lu_queue.h"
+
+namespace coldshelf::iscsi {
+namespace {
+
+constexpr std::byte kWrite{0x0A};
+constexpr std::byte kReady{0x00};
+constexpr std::byte kRewind{0x01};
+
+class HeldUnit final : public scsi::LogicalUnit {
+ public:
+  uint64_t data_out_length(ByteView) const override { return 0; }
+  bool may_block(const scsi::Command& c) const override { return c.cdb[0] == kRewind; }
+  int64_t hold_ms(const scsi::Command& c) const override { return c.cdb[0] == kWrite ? hold : 0; }
+  bool may_overtake(const scsi::Command& c) const override { return c.cdb[0] == kReady; }
+  scsi::Reply execute(const scsi::Command& c) override {
+    order += c.cdb[0] == kWrite ? 'W' : c.cdb[0] == kReady ? 'T' : 'R';
+    return {};
+  }
+  void nexus_established(std::shared_ptr<const scsi::Nexus>) override {}
+  void nexus_lost(const scsi::Nexus&) override {}
+  void reset(scsi::ResetKind) override {}
+  void task_set_cleared(const scsi::Nexus&) override {}
+
+  int64_t hold = 0;
+  std::string order;
+};
+
+class LuQueueTest : public testing::Test {
+ protected:
+  std::shared_ptr<Task> task(std::byte opcode, uint64_t nexus = 1) {
+    auto out = std::make_shared<Task>();
+    out->command.cdb[0] = opcode;
+    out->command.aborted = std::make_shared<std::atomic<bool>>(false);
+    auto who = std::make_shared<scsi::Nexus>();
+    who->id = nexus;
+    out->command.nexus = std::move(who);
+    out->done = [this](std::shared_ptr<Task>) { ++done; };
+    return out;
+  }
+  void run_posted() {
+    while (!posted.empty()) {
+      const auto work = std::move(posted.front());
+      posted.pop_front();
+      work();
+    }
+  }
+  // The time of the hold is over.
+  void fire() {
+    ASSERT_TRUE(timer);
+    const auto work = std::move(timer);
+    timer = nullptr;
+    work();
+    run_posted();
+  }
+
+  std::shared_ptr<HeldUnit> unit = std::make_shared<HeldUnit>();
+  std::deque<std::function<void()>> posted;
+  std::function<void()> timer;
+  int64_t timer_ms = 0;
+  int done = 0;
+  std::shared_ptr<LuQueue> queue = std::make_shared<LuQueue>(
+      unit, [this](std::function<void()> work) { posted.push_back(std::move(work)); },
+      [this](int64_t ms, std::function<void()> work) -> std::function<void()> {
+        timer_ms = ms;
+        timer = std::move(work);
+        return [this] { timer = nullptr; };
+      });
+};
+
+TEST_F(LuQueueTest, AHeldWriteWaitsForItsTimer) {
+  unit->hold = 700;
+  EXPECT_FALSE(queue->submit(task(kWrite)));
+  run_posted();
+  EXPECT_EQ(unit->order, "");
+  EXPECT_EQ(timer_ms, 700);
+  unit->hold = 0;
+  fire();
+  EXPECT_EQ(unit->order, "W");
+  EXPECT_EQ(done, 1);
+  EXPECT_TRUE(queue->submit(task(kWrite))) << "at once, on the caller's thread";
+}
+
+TEST_F(LuQueueTest, WhatMayOvertakeDoesAndTheRestKeepsItsOrder) {
+  unit->hold = 500;
+  queue->submit(task(kWrite));
+  run_posted();
+  queue->submit(task(kRewind));
+  queue->submit(task(kReady));
+  run_posted();
+  EXPECT_EQ(unit->order, "T");
+  ASSERT_TRUE(timer) << "the write waits on";
+  unit->hold = 0;
+  fire();
+  EXPECT_EQ(unit->order, "TWR");
+  EXPECT_EQ(done, 3);
+}
+
+TEST_F(LuQueueTest, NothingOvertakesAnOrderedCommand) {
+  unit->hold = 500;
+  const auto write = task(kWrite);
+  write->command.attribute = scsi::TaskAttribute::ordered;
+  queue->submit(write);
+  run_posted();
+  queue->submit(task(kReady));
+  run_posted();
+  EXPECT_EQ(unit->order, "");
+  unit->hold = 0;
+  fire();
+  EXPECT_EQ(unit->order, "WT");
+}
+
+TEST_F(LuQueueTest, AHeldCommandIsAborted) {
+  unit->hold = 5'000;
+  const auto write = task(kWrite);
+  queue->submit(write);
+  run_posted();
+  queue->submit(task(kRewind, 2));
+  EXPECT_TRUE(queue->cancel(*write)) << "it never runs";
+  run_posted();
+  EXPECT_EQ(unit->order, "R") << "what is behind it does not wait for the timer";
+  EXPECT_FALSE(timer);
+  EXPECT_EQ(done, 1);
+}
+
+TEST_F(LuQueueTest, ALostSessionTakesItsHeldCommandsAlong) {
+  unit->hold = 5'000;
+  queue->submit(task(kWrite, 7));
+  run_posted();
+  queue->submit(task(kWrite, 7));
+  queue->submit(task(kRewind, 8));
+  queue->abort_nexus(7);
+  run_posted();
+  EXPECT_EQ(unit->order, "R");
+  unit->hold = 0;
+  EXPECT_TRUE(queue->submit(task(kWrite, 8)));
+}
+
+TEST_F(LuQueueTest, AnOldTimerMeansNothing) {
+  unit->hold = 500;
+  const auto first = task(kWrite);
+  queue->submit(first);
+  run_posted();
+  const auto old = timer;
+  ASSERT_TRUE(queue->cancel(*first));
+  run_posted();
+  queue->submit(task(kWrite));
+  run_posted();
+  old();  // was on its way when it was cancelled
+  run_posted();
+  EXPECT_EQ(unit->order, "");
+}
+
+}  // namespace
+}  // namespace coldshelf::iscsi
