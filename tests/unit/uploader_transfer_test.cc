@@ -193,6 +193,7 @@ Buffer segment_of(uint64_t size, uint64_t seed, SegmentEntry& entry) {
   random.fill(content);
   entry.stored_bytes = size;
   entry.sha256 = Sha256::of(ByteView(content).first(size - sizeof(Sha256Digest)));
+  std::copy(entry.sha256.begin(), entry.sha256.end(), content.end() - sizeof(Sha256Digest));
   return content;
 }
 
