@@ -20,9 +20,9 @@ namespace coldshelf {
 struct StoreEnv {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
-  Random* random = nullptr;                    // thread-safe
-  std::vector<BandwidthRule> bandwidth;        // none: no limit
-  std::function<void(const Error&)> on_retry;  // RetryOptions::on_retry
+  Random* random = nullptr;                              // thread-safe
+  std::vector<BandwidthRule> bandwidth = {};             // none: no limit
+  std::function<void(const Error&)> on_retry = nullptr;  // RetryOptions::on_retry
 };
 
 // "s3://bucket/prefix", "file:///directory", or a directory as it is.
