@@ -1,5 +1,7 @@
 #include "gateway/composition.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <thread>
@@ -40,6 +42,12 @@ Result<std::string> setting_or(Catalog& catalog, const char* name, const std::st
   return fresh;
 }
 
+std::string host_name() {
+  char name[256] = {};
+  if (::gethostname(name, sizeof name - 1) != 0) return "unknown";
+  return name;
+}
+
 std::string numbered_serial(const std::string& prefix, unsigned number) {
   char digits[16];
   std::snprintf(digits, sizeof digits, "%03u", number);
@@ -70,6 +78,7 @@ Status Gateway::build() {
   ASSIGN_OR_RETURN(secrets_, load_secrets(*env_.files, config_));
   TRY(open_storage());
   TRY(open_library());
+  ownership_->start();
   shelf_->start();
   tapes_->start();
   keys_ = std::make_unique<KeyRotation>(KeyRotation::Env{
@@ -88,6 +97,22 @@ Status Gateway::choose_identity() {
   ASSIGN_OR_RETURN(serial_prefix_,
                    setting_or(*catalog_, "serial_prefix", "C" + upper_hex(*env_.random, 3)));
   return {};
+}
+
+Status Gateway::take_lease() {
+  GatewayIdentity self;
+  self.id = gateway_id_;
+  self.name = config_.gateway.name;
+  self.host = host_name();
+  ASSIGN_OR_RETURN(self.instance, setting_or(*catalog_, kInstanceSetting,
+                                             Uuid::generate(*env_.random).to_string()));
+  Ownership::Options options;
+  options.lease_ttl_ms = config_.store.lease_ttl_ms;
+  ownership_ = std::make_unique<Ownership>(Ownership::Env{store_.get(), env_.clock}, self, options);
+  ownership_->on_lost([this](const Error& why) {
+    if (vault_) vault_->stop_all_writes(why);
+  });
+  return ownership_->open();
 }
 
 Status Gateway::enter_pools() {
@@ -128,6 +153,7 @@ Status Gateway::open_storage() {
     if (shelf_ && is_overload(why)) shelf_->store_overloaded();
   };
   ASSIGN_OR_RETURN(store_, open_store(config_.store, store));
+  TRY(take_lease());
   TRY(enter_pools());
 
   ShelfOptions options;
@@ -149,7 +175,11 @@ Status Gateway::open_storage() {
   // A directory on the data's own disk: what an upload costs, it costs this machine.
   options.uploads_yield = config_.store.type == "directory" && config_.store.link;
   shelf_ = std::make_unique<Shelf>(
-      Shelf::Env{env_.files, env_.clock, catalog_.get(), store_.get(), buffers_}, options,
+      Shelf::Env{env_.files, env_.clock, catalog_.get(), store_.get(), buffers_, ownership_.get(),
+                 [this](const Uuid& uuid, const Error& why) {
+                   if (vault_) vault_->stop_writes(uuid, why);
+                 }},
+      options,
       [this](const TapeRow& row, TapeStatus before) { tapes_->tape_status_changed(row, before); });
   return {};
 }
@@ -174,6 +204,13 @@ Status Gateway::open_library() {
   vault.cartridge = cartridge_options();
   vault.catalog = catalog_.get();
   vault.storage = [this] { return health(); };
+  vault.writable = [this](const Uuid& uuid) -> Status {
+    if (Status ours = shelf_->check_owned(uuid); !ours.ok()) return ours;
+    const Status may = ownership_->may_write();
+    // A lease that is only late does not keep anybody from writing to the local disk.
+    if (!may.ok() && may.error().code == ErrorCode::write_protected) return may.error();
+    return {};
+  };
   vault_ = std::make_unique<Vault>(vault);
 
   const DriveProfile* profile = find_drive(config_.library.drive_model);
@@ -182,11 +219,15 @@ Status Gateway::open_library() {
   options.archive_on_export = config_.library.on_export == "archive";
   options.export_delay_ms = config_.library.export_delay_ms;
   options.restore_days = static_cast<unsigned>(config_.store.restore_days);
+  options.gateway_id = gateway_id_;
+  options.gateway_name = config_.gateway.name;
+  options.serial_prefix = serial_prefix_;
   options.prices = config_.prices;
   options.default_pool = config_.pools.empty() ? "" : config_.pools.front().name;
-  tapes_ = std::make_unique<TapeService>(TapeService::Env{env_.clock, env_.random, catalog_.get(),
-                                                          shelf_.get(), vault_.get(), store_.get()},
-                                         options);
+  tapes_ = std::make_unique<TapeService>(
+      TapeService::Env{env_.clock, env_.random, catalog_.get(), shelf_.get(), vault_.get(),
+                       store_.get(), ownership_.get()},
+      options);
   // Statuses are true before the library opens what lies in its drives.
   TRY(shelf_->reconcile());
 
@@ -266,6 +307,7 @@ Status Gateway::open_api() {
   env.gateway_id = gateway_id_;
   env.version = kVersion;
   env.store = store_->describe();
+  env.ownership = ownership_.get();
   env.started_ms = started_ms_;
   env.endpoints = [this] { return endpoints(); };
   env.health = [this] { return health(); };
@@ -306,6 +348,8 @@ Status Gateway::stop() {
   if (library_) closed = library_->close_drives();
   // 3. Transfers last: they were told of the segments just sealed and know them after a restart.
   if (shelf_) shelf_->stop();
+  // 4. Others need not wait for the lease to run out.
+  if (ownership_) ownership_->stop();
   return closed;
 }
 

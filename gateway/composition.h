@@ -23,6 +23,9 @@
 
 namespace coldshelf {
 
+// The catalog's setting that tells a data directory from every other one.
+constexpr const char* kInstanceSetting = "instance";
+
 struct GatewayEnv {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
@@ -54,6 +57,7 @@ class Gateway {
   Status open_api();
   Status choose_identity();  // gateway id, serial numbers
   Status enter_pools();      // the store is open
+  Status take_lease();
   CartridgeOptions cartridge_options() const;
 
   const Config config_;
@@ -71,6 +75,7 @@ class Gateway {
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<WorkerPool> sealers_;
   std::unique_ptr<ObjectStore> store_;
+  std::unique_ptr<Ownership> ownership_;
   std::unique_ptr<Shelf> shelf_;
   std::unique_ptr<Vault> vault_;
   std::vector<std::unique_ptr<TapeDrive>> drives_;

@@ -305,6 +305,7 @@ std::vector<KeySpec> make_keys() {
       count_key("store.restore_days", FIELD(uint64_t, store.restore_days), 1, 365),
       count_key("store.restore_requests_per_second",
                 FIELD(uint64_t, store.restore_requests_per_second), 1, 10'000),
+      duration_key("store.lease_ttl", FIELD(int64_t, store.lease_ttl_ms), 1'000, kHourMs),
       bool_key("store.link", FIELD(bool, store.link)),
       count_key("store.transfer_threads", FIELD(uint64_t, store.transfer_threads), 1, 64),
       text_key("store.s3.region", FIELD(string, store.s3.region)),

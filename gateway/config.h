@@ -112,6 +112,7 @@ struct Config {
       int64_t connect_timeout_ms = 5'000;
       int64_t idle_timeout_ms = 20'000;
     } s3;
+    int64_t lease_ttl_ms = 60'000;
   } store;
 
   struct Cache {

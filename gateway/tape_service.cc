@@ -149,13 +149,31 @@ Result<std::vector<TapeView>> TapeService::create(const CreateRequest& request) 
                                               " are needed; archive or delete tapes, " +
                                               "or configure more slots");
   }
-  std::vector<TapeView> out;
+  std::vector<std::pair<std::string, Uuid>> named;
   for (const std::string& barcode : barcodes) {
-    ASSIGN_OR_RETURN(TapeRow row, create_one(request, barcode, medium, pool));
+    named.emplace_back(barcode, Uuid::generate(*env_.random));
+  }
+  TRY(claim(named));
+  std::vector<TapeView> out;
+  for (const auto& [barcode, uuid] : named) {
+    ASSIGN_OR_RETURN(TapeRow row, create_one(request, uuid, barcode, medium, pool));
     ASSIGN_OR_RETURN(TapeView made, view(std::move(row)));
     out.push_back(std::move(made));
   }
   return out;
+}
+
+// A barcode is one tape's in the whole store. A claim that nothing comes of (a crash, a failure
+// below) does no harm: the next tape of that barcode here takes it.
+Status TapeService::claim(const std::vector<std::pair<std::string, Uuid>>& barcodes) {
+  if (env_.ownership == nullptr) return {};
+  Status claimed = env_.ownership->claim_barcodes(barcodes);
+  if (claimed.ok()) return claimed;
+  Error why = claimed.error();
+  if (why.code != ErrorCode::exists) {
+    why.context = "a new tape's barcode is claimed in the store first: " + why.context;
+  }
+  return why;
 }
 
 void TapeService::discard_half_made(const NewCartridge& what) {
@@ -165,10 +183,11 @@ void TapeService::discard_half_made(const NewCartridge& what) {
               {{"barcode", what.label}, {"error", undone.error().message()}});
 }
 
-Result<TapeRow> TapeService::create_one(const CreateRequest& request, const std::string& barcode,
-                                        const std::string& medium, const std::string& pool) {
+Result<TapeRow> TapeService::create_one(const CreateRequest& request, const Uuid& uuid,
+                                        const std::string& barcode, const std::string& medium,
+                                        const std::string& pool) {
   NewCartridge what;
-  what.uuid = Uuid::generate(*env_.random);
+  what.uuid = uuid;
   what.label = barcode;
   what.medium = medium;
   what.capacity_bytes = request.size_bytes;
@@ -279,6 +298,28 @@ Result<TapeView> TapeService::set_pinned(std::string_view barcode, bool on) {
     TRY(std::move(set));
   }
   log_info("tapes", on ? "tape pinned" : "tape unpinned", {{"barcode", row.barcode}});
+  return view(std::move(row));
+}
+
+Result<TapeView> TapeService::take_over(std::string_view barcode, bool force) {
+  const std::lock_guard operation(operations_mutex_);
+  const Result<TapeRow> known = tape(barcode);
+  if (!known.ok() && known.error().code != ErrorCode::not_found) return known.error();
+  if (known.ok()) {
+    const auto element = library_->find(barcode);
+    if (element &&
+        (element->type == ElementType::data_transfer || element->type == ElementType::transport)) {
+      return Error(ErrorCode::busy, "tape " + known->barcode + " is in " +
+                                        library_->element_name(element->address) +
+                                        "; unload it first");
+    }
+    ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(known->uuid));
+    if (job) {
+      return Error(ErrorCode::conflict, "job " + std::to_string(job->id) + " of tape " +
+                                            known->barcode + " is under way");
+    }
+  }
+  ASSIGN_OR_RETURN(TapeRow row, env_.shelf->take_over(std::string(barcode), force));
   return view(std::move(row));
 }
 

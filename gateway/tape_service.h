@@ -60,6 +60,8 @@ struct PoolView {
   std::vector<ObjectGroup> stored;
   MonthlyCost monthly;
 };
+// "slot", "import_export", "drive", "transport": of the inventory in the store.
+std::string_view inventory_name(ElementType type);
 
 class TapeService final : public LibraryListener {
  public:
@@ -70,6 +72,7 @@ class TapeService final : public LibraryListener {
     Shelf* shelf = nullptr;
     Vault* vault = nullptr;
     ObjectStore* store = nullptr;  // asked what it can do when a pool is made; may be null
+    Ownership* ownership = nullptr;  // null: the store is nobody else's
   };
   struct Options {
     const DriveProfile* drive = nullptr;  // the library's model: what media fit
@@ -78,6 +81,9 @@ class TapeService final : public LibraryListener {
     unsigned restore_days = 7;
     std::string default_pool;
     Prices prices;
+    std::string gateway_id;  // of the inventory in the store
+    std::string gateway_name;
+    std::string serial_prefix;
   };
   TapeService(Env env, Options options);
   ~TapeService() override;
@@ -113,6 +119,8 @@ class TapeService final : public LibraryListener {
     return retrieve(barcode, Shelf::RetrieveRequest{tier, 0, {}});
   }
   Result<int64_t> remove(std::string_view barcode);
+  // A tape of a gateway that is gone; `force`: that may be alive. It comes read-only.
+  Result<TapeView> take_over(std::string_view barcode, bool force);
   Result<int64_t> verify(std::string_view barcode);
   // Its segments stay in the cache, or are fetched; conflict: it is archived, or on its way.
   Result<TapeView> set_pinned(std::string_view barcode, bool on);
@@ -167,8 +175,10 @@ class TapeService final : public LibraryListener {
   Result<uint16_t> resolve_element(std::string_view text);
   Result<std::string> choose_medium(const CreateRequest& request, const std::string& barcode) const;
   Result<std::string> choose_pool(const std::string& wanted);
-  Result<TapeRow> create_one(const CreateRequest& request, const std::string& barcode,
-                             const std::string& medium, const std::string& pool);
+  Result<TapeRow> create_one(const CreateRequest& request, const Uuid& uuid,
+                             const std::string& barcode, const std::string& medium,
+                             const std::string& pool);
+  Status claim(const std::vector<std::pair<std::string, Uuid>>& barcodes);
   void discard_half_made(const NewCartridge& what);
   Result<int64_t> archive_locked(const TapeRow& row);
   // Takes it out of the library, where it lies is given back so that it can be put there again.

@@ -1,9 +1,8 @@
 // The library's side of TapeService: the operator's moves, exports, and keeping inventory and
 // catalog in step.
-#include <nlohmann/json.hpp>
-
 #include "base/log.h"
 #include "gateway/tape_service.h"
+#include "uploader/inventory_document.h"
 
 namespace coldshelf {
 
@@ -18,6 +17,21 @@ Result<uint64_t> TapeService::set_wrapped_key(const Uuid& uuid, const WrappedKey
 
 namespace {
 constexpr auto kTickInterval = std::chrono::milliseconds(500);
+}  // namespace
+
+// In the document that a rebuild reads: names, for element addresses change with the changer.
+std::string_view inventory_name(ElementType type) {
+  switch (type) {
+    case ElementType::transport:
+      return "transport";
+    case ElementType::storage:
+      return "slot";
+    case ElementType::import_export:
+      return "import_export";
+    case ElementType::data_transfer:
+      return "drive";
+  }
+  return "";
 }
 
 // -- the operator's moves
@@ -205,35 +219,29 @@ bool TapeService::publish_library() {
     if (!library_changed_) return false;
     library_changed_ = false;
   }
-  nlohmann::json document;
-  document["format"] = 1;
-  document["changer"] = library_->options().profile->name;
-  document["serial"] = library_->options().serial;
-  document["slots"] = library_->options().slots;
-  document["import_export_slots"] = library_->options().import_export_slots;
-  document["drives"] = library_->options().drives.size();
-  document["drive_model"] = options_.drive->name;
-  document["elements"] = nlohmann::json::array();
+  InventoryDocument document;
+  document.gateway = options_.gateway_id;
+  document.name = options_.gateway_name;
+  document.serial_prefix = options_.serial_prefix;
+  document.changer = library_->options().profile->name;
+  document.drive_model = options_.drive->name;
+  document.slots = library_->options().slots;
+  document.import_export_slots = library_->options().import_export_slots;
+  document.drives = static_cast<unsigned>(library_->options().drives.size());
   for (const Element& e : library_->elements()) {
     if (!e.cartridge) continue;
-    document["elements"].push_back({{"element", library_->element_name(e.address)},
-                                    {"address", e.address},
-                                    {"cartridge", e.cartridge->uuid.to_string()},
-                                    {"barcode", e.cartridge->barcode},
-                                    {"medium", e.cartridge->medium}});
+    document.elements.push_back({std::string(inventory_name(e.type)), e.number, e.cartridge->uuid,
+                                 e.cartridge->barcode, e.cartridge->medium});
   }
-  document["pools"] = nlohmann::json::array();
   if (auto pools = env_.catalog->pools(); pools.ok()) {
-    for (const PoolRow& pool : *pools) {
-      document["pools"].push_back({{"name", pool.name},
-                                   {"storage_class", pool.storage_class},
-                                   {"mode", pool.mode},
-                                   {"lock", pool.lock},
-                                   {"lock_days", pool.lock_days}});
-    }
+    document.pools = std::move(*pools);
+  } else {
+    log_error("tapes", "pools not read", {{"error", pools.error().message()}});
+    const std::lock_guard lock(state_mutex_);
+    library_changed_ = true;
+    return false;
   }
-  const std::string text = document.dump(2) + "\n";
-  env_.shelf->put_document(std::string(kLibraryKey), to_buffer(as_view(text)));
+  env_.shelf->put_document(inventory_key(options_.gateway_id), encode_inventory_document(document));
   return true;
 }
 

@@ -15,7 +15,12 @@ constexpr unsigned kReassignDays = 1;
 Result<int64_t> TapeService::retrieve(std::string_view barcode,
                                       const Shelf::RetrieveRequest& request) {
   const std::lock_guard operation(operations_mutex_);
-  ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
+  Result<TapeRow> known = tape(barcode);
+  if (!known.ok() && known.error().code == ErrorCode::not_found) {
+    // Another gateway may have archived it.
+    known = env_.shelf->import_from_shelf(std::string(barcode));
+  }
+  ASSIGN_OR_RETURN(const TapeRow row, std::move(known));
   if (row.status != TapeStatus::archived && row.status != TapeStatus::retrieved) {
     return Error(ErrorCode::conflict,
                  "tape " + row.barcode + " is " + std::string(to_string(row.status)) +

@@ -41,16 +41,31 @@ Result<std::unique_ptr<Cartridge>> Vault::open(const Uuid& uuid) {
               {{"barcode", row->barcode}, {"error", cartridge.error().message()}});
     return cartridge;
   }
+  {
+    const std::lock_guard lock(mutex_);
+    open_[uuid] = cartridge->get();
+  }
+  // Asked behind that, so that whoever takes it over in between is not missed.
+  if (options_.writable) {
+    if (const Status may = options_.writable(uuid); !may.ok()) {
+      (*cartridge)->stop_writes(may.error());
+      return cartridge;
+    }
+  }
   // A retrieved tape is read-only, as on the gateways this one stands in for.
   if (row->status == TapeStatus::retrieved && !(*cartridge)->manifest().write_protected) {
     Status protect = (*cartridge)->set_write_protected(true);
     if (!protect.ok()) {
+      {
+        std::unique_lock lock(mutex_);
+        edited_.wait(lock, [&] { return !edits_.contains(uuid); });
+        open_[uuid] = nullptr;
+      }
+      cartridge->reset();
       give_back(uuid);
       return protect.error();
     }
   }
-  const std::lock_guard lock(mutex_);
-  open_[uuid] = cartridge->get();
   return cartridge;
 }
 
@@ -71,6 +86,19 @@ Status Vault::close(std::unique_ptr<Cartridge> cartridge) {
               {{"barcode", label}, {"error", closed.error().message()}});
   }
   return closed;
+}
+
+void Vault::stop_writes(const Uuid& uuid, const Error& why) {
+  const std::lock_guard lock(mutex_);
+  const auto at = open_.find(uuid);
+  if (at != open_.end() && at->second != nullptr) at->second->stop_writes(why);
+}
+
+void Vault::stop_all_writes(const Error& why) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [uuid, cartridge] : open_) {
+    if (cartridge != nullptr) cartridge->stop_writes(why);
+  }
 }
 
 Result<Manifest> Vault::create(const NewCartridge& what) {

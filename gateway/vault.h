@@ -25,12 +25,19 @@ class Vault final : public CartridgeVault {
     // Whether the data directory is the one it was: a vanished one would be made anew by the first
     // cartridge, on the wrong disk. May be empty.
     std::function<Status()> storage;
+    // Whether this gateway may write the cartridge, which another one may have taken over. May be
+    // empty.
+    std::function<Status(const Uuid&)> writable = {};
   };
   explicit Vault(Options options) : options_(std::move(options)) {}
 
   // For a drive. busy: already open; conflict: the tape's status does not allow it (ARCHIVING...).
   Result<std::unique_ptr<Cartridge>> open(const Uuid& uuid) override;
   Status close(std::unique_ptr<Cartridge> cartridge) override;
+
+  // Ends writing to a cartridge that is open, at once; to all of them.
+  void stop_writes(const Uuid& uuid, const Error& why);
+  void stop_all_writes(const Error& why);
 
   // A new, empty cartridge on disk; closed again when this returns.
   Result<Manifest> create(const NewCartridge& what);

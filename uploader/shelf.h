@@ -18,6 +18,7 @@
 #include "tape/cartridge/segment_hooks.h"
 #include "uploader/cloud/object_store.h"
 #include "uploader/cost_model.h"
+#include "uploader/ownership.h"
 #include "uploader/restore_plan.h"
 #include "uploader/upload_buffer.h"
 
@@ -30,8 +31,6 @@ std::string manifest_key(const Uuid& cartridge);  // cartridges/<uuid>/manifest
 // The manifest of a tape archived under a lock, never changed again: cartridges/<uuid>/locked/<n>
 std::string locked_manifest_key(const Uuid& cartridge, uint64_t generation);
 constexpr std::string_view kPinnedProperty = "pinned";  // "true" in a manifest
-constexpr std::string_view kLibraryKey =
-    "library/inventory";  // what `recover` needs beside the cartridges
 
 struct ShelfOptions {
   std::string cartridges_directory;  // <dir>/<uuid>/...
@@ -66,6 +65,11 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
     Catalog* catalog = nullptr;
     ObjectStore* store = nullptr;
     std::shared_ptr<BufferPool> buffers;
+    // Null: the store is nobody else's, and nothing is put under a condition.
+    Ownership* ownership = nullptr;
+    // Another gateway has the cartridge: whoever has it open must stop writing. Called on the
+    // shelf's threads without its lock.
+    std::function<void(const Uuid&, const Error&)> on_fenced = {};
   };
   Shelf(Env env, ShelfOptions options, StatusListener listener);
   ~Shelf() override;
@@ -108,6 +112,15 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   // A tape that is not archived; the cartridge must be closed. Segments that are in the store
   // already move when it is archived.
   Status assign_pool(const Uuid& cartridge, const std::string& pool);
+  // A tape that another gateway archived, or that this one did not know, by its barcode: its row is
+  // entered as ARCHIVED and can be retrieved. not_found; conflict: it is not on the shelf.
+  Result<TapeRow> import_from_shelf(const std::string& barcode);
+  // Takes a tape from a gateway that is gone (`force`: that may be alive): it comes as RECOVERED,
+  // read-only, with what the store has of it. One that is ARCHIVED comes as that.
+  Result<TapeRow> take_over(const std::string& barcode, bool force);
+  // Why this gateway must not write the cartridge any more; ok: it may.
+  Status check_owned(const Uuid& cartridge);
+
   Status cancel_archive(const Uuid& cartridge);  // back to AVAILABLE; conflict when it is past that
   Status cancel_retrieve(const Uuid& cartridge);  // back to what it was before
   // What moved stays where it is; the pool stays the old one.

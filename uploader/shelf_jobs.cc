@@ -152,6 +152,7 @@ Status Shelf::State::advance(JobRun& run) {
   }
   if (run.phase == JobPhase::fail) return end_failed(run);
   if (run.phase == JobPhase::cancel) return end_cancelled(run);
+  if (run.row.kind != JobKind::delete_tape) TRY(check_owned(run.row.cartridge));
   switch (run.row.kind) {
     case JobKind::archive:
       return advance_archive(run);
@@ -189,6 +190,8 @@ Status Shelf::State::advance_archive(JobRun& run) {
     default:
       TRY(lock_manifest(run));
       TRY(env.catalog->set_tape_parts(run.row.cartridge, ""));
+      // Whatever is to be written of it is: from here on any gateway may take it.
+      TRY(give_to_shelf(run.row.cartridge));
       TRY(set_status(run.row.cartridge, TapeStatus::archived));
       TRY(env.catalog->set_tape_problem(run.row.cartridge, ""));
       TRY(evict_all(run));
@@ -386,7 +389,9 @@ Status Shelf::State::begin_delete(JobRun& run) {
     look_again(run, kUploadPollMs);
     return {};
   }
-  // The manifest first: the store never holds one that names what is not there.
+  // Nobody takes it over from here on, so that nothing of anybody else is deleted. The manifest
+  // first: the store never holds one that names what is not there.
+  if (env.ownership != nullptr) TRY(env.ownership->begin_delete(cartridge));
   TRY(env.store->remove(manifest_key(cartridge)));
   set_phase(run, JobPhase::transfer, "deleting objects");
   return save(run, true);
@@ -449,6 +454,7 @@ Status Shelf::State::end_failed(JobRun& run) {
         log_warning("shelf", "manifest not set back", {{"error", undone.error().message()}});
       }
     }
+    end_shelved(run);
     TRY(set_status(run.row.cartridge, back));
   }
   TRY(env.catalog->set_tape_problem(run.row.cartridge, why));
@@ -460,6 +466,7 @@ Status Shelf::State::end_failed(JobRun& run) {
 }
 
 Status Shelf::State::end_cancelled(JobRun& run) {
+  end_shelved(run);
   TRY(set_status(run.row.cartridge, status_before(run)));
   return end_job(run, JobState::cancelled, "cancelled");
 }

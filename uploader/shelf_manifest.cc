@@ -15,20 +15,12 @@ namespace coldshelf {
 namespace {
 constexpr int64_t kQuietMs = 500;     // no change for so long: the writer pauses
 constexpr int64_t kUrgentGapMs = 20;  // between attempts while a job waits
-
-PutSource source_of(ByteView bytes) {
-  PutSource source;
-  source.bytes = bytes;
-  source.size = bytes.size();
-  source.sha256 = Sha256::of(bytes);
-  return source;
-}
 }  // namespace
 
 void Shelf::State::watch_manifest(const Uuid& cartridge, uint64_t generation, bool dirty,
                                   bool urgent) {
   const std::lock_guard lock(mutex);
-  if (deleting.contains(cartridge)) return;
+  if (deleting.contains(cartridge) || fenced.contains(cartridge)) return;
   ManifestWatch& watch = manifests[cartridge];
   const int64_t now = now_ms();
   watch.announced = std::max(watch.announced, generation);
@@ -54,6 +46,7 @@ int64_t Shelf::State::manifest_due_ms(const ManifestWatch& watch) const {
 }
 
 bool Shelf::State::manifests_step() {
+  if (recheck_step()) return true;
   Uuid cartridge;
   ManifestWatch watch;
   {
@@ -149,7 +142,7 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
     const Buffer image = encode_manifest(manifest);
     const PutSource source = source_of(image);
     const std::string key = manifest_key(cartridge);
-    TRY(env.store->put(key, source, StorageClass::standard));
+    TRY(put_manifest(manifest, source));
     ASSIGN_OR_RETURN(const ObjectInfo head, env.store->head(key));
     if (head.size != image.size() || (head.sha256 && *head.sha256 != source.sha256)) {
       return Error(ErrorCode::unavailable, key + ": the store does not confirm what was put");
@@ -244,7 +237,10 @@ bool Shelf::State::documents_step() {
     key = std::move(first.key());
     content = std::move(first.mapped());
   }
-  const Result<ObjectInfo> put = env.store->put(key, source_of(content), StorageClass::standard);
+  const Status may = may_write();
+  const Result<ObjectInfo> put =
+      may.ok() ? env.store->put(key, source_of(content), StorageClass::standard)
+               : Result<ObjectInfo>(may.error());
   if (!put.ok()) {
     log_warning("shelf", "document not uploaded", {{"key", key}, {"error", put.error().message()}});
   }

@@ -115,6 +115,7 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
   if (row && row->status == TapeStatus::deleting) return {};  // its job does the rest
   ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(cartridge));
   if (manifest.kind != CartridgeKind::tape) return {};
+  TRY(load_fenced(cartridge));
   if (!row) {
     const auto property = [&](const char* name) {
       const auto at = manifest.properties.find(name);
@@ -235,6 +236,7 @@ Result<int64_t> Shelf::archive(const Uuid& cartridge) {
       tape.status != TapeStatus::recovered) {
     return wrong_status(tape, "it cannot be archived now");
   }
+  TRY(s.check_owned(cartridge));
   TRY(s.class_of_pool(tape.pool));
   ASSIGN_OR_RETURN(const std::vector<std::string> names,
                    s.env.files->list(s.directory_of(cartridge)));
@@ -261,6 +263,11 @@ Result<int64_t> Shelf::remove(const Uuid& cartridge) {
     case TapeStatus::recovered:
     case TapeStatus::irrecoverable:
     case TapeStatus::deleting:  // a deletion that failed is asked for again
+      if (s.env.ownership != nullptr) {
+        // Whose it is, is said at once; the job asks again when the store does not answer now.
+        const Status ours = s.env.ownership->begin_delete(cartridge);
+        if (!ours.ok() && !is_passing(ours.error())) return ours.error();
+      }
       return s.begin_job(JobKind::delete_tape, tape,
                          {{"before", std::string(to_string(tape.status))}});
     default:

@@ -279,6 +279,7 @@ Status Shelf::State::advance_reassign(JobRun& run) {
       return await_manifest(run);
     default:
       TRY(lock_manifest(run));
+      TRY(give_to_shelf(run.row.cartridge));
       TRY(env.catalog->set_tape_pool(run.row.cartridge, parameter(run.row, "pool")));
       TRY(env.catalog->set_tape_problem(run.row.cartridge, ""));
       return end_job(run, JobState::succeeded, "reassigned");
@@ -333,15 +334,18 @@ Result<int64_t> Shelf::retrieve(const Uuid& cartridge, const RetrieveRequest& re
   if (tape.status != TapeStatus::archived && tape.status != TapeStatus::retrieved) {
     return wrong_status(tape, "only an ARCHIVED tape is retrieved, or more of a RETRIEVED one");
   }
-  const unsigned days =
-      request.days != 0 ? request.days : std::max(1U, s.options.default_restore_days);
-  ASSIGN_OR_RETURN(const Holdings held, holdings(cartridge, request.parts));
-  TRY(check_tier(held.stored, request.tier));
-  std::map<std::string, std::string> parameters = {{"before", std::string(to_string(tape.status))},
-                                                   {"tier", std::string(to_string(request.tier))},
-                                                   {"days", std::to_string(days)}};
-  if (!request.parts.empty()) parameters["parts"] = encode_parts(request.parts);
-  return s.begin_job(JobKind::retrieve, tape, std::move(parameters));
+  return s.with_shelved(tape, [&]() -> Result<int64_t> {
+    const unsigned days =
+        request.days != 0 ? request.days : std::max(1U, s.options.default_restore_days);
+    ASSIGN_OR_RETURN(const Holdings held, holdings(cartridge, request.parts));
+    TRY(check_tier(held.stored, request.tier));
+    std::map<std::string, std::string> parameters = {
+        {"before", std::string(to_string(tape.status))},
+        {"tier", std::string(to_string(request.tier))},
+        {"days", std::to_string(days)}};
+    if (!request.parts.empty()) parameters["parts"] = encode_parts(request.parts);
+    return s.begin_job(JobKind::retrieve, tape, std::move(parameters));
+  });
 }
 
 Result<int64_t> Shelf::reassign(const Uuid& cartridge, const std::string& pool, RestoreTier tier) {
@@ -356,14 +360,16 @@ Result<int64_t> Shelf::reassign(const Uuid& cartridge, const std::string& pool, 
                                           " (" + std::string(to_string(from)) +
                                           "); an archived tape only moves to a colder one");
   }
-  ASSIGN_OR_RETURN(Holdings held, holdings(cartridge, {}));
-  std::erase_if(held.stored, [&](const ObjectGroup& g) { return g.storage_class == to; });
-  TRY(check_tier(held.stored, tier));
-  return s.begin_job(JobKind::reassign, tape,
-                     {{"before", std::string(to_string(tape.status))},
-                      {"pool", pool},
-                      {"tier", std::string(to_string(tier))},
-                      {"days", std::to_string(kReassignDays)}});
+  return s.with_shelved(tape, [&]() -> Result<int64_t> {
+    ASSIGN_OR_RETURN(Holdings held, holdings(cartridge, {}));
+    std::erase_if(held.stored, [&](const ObjectGroup& g) { return g.storage_class == to; });
+    TRY(check_tier(held.stored, tier));
+    return s.begin_job(JobKind::reassign, tape,
+                       {{"before", std::string(to_string(tape.status))},
+                        {"pool", pool},
+                        {"tier", std::string(to_string(tier))},
+                        {"days", std::to_string(kReassignDays)}});
+  });
 }
 
 Status Shelf::assign_pool(const Uuid& cartridge, const std::string& pool) {

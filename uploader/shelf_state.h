@@ -114,7 +114,10 @@ struct ManifestWatch {
   unsigned attempts = 0;
   uint64_t sent_generation = UINT64_MAX;  // of what the store holds; none since the start
   uint64_t sent_segments = 0;
-  std::optional<Error> error;   // of the last attempt
+  std::optional<Error> error;  // of the last attempt
+  // Of the store's manifest, which the next one replaces and no other; "": there is none. Not
+  // known: the store is looked at first.
+  std::optional<std::string> etag;
   std::set<SegmentId> garbage;  // dropped; the store's manifest may still name them
 };
 
@@ -197,6 +200,11 @@ struct Shelf::State {
   unsigned discard_failures = 0;
   std::map<std::string, Buffer> documents;
   unsigned document_failures = 0;
+
+  // Cartridges that belong to another gateway now, and why we think so
+  std::map<Uuid, Error> fenced;
+  uint64_t lapses_seen = 0;
+  std::deque<Uuid> rechecks;  // after a lapse of the lease: are they still ours?
 
   // Jobs
   std::map<int64_t, std::shared_ptr<JobRun>> jobs;
@@ -281,6 +289,29 @@ struct Shelf::State {
                              uint64_t& generation);
   int64_t manifest_due_ms(const ManifestWatch& watch) const;
   void collect_garbage(const Uuid& cartridge, const Manifest& in_the_store);
+
+  // -- who may write (shelf_ownership.cc)
+  Status may_write() { return env.ownership != nullptr ? env.ownership->may_write() : Status(); }
+  Result<ObjectInfo> put_segment(const std::string& key, const PutSource& source,
+                                 StorageClass storage_class);
+  Result<ObjectInfo> put_manifest(const Manifest& manifest, const PutSource& source);
+  Result<std::string> look_at_manifest(const Manifest& local);  // gives its etag
+  void fence(const Uuid& cartridge, const Error& why);
+  Status check_owned(const Uuid& cartridge);
+  Status load_fenced(const Uuid& cartridge);
+  Status lift_fence(const Uuid& cartridge);
+  bool recheck_step();
+  Status acquire_from_shelf(const TapeRow& tape);
+  // Takes an ARCHIVED tape from the shelf for the job that `begin` begins, and gives it back when
+  // that fails.
+  Result<int64_t> with_shelved(const TapeRow& tape,
+                               const std::function<Result<int64_t>()>& begin);
+  void end_shelved(const JobRun& run);  // a job that failed or was cancelled
+  Status give_to_shelf(const Uuid& cartridge);
+  void give_back_quietly(const Uuid& cartridge);  // after a failure that is told already
+  Status ensure_pool(const Manifest& manifest, const std::string& gateway);
+  Result<TapeRow> enter_remote(const Manifest& manifest, TapeStatus status,
+                               const std::string& etag);
 
   // -- recalls, eviction and pins
   void touch(const SegmentId& id);                                  // the lock is held

@@ -9,6 +9,7 @@ namespace coldshelf {
 
 namespace {
 constexpr size_t kQueueRows = 256;
+constexpr int64_t kLeaseWaitMs = 500;
 constexpr int64_t kTroubleRetryMs = 3'600'000;  // a segment that cannot go up is tried again then
 constexpr int64_t kWriterPauseMs = 1'000;       // a drive that wrote so long ago does not stream
 }  // namespace
@@ -107,6 +108,7 @@ bool Shelf::State::fill_upload_queue() {
   {
     const std::lock_guard lock(mutex);
     limit += busy.size() + troubles.size() + dropped.size();
+    limit += fenced.empty() ? 0 : 16 * kQueueRows;  // theirs stand in the way of ours
   }
   std::vector<SegmentRow> rows;
   for (const SegmentState state :
@@ -123,7 +125,10 @@ bool Shelf::State::fill_upload_queue() {
   const int64_t now = now_ms();
   for (SegmentRow& row : rows) {
     const SegmentId id = id_of(row);
-    if (busy.contains(id) || dropped.contains(id) || deleting.contains(id.cartridge)) continue;
+    if (busy.contains(id) || dropped.contains(id) || deleting.contains(id.cartridge) ||
+        fenced.contains(id.cartridge)) {
+      continue;
+    }
     const auto trouble = troubles.find(id);
     if (trouble != troubles.end() && trouble->second.not_before_ms > now) {
       wake_locked(Work::uploads, trouble->second.not_before_ms);
@@ -137,6 +142,13 @@ bool Shelf::State::fill_upload_queue() {
 }
 
 std::optional<SegmentRow> Shelf::State::claim_upload() {
+  if (const Status may = may_write(); !may.ok()) {
+    // Nothing of the segments' fault: no backoff beyond looking at the lease again.
+    const std::lock_guard lock(mutex);
+    due_of(Work::uploads) = kNever;
+    wake_locked(Work::uploads, now_ms() + (is_passing(may.error()) ? kLeaseWaitMs : 60'000));
+    return std::nullopt;
+  }
   bool fill = false;
   {
     const std::lock_guard lock(mutex);
@@ -167,7 +179,10 @@ std::optional<SegmentRow> Shelf::State::claim_upload() {
     upload_queue.pop_front();
     wake_locked(Work::uploads);
     const SegmentId id = id_of(row);
-    if (busy.contains(id) || dropped.contains(id) || deleting.contains(id.cartridge)) continue;
+    if (busy.contains(id) || dropped.contains(id) || deleting.contains(id.cartridge) ||
+        fenced.contains(id.cartridge)) {
+      continue;
+    }
     busy.insert(id);
     if (!upload_queue.empty()) grow_uploads(upload_governor.limit());
     return row;
@@ -237,7 +252,7 @@ Status Shelf::State::send_segment(const SegmentRow& row, File& file) {
   source.sha256 = *digest;
   source.immutable_path = segment_path_of(id);
   ASSIGN_OR_RETURN(const StorageClass into, class_for_upload(id.cartridge));
-  Result<ObjectInfo> done = env.store->put(key, source, into);
+  Result<ObjectInfo> done = put_segment(key, source, into);
   if (!done.ok()) {
     // Bytes that do not fit their digest: is it this disk, or the way to the store?
     if (done.error().code == ErrorCode::corrupt) TRY(check_local());

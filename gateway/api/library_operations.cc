@@ -136,6 +136,16 @@ Result<Json> Service::list_devices() const {
   return out;
 }
 
+// What the store's other gateways see of this one.
+Json Service::sharing() const {
+  if (env_.ownership == nullptr) return Json::object();
+  const Ownership::View view = env_.ownership->view();
+  Json out = {{"ConditionalWrites", view.conditional}, {"LeaseEpoch", view.lease.epoch}};
+  if (view.lease.expires_unix_ms != 0) out["LeaseUntil"] = format_utc(view.lease.expires_unix_ms);
+  if (!view.problem.empty()) out["Problem"] = view.problem;
+  return out;
+}
+
 Json Service::status() const {
   const Shelf::Statistics shelf = env_.tapes->env().shelf->statistics();
   const Status healthy = env_.health ? env_.health() : Status();
@@ -149,6 +159,7 @@ Json Service::status() const {
               {"DataDirectory", env_.config.gateway.data_dir},
               {"Store", env_.store},
               {"Encrypted", env_.config.encryption.enabled()},
+              {"Sharing", sharing()},
               {"Sessions", env_.sessions ? env_.sessions().size() : 0},
               {"Endpoints", env_.endpoints ? env_.endpoints() : std::vector<std::string>()},
               {"CacheBytes", shelf.cache_bytes},

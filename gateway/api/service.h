@@ -36,6 +36,7 @@ struct ServiceEnv {
   std::string gateway_id;  // "sgw-0A1B2C3D"
   std::string version;
   std::string store;  // ObjectStore::describe()
+  Ownership* ownership = nullptr;
   int64_t started_ms = 0;
   std::function<std::vector<Session>()> sessions;
   std::function<std::vector<std::string>()> endpoints;
@@ -79,6 +80,7 @@ class Service {
   Result<Json> describe_tapes(const Params& in, bool archived, const char* list_name);
   Result<Json> list_devices() const;
   Json status() const;
+  Json sharing() const;
   std::string metrics() const;
   ApiResponse health() const;
 

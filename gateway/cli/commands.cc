@@ -206,6 +206,19 @@ class CommandLine {
     add_barcode(archive);
     add_wait(archive, false);
     define_shelf(tape);
+    CLI::App* take = command(
+        tape, "takeover", "take a tape from a gateway that is gone; it comes back read-only",
+        [this] {
+          return act("TakeOverTape", {{"Barcode", v_.barcode}, {"Force", v_.force}},
+                     [](const Json& a) {
+                       return a.value("Barcode", "") + " is " + a.value("Status", "") + " here now";
+                     });
+        },
+        "  coldshelf tape takeover ABC001L8\n"
+        "What the other gateway had not uploaded is lost. A gateway that is alive keeps its tapes\n"
+        "unless --force is given.");
+    add_barcode(take);
+    take->add_flag("--force", v_.force, "although the other gateway is alive");
     CLI::App* erase = command(tape, "delete", "delete a tape and everything on it", [this] {
       return run_job("DeleteTape", {{"Barcode", v_.barcode}}, !v_.no_wait);
     });

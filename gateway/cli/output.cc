@@ -188,6 +188,15 @@ std::string rate_text(const Json& status, const char* what, const char* field) {
   return rate == 0 ? "" : what + format_size(rate) + "/s";
 }
 
+std::string sharing_of(const Json& status) {
+  if (!status.contains("Sharing") || status["Sharing"].empty()) return "";
+  const Json& sharing = status["Sharing"];
+  if (sharing.contains("Problem")) return text(sharing, "Problem");
+  if (!sharing.value("ConditionalWrites", false)) {
+    return "no: the store has no conditional writes, this gateway must stay alone";
+  }
+  return "possible, lease until " + text(sharing, "LeaseUntil");
+}
 }  // namespace
 
 void print_status(std::ostream& out, const Json& status) {
@@ -208,6 +217,7 @@ void print_status(std::ostream& out, const Json& status) {
        {"Running since", text(status, "Started")},
        {"Data", text(status, "DataDirectory")},
        {"Store", text(status, "Store")},
+       {"Sharing", sharing_of(status)},
        {"Encryption", status.value("Encrypted", false) ? "on" : "off"},
        {"iSCSI", endpoints + ", " + text(status, "Sessions") + " sessions"},
        {"Drives", text(status, "DrivesLoaded") + " of " + text(status, "Drives") + " loaded"},

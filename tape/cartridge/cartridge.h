@@ -160,6 +160,10 @@ class Cartridge {
   // The same data key, wrapped anew (key rotation). From any thread, beside a writer.
   virtual Status set_wrapped_key(const WrappedKey& key);
 
+  // Ends writing for good, as a failed write does, and check_writable() says why: the cartridge is
+  // somebody else's now. From any thread, at any time. Nothing to do where nothing is written.
+  virtual void stop_writes(const Error& /*why*/) {}
+
   // Syncs, seals the open segment, waits for all sealing; then the cartridge can be uploaded whole.
   // Writing may go on after.
   virtual Status seal() = 0;

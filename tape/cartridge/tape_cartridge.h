@@ -53,6 +53,7 @@ class TapeCartridge final : public Cartridge {
   Status set_property(const std::string& name, const std::string& value) override;
   Status set_write_protected(bool on) override;
   Status set_wrapped_key(const WrappedKey& key) override;
+  void stop_writes(const Error& why) override { state_.fail(why); }
 
   Status seal() override;
   Status close() override;

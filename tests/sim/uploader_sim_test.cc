@@ -12,7 +12,9 @@ namespace {
 
 class Life {
  public:
-  explicit Life(uint64_t seed) : chance_(seed * 7919), rig_(seed, options(chance_)) {
+  explicit Life(uint64_t seed)
+      : chance_(seed * 7919),
+        rig_(seed, options(chance_), {chance_.one_in(4) ? "" : "sgw-1", nullptr, nullptr}) {
     if (!chance_.one_in(4)) {
       StoreFaults faults;
       faults.error_one_in = 3 + chance_.below(20);
@@ -53,7 +55,17 @@ class Life {
         [&] {
           // A job that a killed program began goes on by itself.
           if (rig_.status(id) == wanted || (*rig_.catalog().unfinished_job(id)).has_value()) return;
-          const auto begun = begin();
+          auto begun = begin();
+          // Whose the tape is, is asked of the store at once: an operator tries again.
+          for (int again = 0; again < 500 && !begun.ok(); ++again) {
+            if (begun.error().disposition != Disposition::retry) break;
+            rig_.run_once();
+            rig_.clock().advance_ms(500);
+            if (rig_.status(id) == wanted || (*rig_.catalog().unfinished_job(id)).has_value()) {
+              return;
+            }
+            begun = begin();
+          }
           EXPECT_TRUE(begun.ok()) << begun.error().message();
         },
         [&] {

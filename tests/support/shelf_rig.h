@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,13 +23,24 @@ namespace coldshelf::test {
 
 struct Killed {};  // thrown out of the shelf by a watcher
 
+// A gateway among others: they share the store's disk and the clock.
+struct Sharing {
+  std::string gateway;                  // empty: alone, and nothing is put under a condition
+  SimFileSystem* store_disk = nullptr;  // null: its own
+  SimClock* clock = nullptr;
+};
+
 class ShelfRig {
  public:
-  explicit ShelfRig(uint64_t seed, ShelfOptions options = {})
-      : random_(seed),
+  explicit ShelfRig(uint64_t seed, ShelfOptions options = {}, Sharing sharing = {})
+      : sharing_(std::move(sharing)),
+        random_(seed),
         store_random_(seed + 1),
         key_random_(seed + 2),
-        options_(std::move(options)) {
+        options_(std::move(options)),
+        clock_(sharing_.clock != nullptr ? *sharing_.clock : own_clock_),
+        store_disk_(sharing_.store_disk != nullptr ? *sharing_.store_disk : own_store_disk_) {
+    instance_ = Uuid::generate(key_random_).to_string();
     options_.cartridges_directory = "/data/cartridges";
     EXPECT_TRUE(disk_.create_directories(options_.cartridges_directory).ok());
     open_catalog();
@@ -58,6 +70,13 @@ class ShelfRig {
     env.catalog = catalog_.get();
     env.store = faulty_.get();
     env.buffers = BufferPool::create(16 * MiB);
+    if (!sharing_.gateway.empty()) {
+      ownership_ = std::make_unique<Ownership>(
+          Ownership::Env{faulty_.get(), &clock_},
+          GatewayIdentity{sharing_.gateway, "sim", "host", instance_}, Ownership::Options{});
+      env.ownership = ownership_.get();
+      env.on_fenced = [this](const Uuid& id, const Error&) { fenced_.insert(id); };
+    }
     shelf_ = std::make_unique<Shelf>(
         env, options_, [this](const TapeRow& row, TapeStatus) { told_.push_back(row.status); });
   }
@@ -65,12 +84,14 @@ class ShelfRig {
   void restart(bool power_loss) {
     kill_after_ = 0;
     shelf_.reset();
+    ownership_.reset();
+    const bool own_store = sharing_.store_disk == nullptr;  // else others go on with it
     if (power_loss) {
       disk_.crash(random_);
-      store_disk_.crash(random_);
+      if (own_store) store_disk_.crash(random_);
     } else {
       disk_.kill();
-      store_disk_.kill();
+      if (own_store) store_disk_.kill();
     }
     start();
     ++restarts_;
@@ -95,9 +116,13 @@ class ShelfRig {
     const int64_t end = clock_.elapsed_ms() + limit_ms;
     for (int steps = 0; steps < 1'000'000 && clock_.elapsed_ms() < end; ++steps) {
       if (done()) return true;
-      if (!shelf_->run_once()) clock_.advance_ms(25);
+      if (!run_once()) clock_.advance_ms(25);
     }
     return done();
+  }
+  bool run_once() {
+    const bool renewed = ownership_ != nullptr && ownership_->tick();
+    return shelf_->run_once() || renewed;
   }
 
   // -- cartridges
@@ -253,6 +278,11 @@ class ShelfRig {
   }
 
   Shelf& shelf() { return *shelf_; }
+  Ownership& ownership() { return *ownership_; }
+  bool fenced(const Uuid& id) const { return fenced_.contains(id); }
+  // Another rig's tape, for read_all().
+  void knows(const Uuid& id, std::vector<uint64_t> records) { records_[id] = std::move(records); }
+  const std::vector<uint64_t>& records(const Uuid& id) { return records_[id]; }
   Catalog& catalog() { return *catalog_; }
   SimClock& clock() { return clock_; }
   SimFileSystem& disk() { return disk_; }
@@ -340,19 +370,25 @@ class ShelfRig {
     event();
   }
 
+  const Sharing sharing_;
+  std::string instance_;
+  std::set<Uuid> fenced_;
   SeededRandom random_;
   SeededRandom store_random_;
   SeededRandom key_random_;
   ShelfOptions options_;
-  SimClock clock_;
+  SimClock own_clock_;
+  SimClock& clock_;
   SimFileSystem disk_;
-  SimFileSystem store_disk_;
+  SimFileSystem own_store_disk_;
+  SimFileSystem& store_disk_;
   InlineExecutor inline_;
   std::shared_ptr<BufferPool> buffers_ = BufferPool::create(16 * MiB);
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<WatchedFileSystem> files_;
   std::unique_ptr<LocalDirectoryStore> store_;
   std::unique_ptr<FaultyStore> faulty_;
+  std::unique_ptr<Ownership> ownership_;
   std::unique_ptr<Shelf> shelf_;
   std::vector<TapeStatus> told_;
   std::map<Uuid, std::vector<uint64_t>> records_;

@@ -279,7 +279,7 @@ TEST(Shelf, ALostDirectoryComesBackFromTheStore) {
 
 TEST(Shelf, DocumentsGoUpAndTheNewestWins) {
   ShelfRig rig(12);
-  const std::string key(kLibraryKey);
+  const std::string key = inventory_key("sgw-1");
   rig.faulty().fail_next("put", kAway, 2);
   rig.shelf().put_document(key, to_buffer(as_view("first")));
   rig.shelf().run_once();

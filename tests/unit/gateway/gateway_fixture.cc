@@ -18,6 +18,7 @@ TestGateway::TestGateway(bool real_time) : real_time_(real_time) {
   }
   options.drive = find_drive("IBM-ULT3580-TD8");
   options.default_pool = "GLACIER";
+  options.gateway_id = "sgw-TEST";
 }
 
 TestGateway::~TestGateway() {

@@ -389,12 +389,13 @@ TEST_F(Tapes, LayoutAndPoolsAreInTheStore) {
   gateway.open();
   gateway.create("ABC001L8");
   gateway.settle();
-  auto document = gateway.store->get_all(std::string(kLibraryKey));
+  auto document = gateway.store->get_all(inventory_key(gateway.options.gateway_id));
   ASSERT_OK(document);
   const auto json = nlohmann::json::parse(as_text(*document), nullptr, false);
   ASSERT_FALSE(json.is_discarded());
   EXPECT_EQ(json["elements"][0]["barcode"], "ABC001L8");
-  EXPECT_EQ(json["elements"][0]["element"], "slot 1");
+  EXPECT_EQ(json["elements"][0]["type"], "slot");
+  EXPECT_EQ(json["elements"][0]["number"], 1);
   EXPECT_EQ(json["pools"].size(), 2U);
 }
 
