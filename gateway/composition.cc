@@ -308,6 +308,15 @@ Status Gateway::open_api() {
   env.version = kVersion;
   env.store = store_->describe();
   env.ownership = ownership_.get();
+  env.object_store = store_.get();
+  StoreKeeper::Env keeper{store_.get(), env_.clock, buffers_};
+  keeper.data_key = [this](const Manifest& manifest) -> std::optional<Secret> {
+    auto key = vault_->data_key(manifest);
+    if (!key.ok()) return std::nullopt;
+    return std::move(*key);
+  };
+  keeper_ = std::make_unique<StoreKeeper>(std::move(keeper));
+  env.keeper = keeper_.get();
   env.started_ms = started_ms_;
   env.endpoints = [this] { return endpoints(); };
   env.health = [this] { return health(); };
@@ -343,6 +352,7 @@ Status Gateway::stop() {
   if (server_) server_->stop(kLogoutDeadline);
   if (keys_) keys_->stop();
   if (tapes_) tapes_->stop();
+  if (keeper_) keeper_->stop();
   // 2. Every tape synced and sealed, still in its drive's element.
   Status closed;
   if (library_) closed = library_->close_drives();

@@ -15,6 +15,7 @@
 #include "gateway/config.h"
 #include "gateway/data_directory.h"
 #include "gateway/secrets.h"
+#include "gateway/store_keeper.h"
 #include "gateway/tape_service.h"
 #include "gateway/vault.h"
 #include "target/iscsi/server.h"
@@ -82,6 +83,7 @@ class Gateway {
   std::unique_ptr<TapeService> tapes_;
   std::unique_ptr<KeyRotation> keys_;
   std::unique_ptr<Library> library_;
+  std::unique_ptr<StoreKeeper> keeper_;
   std::unique_ptr<iscsi::Server> server_;
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<HttpServer> http_;

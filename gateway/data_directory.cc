@@ -28,7 +28,8 @@ Error explain(Error why, const std::string& path) {
 }  // namespace
 
 Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files,
-                                                           const std::string& path) {
+                                                           const std::string& path,
+                                                           bool recovering) {
   if (Status made = files.create_directories(path); !made.ok()) return explain(made.error(), path);
   auto lock = files.lock(join_path(path, "lock"));
   if (!lock.ok() && lock.error().code == ErrorCode::busy) {
@@ -36,6 +37,14 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files,
   }
   if (!lock.ok()) return explain(lock.error(), path);
 
+  if (!recovering) {
+    auto marker = files.exists(join_path(path, kRecoveringName));
+    if (!marker.ok()) return explain(marker.error(), path);
+    if (*marker) {
+      return Error(ErrorCode::conflict, "`coldshelf recover` was cut short in the data directory " +
+                                            path + "; run it again");
+    }
+  }
   const std::string version_file = version_path(path);
   auto found = files.read_file(version_file, 4 * KiB);
   if (found.ok()) {

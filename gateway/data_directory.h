@@ -13,11 +13,16 @@ namespace coldshelf {
 
 constexpr unsigned kDataFormatVersion = 1;
 
+// There while `coldshelf recover` has not finished.
+constexpr const char* kRecoveringName = "recovering";
+
 class DataDirectory {
  public:
   // Makes it when it is not there. busy: another daemon holds it; unsupported_version: made by a
   // newer program; read_only / permission / no_space: it cannot be written.
-  static Result<std::unique_ptr<DataDirectory>> open(FileSystem& files, const std::string& path);
+  // conflict: `coldshelf recover` was cut short in it; `recovering`: that is what opens it.
+  static Result<std::unique_ptr<DataDirectory>> open(FileSystem& files, const std::string& path,
+                                                     bool recovering = false);
 
   const std::string& path() const { return path_; }
   std::string catalog_path() const { return join_path(path_, "catalog.db"); }

@@ -19,7 +19,7 @@ std::string property_of(const Manifest& manifest, const std::string& name) {
 uint64_t epoch_after_takeover(uint64_t epoch) { return ((epoch >> kEpochBits) + 1) << kEpochBits; }
 
 Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartridge,
-                                         bool conditional) {
+                                         const std::string& taker, bool conditional) {
   const std::string key = manifest_key(cartridge);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     ASSIGN_OR_RETURN(const Versioned found, read_versioned(store, key));
@@ -34,9 +34,12 @@ Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartrid
     const std::string recovered(to_string(TapeStatus::recovered));
     const std::string status = property_of(manifest, "status");
     out.incomplete = manifest.properties.contains(kIncompleteProperty);
-    // The low bits: a writer of before the takeover would have counted there.
-    const bool jumped = (manifest.epoch & ((1U << kEpochBits) - 1)) == 0 && manifest.epoch != 0;
-    if (status == to_string(TapeStatus::archived) || (status == recovered && jumped)) return out;
+    const bool done = status == recovered && property_of(manifest, kTakenByProperty) == taker;
+    const std::string archived(to_string(TapeStatus::archived));
+    if (status == archived || done) return out;
+    // A retrieved one is as it was on the shelf: there it goes, for its objects are in the pool's
+    // class and are read by whoever retrieves it again.
+    const bool shelve = status == to_string(TapeStatus::retrieved) && !out.incomplete;
     manifest.epoch = epoch_after_takeover(manifest.epoch);
     if (manifest.epoch > UINT32_MAX) {
       return Error(ErrorCode::out_of_range, "cartridge " + manifest.label + " has no epochs left");
@@ -45,6 +48,7 @@ Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartrid
     manifest.write_protected = true;
     manifest.properties["status"] = shelve ? archived : recovered;
     if (shelve) manifest.properties.erase("parts");
+    manifest.properties[kTakenByProperty] = taker;
     if (out.incomplete) manifest.properties[kIncompleteProperty] = "recovered";
     TRY(check_manifest(manifest));
     const Buffer image = encode_manifest(manifest);

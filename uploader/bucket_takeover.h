@@ -17,14 +17,15 @@ struct TakenManifest {
 // RETRIEVED one ARCHIVED again), write-protected, and goes up again with its epoch far beyond every one its old gateway can have
 // taken meanwhile: what that gateway still puts finds its condition broken, and no nonce and no
 // segment's name can occur twice. not_found; corrupt. Done again, it changes nothing.
-// `conditional`: the store honours conditions.
+// `conditional`: the store honours conditions. `taker`: the instance of the gateway that takes it.
 Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartridge,
-                                         bool conditional);
+                                         const std::string& taker, bool conditional);
 
 // Properties of a manifest: "status", "pool", "incomplete" ("true": more goes up; "recovered": the
 // rest is lost).
 std::string property_of(const Manifest& manifest, const std::string& name);
 constexpr const char* kIncompleteProperty = "incomplete";
+constexpr const char* kTakenByProperty = "taken_by";
 
 // The epoch a taken cartridge has: ((epoch >> 16) + 1) << 16.
 uint64_t epoch_after_takeover(uint64_t epoch);

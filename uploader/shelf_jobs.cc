@@ -417,7 +417,11 @@ Status Shelf::State::delete_objects(JobRun& run) {
   {
     const std::lock_guard lock(mutex);
     run.keys.clear();
-    for (const ObjectInfo& object : page.objects) run.keys.push_back(object.key);
+    // The owner last: while it is there, everybody sees that this is being deleted.
+    const std::string owner = owner_key(run.row.cartridge);
+    for (const ObjectInfo& object : page.objects) {
+      if (object.key != owner || page.objects.size() == 1) run.keys.push_back(object.key);
+    }
     run.is_ready.assign(run.keys.size(), false);
     run.ready = 0;
   }

@@ -383,8 +383,9 @@ Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
   // 1. The owner: from here on nobody else may. 2. The manifest: from here on the old owner, should
   // it live, finds out at its next put. 3. Here.
   TRY(s.env.ownership->take_over(claim.cartridge, force));
-  ASSIGN_OR_RETURN(const TakenManifest taken,
-                   take_over_manifest(*s.env.store, claim.cartridge, true));
+  ASSIGN_OR_RETURN(
+      const TakenManifest taken,
+      take_over_manifest(*s.env.store, claim.cartridge, s.env.ownership->self().instance, true));
   TRY(s.ensure_pool(taken.manifest, from));
   TRY(s.lift_fence(claim.cartridge));
   const bool archived = property_of(taken.manifest, "status") == to_string(TapeStatus::archived);

@@ -2,48 +2,10 @@
 #include <algorithm>
 
 #include "tape/format/segment.h"
+#include "uploader/object_file.h"
 #include "uploader/shelf_state.h"
 
 namespace coldshelf {
-
-namespace {
-
-// An object in memory as a file.
-class ObjectFile final : public File {
- public:
-  explicit ObjectFile(MutableBytes content) : content_(content) {}
-  Status read_at(uint64_t offset, MutableBytes out) override {
-    if (offset > content_.size() || out.size() > content_.size() - offset) {
-      return Error(ErrorCode::corrupt, "short read");
-    }
-    const ByteView from = content_.subspan(static_cast<size_t>(offset), out.size());
-    std::copy(from.begin(), from.end(), out.begin());
-    return {};
-  }
-  Status write_at(uint64_t, ByteView) override { return refused(); }
-  Status sync() override { return {}; }
-  Status truncate(uint64_t) override { return refused(); }
-  Result<uint64_t> size() override { return content_.size(); }
-  void start_writeback(uint64_t, uint64_t) override {}
-  void drop_cache() override {}
-
- private:
-  static Status refused() { return Error(ErrorCode::read_only, "an object is never changed"); }
-  MutableBytes content_;
-};
-
-Status check_file(File& file, const Uuid& cartridge, const SegmentEntry& entry,
-                  const Secret* data_key, BufferPool& pool) {
-  TRY(verify_segment(file, cartridge, data_key, pool));
-  ASSIGN_OR_RETURN(const SegmentMap map, read_segment_map(file));
-  if (map.trailer.sha256 != entry.sha256 || map.file_size != entry.stored_bytes ||
-      map.header.sequence != entry.sequence || map.header.epoch != entry.epoch) {
-    return Error(ErrorCode::corrupt, "a whole segment, but not the one the manifest names");
-  }
-  return {};
-}
-
-}  // namespace
 
 void Shelf::abandon_verify() { state_->verify_abandoned = true; }
 
@@ -66,7 +28,8 @@ Result<Shelf::VerifyReport> Shelf::verify(
       Result<std::unique_ptr<File>> local =
           s.env.files->open(s.segment_path_of(id), OpenMode::read);
       if (local.ok()) {
-        const Status checked = check_file(**local, cartridge, entry, data_key, *s.env.buffers);
+        const Status checked =
+            check_segment_object(**local, cartridge, entry, data_key, *s.env.buffers);
         if (!checked.ok()) problem("local disk", checked.error());
         ASSIGN_OR_RETURN(const auto row,
                          s.env.catalog->segment(cartridge, entry.sequence, entry.epoch));
@@ -86,7 +49,7 @@ Result<Shelf::VerifyReport> Shelf::verify(
         Status got = s.env.store->get(key, 0, bytes);
         if (got.ok()) {
           ObjectFile file(bytes);
-          got = check_file(file, cartridge, entry, data_key, *s.env.buffers);
+          got = check_segment_object(file, cartridge, entry, data_key, *s.env.buffers);
         }
         if (!got.ok()) problem("store", got.error());
       }

@@ -56,6 +56,7 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_pool_operations();
   add_library_operations();
   add_job_operations();
+  add_store_operations();
   add_gateway_operations();
   add_key_operations();
 }

@@ -15,6 +15,9 @@
 #include "gateway/key_rotation.h"
 #include "gateway/tape_service.h"
 
+namespace coldshelf {
+class StoreKeeper;
+}
 namespace coldshelf::api {
 
 constexpr std::string_view kAwsPrefix = "StorageGateway_20130630.";
@@ -37,6 +40,8 @@ struct ServiceEnv {
   std::string version;
   std::string store;  // ObjectStore::describe()
   Ownership* ownership = nullptr;
+  ObjectStore* object_store = nullptr;
+  StoreKeeper* keeper = nullptr;  // null: nobody looks after the store
   int64_t started_ms = 0;
   std::function<std::vector<Session>()> sessions;
   std::function<std::vector<std::string>()> endpoints;
@@ -59,6 +64,7 @@ class Service {
   void add_pool_operations();     // pool_operations.cc
   void add_library_operations();  // library_operations.cc
   void add_job_operations();      // pool_operations.cc
+  void add_store_operations();    // store_operations.cc
   void add_gateway_operations();  // library_operations.cc
   void add_key_operations();      // key_operations.cc
   Result<Json> describe_keys() const;

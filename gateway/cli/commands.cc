@@ -10,6 +10,7 @@
 #include "gateway/cli/client.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/progress.h"
+#include "gateway/cli/store_commands.h"
 #include "gateway/config.h"
 #include "gateway/exit_codes.h"
 #include "gateway/secrets.h"
@@ -31,6 +32,8 @@ struct Values {
   std::string barcode, size, pool, medium, tier = "Standard", reassign_tier = "Bulk", source,
                                            destination, which;
   std::string output, store, key_file, key_env, timeout = "0";
+  std::string gateway, min_age = "7d";
+  bool deep = false, dry_run = false, shelf = false;
   unsigned count = 1, drive = 0, limit = 50;
   int64_t job = 0;
   bool worm = false, wait = false, no_wait = false, force = false;
@@ -49,6 +52,7 @@ class CommandLine {
     define_tape();
     define_pools();
     define_others();
+    define_store();
     std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
     try {
       app_.parse(arguments);
@@ -183,7 +187,10 @@ class CommandLine {
     create->add_option("--medium", v_.medium,
                        "e.g. LTO-8; default: by the barcode's suffix, else what the drives write");
     create->add_flag("--worm", v_.worm, "write once: what is on it cannot be changed or deleted");
-    command(tape, "list", "all tapes", [this] { return list_tapes(); });
+    command(
+        tape, "list", "all tapes", [this] { return v_.shelf ? list_shelf() : list_tapes(); },
+        "  coldshelf tape list --shelf      (what any gateway archived in this store)")
+        ->add_flag("--shelf", v_.shelf, "what lies on the store's shelf, of every gateway");
     add_barcode(command(tape, "show", "one tape in full", [this] {
       return show("DescribeTape", {{"Barcode", v_.barcode}}, print_tape);
     }));
@@ -345,7 +352,126 @@ class CommandLine {
             [this] { return show("GatewayStatus", Json::object(), print_status); });
   }
 
+  void define_store() {
+    CLI::App* store = group("store", "the object store as a whole");
+    CLI::App* verify = command(
+        store, "verify", "every manifest against every object", [this] { return store_verify(); },
+        "  coldshelf store verify                          (by the running gateway)\n"
+        "  coldshelf store verify --deep --store /mnt/store --key-file kek.hex\n"
+        "Exit code 1: something is missing or damaged. Orphans are no damage.");
+    verify->add_flag("--deep", v_.deep, "read every object that is not in an archive class");
+    verify->add_option("--store", v_.store, "this store, with no gateway");
+    verify->add_option("--key-file", v_.key_file, "with --store: to check encrypted content");
+    verify->add_option("--key-env", v_.key_env, "the same, in an environment variable");
+    CLI::App* gc = command(
+        store, "gc", "delete objects that nothing refers to", [this] { return store_gc(); },
+        "  coldshelf store gc --dry-run\n"
+        "  coldshelf store gc --min-age 30d");
+    gc->add_flag("--dry-run", v_.dry_run, "only say what would be deleted");
+    gc->add_option("--min-age", v_.min_age, "younger objects stay, e.g. 7d or 12h");
+    gc->add_option("--store", v_.store, "this store, with no gateway");
+    CLI::App* rebuild = command(
+        &app_, "recover", "rebuild a lost gateway's data directory from its store",
+        [this] { return recover(); },
+        "  coldshelf recover --store s3://bucket/prefix --data /var/lib/coldshelf\n"
+        "Archived tapes come back ARCHIVED, tapes of the library RECOVERED and read-only, with "
+        "what\n"
+        "had been uploaded of them. No key is needed until a tape is read. docs/recovery.md.");
+    rebuild->add_option("--store", v_.store, "the store; default: the configuration's");
+    rebuild->add_option("--gateway", v_.gateway, "which gateway, when the store knows several");
+    rebuild->add_flag("--force", v_.force, "although that gateway seems to be alive");
+  }
+
   // -- what they do
+
+  Status list_shelf() {
+    return show("ListShelf", Json::object(),
+                [](std::ostream& o, const Json& a) { print_shelf(o, a["Tapes"]); });
+  }
+
+  // The running gateway's task, until it has ended.
+  Result<Json> store_task(const char* operation, const Json& input) {
+    ASSIGN_OR_RETURN(Json task, call(operation, input));
+    Progress progress(*env_.err, *env_.clock, progress_style(v_.json), task.value("Kind", ""));
+    while (task.value("State", "") == "running") {
+      progress.show(0, 0, task["Done"].dump() + " of " + task["Total"].dump() + " cartridges");
+      env_.clock->sleep_ms(kPollMs);
+      ASSIGN_OR_RETURN(task, call("DescribeStoreTask", Json::object()));
+    }
+    if (task.value("State", "") == "succeeded") return task["Report"];
+    return Error(ErrorCode::io, task.value("Error", "the gateway gave no reason"));
+  }
+
+  Result<LoadedSecrets> key_alone(Config config) {
+    if (!v_.key_file.empty() || !v_.key_env.empty()) {
+      config.encryption = {};
+      config.encryption.key_file = v_.key_file;
+      config.encryption.key_env = v_.key_env;
+    }
+    config.iscsi.chap = {};  // not needed, need not be readable
+    return load_secrets(*env_.files, config);
+  }
+
+  Status store_verify() {
+    Json report;
+    if (v_.store.empty()) {
+      ASSIGN_OR_RETURN(report, store_task("StartStoreVerify", {{"Deep", v_.deep}}));
+    } else {
+      ASSIGN_OR_RETURN(const Config config, effective());
+      ASSIGN_OR_RETURN(const LoadedSecrets secrets, key_alone(config));
+      ASSIGN_OR_RETURN(const auto store, open_store(env_, config, v_.store, true));
+      ASSIGN_OR_RETURN(report, verify_store(env_, *store, secrets, v_.deep, v_.json));
+    }
+    if (v_.json) {
+      print_json(report);
+    } else {
+      print_verify(*env_.out, report);
+    }
+    if (report.value("ProblemCount", uint64_t{0}) > 0) exit_code_ = kExitFailed;
+    return {};
+  }
+
+  Status store_gc() {
+    ASSIGN_OR_RETURN(const int64_t age_ms, parse_duration_ms(v_.min_age));
+    Json report;
+    if (v_.store.empty()) {
+      ASSIGN_OR_RETURN(report,
+                       store_task("StartStoreGc", {{"DryRun", v_.dry_run}, {"MinAgeMs", age_ms}}));
+    } else {
+      ASSIGN_OR_RETURN(const Config config, effective());
+      ASSIGN_OR_RETURN(const auto store, open_store(env_, config, v_.store, v_.dry_run));
+      ASSIGN_OR_RETURN(report, collect_store(env_, *store, v_.dry_run, age_ms, v_.json));
+    }
+    if (v_.json) {
+      print_json(report);
+    } else {
+      print_gc(*env_.out, report, v_.dry_run);
+    }
+    return {};
+  }
+
+  Status recover() {
+    if (v_.data.empty() && v_.config.empty()) {
+      return Error(ErrorCode::invalid_argument,
+                   "say where to: --data DIR, an empty directory, or --config FILE");
+    }
+    ASSIGN_OR_RETURN(const Config config, effective());
+    ASSIGN_OR_RETURN(const auto store, open_store(env_, config, v_.store, false));
+    RecoverRequest request;
+    request.data_dir = config.gateway.data_dir;
+    request.gateway = v_.gateway;
+    request.force = v_.force;
+    request.slots = config.library.slots;
+    request.import_export_slots = config.library.import_export_slots;
+    ASSIGN_OR_RETURN(const RecoverReport report, recover_data(env_, *store, request, v_.json));
+    if (v_.json) {
+      print_json(to_json(report));
+    } else {
+      print_recover(*env_.out, report, request.data_dir);
+    }
+    if (!report.lost.empty()) exit_code_ = kExitFailed;
+    return {};
+  }
 
   static std::string environment(const char* name) {
     const char* value = std::getenv(name);
@@ -529,19 +655,9 @@ class CommandLine {
   }
 
   Status export_cartridge_files() {
-    ASSIGN_OR_RETURN(Config config, effective());
-    if (!v_.store.empty()) {
-      ASSIGN_OR_RETURN(config.store, store_at(v_.store, config.store));
-    }
-    if (!v_.key_file.empty() || !v_.key_env.empty()) {
-      config.encryption = {};
-      config.encryption.key_file = v_.key_file;
-      config.encryption.key_env = v_.key_env;
-    }
-    config.iscsi.chap = {};  // not needed, need not be readable
-    ASSIGN_OR_RETURN(const LoadedSecrets secrets, load_secrets(*env_.files, config));
-    ASSIGN_OR_RETURN(auto store,
-                     open_store(config.store, {env_.files, env_.clock, env_.random}, true));
+    ASSIGN_OR_RETURN(const Config config, effective());
+    ASSIGN_OR_RETURN(const LoadedSecrets secrets, key_alone(config));
+    ASSIGN_OR_RETURN(const auto store, open_store(env_, config, v_.store, true));
     Progress progress(*env_.err, *env_.clock, progress_style(v_.json), "export " + v_.barcode);
     ExportEnv env{env_.files,
                   env_.clock,

@@ -1,0 +1,240 @@
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+
+#include "tape/format/segment.h"
+#include "uploader/bucket_check.h"
+#include "uploader/bucket_takeover.h"
+#include "uploader/shelf.h"
+
+namespace coldshelf {
+
+namespace {
+
+constexpr size_t kPage = 1'000;
+constexpr size_t kLinesKept = 1'000;
+
+class Collector {
+ public:
+  Collector(ObjectStore& store, Clock& clock, const StoreGcOptions& options)
+      : store_(store), clock_(clock), options_(options) {}
+
+  Result<StoreGcReport> run() {
+    ASSIGN_OR_RETURN(const std::vector<Uuid> cartridges, list_cartridges(store_));
+    size_t done = 0;
+    TRY(in_parallel(options_.threads, cartridges.size(), [&](size_t i) -> Status {
+      if (options_.abandon != nullptr && *options_.abandon) {
+        return Error(ErrorCode::cancelled, "the collection was ended");
+      }
+      TRY(collect(cartridges[i]));
+      const std::lock_guard lock(mutex_);
+      ++done;
+      if (options_.progress) options_.progress(done, cartridges.size());
+      return {};
+    }));
+    report_.cartridges = cartridges.size();
+    if (!options_.dry_run) {
+      ASSIGN_OR_RETURN(report_.unfinished, store_.abort_unfinished("", options_.min_age_ms));
+    }
+    return report_;
+  }
+
+ private:
+  enum class Fate { keep, living, garbage };
+
+  // Whether nothing names the segment and nothing can come to name it.
+  static Fate fate_of(const BucketCartridge& cartridge, const SegmentName& name) {
+    const Manifest& manifest = *cartridge.manifest;
+    for (const Partition& partition : manifest.partitions) {
+      for (const SegmentEntry& entry : partition.segments) {
+        if (entry.sequence == name.sequence && entry.epoch == name.epoch) return Fate::keep;
+      }
+    }
+    if (name.epoch < manifest.epoch) return Fate::garbage;
+    if (name.epoch == manifest.epoch && name.sequence < manifest.next_sequence) {
+      return Fate::garbage;
+    }
+    const bool shelved = cartridge.owner && cartridge.owner->state == OwnerState::shelved &&
+                         property_of(manifest, "status") == to_string(TapeStatus::archived);
+    return shelved ? Fate::garbage : Fate::living;
+  }
+
+  // A reason to touch nothing of it.
+  std::string untouchable(const BucketCartridge& cartridge) const {
+    if (cartridge.problem && cartridge.problem->code != ErrorCode::not_found) {
+      return cartridge.problem->message();
+    }
+    if (!cartridge.manifest) return "";
+    if (cartridge.manifest->kind != CartridgeKind::tape) return "not a tape";
+    // More goes up, of segments the store may have already and this manifest does not name yet.
+    if (property_of(*cartridge.manifest, kIncompleteProperty) == "true") return "is being uploaded";
+    return "";
+  }
+
+  Status collect(const Uuid& uuid) {
+    // 1. What there is. 2. What is named, read after that. 3. Named still not, just before it goes.
+    std::vector<ObjectInfo> objects;
+    const std::string prefix = std::string(kCartridgesPrefix) + uuid.to_string() + "/";
+    std::string after;
+    do {
+      ASSIGN_OR_RETURN(auto page, store_.list(prefix, after, kPage));
+      for (ObjectInfo& object : page.objects) objects.push_back(std::move(object));
+      after = page.next;
+    } while (!after.empty());
+    ASSIGN_OR_RETURN(const std::vector<ObjectInfo> garbage, garbage_of(uuid, objects, true));
+    if (garbage.empty()) return {};
+    ASSIGN_OR_RETURN(const std::vector<ObjectInfo> still, garbage_of(uuid, garbage, false));
+    std::vector<std::string> keys;
+    for (const ObjectInfo& object : still) keys.push_back(object.key);
+    for (size_t begin = 0; begin < keys.size(); begin += kPage) {
+      const size_t end = std::min(begin + kPage, keys.size());
+      TRY(remove({keys.begin() + static_cast<ptrdiff_t>(begin),
+                  keys.begin() + static_cast<ptrdiff_t>(end)}));
+    }
+    const std::lock_guard lock(mutex_);
+    for (const ObjectInfo& object : still) {
+      if (locked_.contains(object.key)) continue;
+      ++report_.deleted;
+      report_.deleted_bytes += object.size;
+      if (report_.keys.size() < kLinesKept) report_.keys.push_back(object.key);
+    }
+    return {};
+  }
+
+  Status remove(const std::vector<std::string>& keys) {
+    if (options_.dry_run) return {};
+    const Status removed = store_.remove_all(keys);
+    if (removed.ok()) return {};
+    if (removed.error().code != ErrorCode::write_protected &&
+        removed.error().code != ErrorCode::permission) {
+      return removed;
+    }
+    // Some are locked: which, is found out one by one.
+    for (const std::string& key : keys) {
+      const Status one = store_.remove(key);
+      if (one.ok()) continue;
+      if (one.error().code != ErrorCode::write_protected &&
+          one.error().code != ErrorCode::permission) {
+        return one;
+      }
+      const std::lock_guard lock(mutex_);
+      ++report_.locked;
+      locked_.insert(key);
+    }
+    return {};
+  }
+
+  bool young(const ObjectInfo& object) const {
+    return object.modified_ms > clock_.unix_ms() - options_.min_age_ms;
+  }
+
+  void count(uint64_t& counter, bool counting) {
+    if (!counting) return;
+    const std::lock_guard lock(mutex_);
+    ++counter;
+  }
+
+  Result<std::vector<ObjectInfo>> garbage_of(const Uuid& uuid,
+                                             const std::vector<ObjectInfo>& objects,
+                                             bool first_look) {
+    std::vector<ObjectInfo> out;
+    ASSIGN_OR_RETURN(const BucketCartridge cartridge, read_cartridge(store_, uuid, true));
+    if (const std::string why = untouchable(cartridge); !why.empty()) {
+      if (!first_look) return out;
+      const std::lock_guard lock(mutex_);
+      const std::string barcode = cartridge.manifest ? cartridge.manifest->label + ": " : "";
+      if (report_.problems.size() < kLinesKept) {
+        report_.problems.push_back("cartridge " + uuid.to_string() + ": " + barcode + why);
+      }
+      return out;
+    }
+    if (!cartridge.manifest) return abandoned_objects(cartridge, objects, first_look);
+    const std::string prefix = std::string(kCartridgesPrefix) + uuid.to_string() + "/segments/";
+    for (const ObjectInfo& object : objects) {
+      if (!object.key.starts_with(prefix) || !object.key.ends_with(".seg")) continue;
+      const auto name = parse_segment_file_stem(
+          std::string_view(object.key)
+              .substr(prefix.size(), object.key.size() - prefix.size() - 4));
+      if (!name) continue;
+      const Fate fate = fate_of(cartridge, *name);
+      if (fate == Fate::keep) continue;
+      if (fate == Fate::living) {
+        count(report_.kept_living, first_look);
+      } else if (young(object)) {
+        count(report_.kept_young, first_look);
+      } else {
+        out.push_back(object);
+      }
+    }
+    return out;
+  }
+
+  // No manifest: a deletion that was cut short, or a tape whose first manifest is on its way.
+  Result<std::vector<ObjectInfo>> abandoned_objects(const BucketCartridge& cartridge,
+                                                    const std::vector<ObjectInfo>& objects,
+                                                    bool first_look) {
+    std::vector<ObjectInfo> out;
+    const bool deleting = cartridge.owner && cartridge.owner->state == OwnerState::deleting;
+    bool living = cartridge.owner && !deleting;
+    if (!living && !deleting) {
+      ASSIGN_OR_RETURN(living, has_barcode(cartridge.uuid));
+    }
+    if (living) {
+      for (size_t i = 0; i < objects.size(); ++i) count(report_.kept_living, first_look);
+      return out;
+    }
+    const bool all_old = std::none_of(objects.begin(), objects.end(),
+                                      [&](const ObjectInfo& object) { return young(object); });
+    if (!all_old) {
+      for (size_t i = 0; i < objects.size(); ++i) count(report_.kept_young, first_look);
+      return out;
+    }
+    // The owner last: while it is there, it says what this was.
+    out = objects;
+    std::stable_partition(out.begin(), out.end(), [&](const ObjectInfo& object) {
+      return object.key != owner_key(cartridge.uuid);
+    });
+    return out;
+  }
+
+  // Read once, when it is first needed: cartridges without a manifest are rare.
+  Result<bool> has_barcode(const Uuid& uuid) {
+    const std::lock_guard lock(barcodes_mutex_);
+    if (!barcodes_) {
+      std::set<Uuid> found;
+      std::string after;
+      do {
+        ASSIGN_OR_RETURN(const auto page, store_.list(std::string(kBarcodesPrefix), after, kPage));
+        for (const ObjectInfo& object : page.objects) {
+          const Result<Versioned> read = read_versioned(store_, object.key, 64 * KiB);
+          if (!read.ok() && read.error().code == ErrorCode::not_found) continue;
+          if (!read.ok()) return read.error();
+          ASSIGN_OR_RETURN(const BarcodeClaim claim, decode_barcode(read->content));
+          found.insert(claim.cartridge);
+        }
+        after = page.next;
+      } while (!after.empty());
+      barcodes_ = std::move(found);
+    }
+    return barcodes_->contains(uuid);
+  }
+
+  ObjectStore& store_;
+  Clock& clock_;
+  const StoreGcOptions& options_;
+  std::mutex mutex_;
+  StoreGcReport report_;
+  std::set<std::string> locked_;
+  std::mutex barcodes_mutex_;
+  std::optional<std::set<Uuid>> barcodes_;
+};
+
+}  // namespace
+
+Result<StoreGcReport> collect_store_garbage(ObjectStore& store, Clock& clock,
+                                            const StoreGcOptions& options) {
+  return Collector(store, clock, options).run();
+}
+
+}  // namespace coldshelf
