@@ -266,7 +266,8 @@ class Rebuild {
     row.status_changed_ms = now;
     row.archived_ms = status == TapeStatus::archived ? now : 0;
     row.lock_mode = property_of(manifest, "lock");
-    row.locked_until_ms = std::strtoll(property_of(manifest, "locked_until_ms").c_str(), nullptr, 10);
+    row.locked_until_ms =
+        std::strtoll(property_of(manifest, "locked_until_ms").c_str(), nullptr, 10);
     row.manifest_generation = row.uploaded_manifest_generation = manifest.generation;
     row.problem = tape.note;
     const Status put = catalog_->put_tape(row);
@@ -368,8 +369,10 @@ class Rebuild {
               "\nstorage_class = " + toml_text(pool.storage_class) +
               "\nmode = " + toml_text(pool.mode) + "\n";
       if (pool.locks()) {
-        toml += "lock = " + toml_text(pool.lock) +
-                "\nlock_days = " + std::to_string(pool.lock_days) + "\n";
+        std::string lock = pool.lock;  // the configuration's spelling
+        for (char& c : lock) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+        toml +=
+            "lock = " + toml_text(lock) + "\nlock_days = " + std::to_string(pool.lock_days) + "\n";
       }
     }
     TRY(env_.files->replace_file(join_path(request_.data_dir, "recovered.toml"), as_view(toml)));

@@ -71,7 +71,7 @@ class TapeService final : public LibraryListener {
     Catalog* catalog = nullptr;
     Shelf* shelf = nullptr;
     Vault* vault = nullptr;
-    ObjectStore* store = nullptr;  // asked what it can do when a pool is made; may be null
+    ObjectStore* store = nullptr;    // asked what it can do when a pool is made; may be null
     Ownership* ownership = nullptr;  // null: the store is nobody else's
   };
   struct Options {

@@ -304,8 +304,7 @@ struct Shelf::State {
   Status acquire_from_shelf(const TapeRow& tape);
   // Takes an ARCHIVED tape from the shelf for the job that `begin` begins, and gives it back when
   // that fails.
-  Result<int64_t> with_shelved(const TapeRow& tape,
-                               const std::function<Result<int64_t>()>& begin);
+  Result<int64_t> with_shelved(const TapeRow& tape, const std::function<Result<int64_t>()>& begin);
   void end_shelved(const JobRun& run);  // a job that failed or was cancelled
   Status give_to_shelf(const Uuid& cartridge);
   void give_back_quietly(const Uuid& cartridge);  // after a failure that is told already

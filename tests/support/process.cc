@@ -81,6 +81,9 @@ int Process::stop_and_wait() {
   return wait_for(std::exchange(pid_, -1));
 }
 
+void Process::pause() { ::kill(pid_, SIGSTOP); }
+void Process::go_on() { ::kill(pid_, SIGCONT); }
+
 void Process::kill_now() {
   if (pid_ <= 0) return;
   ::kill(pid_, SIGKILL);

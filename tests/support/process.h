@@ -21,6 +21,8 @@ class Process {
   Process& operator=(const Process&) = delete;
   bool running();
   void kill_now();      // SIGKILL, and waits
+  void pause();         // SIGSTOP
+  void go_on();         // SIGCONT
   int stop_and_wait();  // the stop signal; the exit code, or 128 + the signal that ended it
   uint64_t resident_bytes() const;       // VmRSS
   uint64_t peak_resident_bytes() const;  // VmHWM

@@ -1,0 +1,188 @@
+// Two gateways and a collector of garbage on one store: tapes are written, overwritten, archived,
+// fetched by the other one, taken over while their owner is stopped. After every deletion each
+// manifest in the store still names only what is there.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+
+#include "tests/support/shelf_rig.h"
+#include "uploader/bucket_check.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr int64_t kDayMs = 24LL * 3'600'000;
+
+class Shared {
+ public:
+  explicit Shared(uint64_t seed)
+      : chance_(seed * 104'729),
+        a_(seed, options(), {"sgw-A", &store_disk_, &clock_}),
+        b_(seed + 1'000'000, options(), {"sgw-B", &store_disk_, &clock_}),
+        gc_random_(seed + 3),
+        gc_store_(a_.store(), clock_, gc_random_) {
+    a_.run_once();
+    b_.run_once();
+    // The collector's own calls: between any two of them the gateways go on.
+    gc_store_.watch([this](const char* op, const std::string&, bool after) {
+      if (std::string_view(op) == "remove" && after) check_manifests("the collector's deletion");
+      if (!after && chance_.one_in(3)) go_on(1 + chance_.below(6));
+    });
+  }
+
+  void run() {
+    ShelfRig* owner = &a_;
+    ShelfRig* other = &b_;
+    const Uuid id = a_.create("SIM001L8");
+    ASSERT_TRUE(a_.ownership().claim_barcode("SIM001L8", id).ok());
+    const uint64_t rounds = 3 + chance_.below(4);
+    for (uint64_t round = 0; round < rounds; ++round) {
+      const size_t had = owner->record_count(id);
+      const size_t keep = had > 0 && chance_.one_in(2) ? chance_.below(had) : had;
+      if (owner->status(id) == TapeStatus::available) {
+        owner->write(id, keep, 3 + chance_.below(25));
+      }
+      go_on(chance_.below(40));
+      if (chance_.one_in(2)) collect();
+      if (testing::Test::HasFatalFailure()) return;
+      if (owner->status(id) != TapeStatus::available) continue;
+      switch (chance_.below(3)) {
+        case 0:
+          hand_over(*owner, *other, id);
+          std::swap(owner, other);
+          break;
+        case 1:
+          seize(*owner, *other, id);
+          std::swap(owner, other);
+          break;
+        default:
+          break;
+      }
+      if (testing::Test::HasFailure()) return;
+    }
+    settle(*owner, id);
+    collect();
+    const Status read = owner->read_all(id, 100);
+    if (!read.ok()) ADD_FAILURE() << read.error().message();
+    const auto buffers = BufferPool::create(1 * MiB);
+    StoreCheckOptions deep;
+    deep.threads = 1;
+    deep.deep = true;
+    const auto report = check_store(a_.store(), clock_, *buffers, deep);
+    ASSERT_TRUE(report.ok()) << report.error().message();
+    EXPECT_EQ(report->problems_total, 0U);
+  }
+
+ private:
+  static ShelfOptions options() {
+    ShelfOptions options;
+    options.restore_poll_ms = 500;
+    options.manifest_interval_ms = 2'000;
+    return options;
+  }
+
+  void go_on(uint64_t steps) {
+    for (uint64_t i = 0; i < steps; ++i) {
+      ShelfRig& rig = chance_.one_in(2) ? a_ : b_;
+      if (!paused_ || &rig != paused_) rig.run_once();
+      if (chance_.one_in(3)) clock_.advance_ms(static_cast<int64_t>(chance_.below(900)));
+    }
+  }
+
+  void settle(ShelfRig& rig, const Uuid& id) {
+    EXPECT_TRUE(rig.run_until([&] {
+      const TapeRow row = **rig.catalog().tape(id);
+      for (const SegmentRow& segment : *rig.catalog().segments(id)) {
+        if (segment.state < SegmentState::verified) return false;
+      }
+      return row.uploaded_manifest_generation == row.manifest_generation;
+    }));
+  }
+
+  // Archived by one, retrieved by the other.
+  void hand_over(ShelfRig& from, ShelfRig& to, const Uuid& id) {
+    auto job = from.shelf().archive(id);
+    ASSERT_TRUE(job.ok()) << job.error().message();
+    ASSERT_TRUE(from.run_until([&] { return from.status(id) == TapeStatus::archived; }));
+    to.knows(id, from.records(id));
+    if (!(*to.catalog().tape(id)).has_value()) {
+      const auto found = to.shelf().import_from_shelf("SIM001L8");
+      ASSERT_TRUE(found.ok()) << found.error().message();
+    }
+    job = to.shelf().retrieve(id, RestoreTier::standard, 3);
+    ASSERT_TRUE(job.ok()) << job.error().message();
+    ASSERT_TRUE(to.run_until([&] { return to.status(id) == TapeStatus::retrieved; }));
+  }
+
+  // The owner is stopped in the middle of whatever it does; it wakes up when all is over.
+  void seize(ShelfRig& from, ShelfRig& to, const Uuid& id) {
+    settle(from, id);
+    const std::vector<uint64_t> uploaded = from.records(id);
+    from.write(id, SIZE_MAX, chance_.below(12));
+    const auto steps = chance_.below(4);
+    for (uint64_t i = 0; i < steps; ++i) from.run_once();
+    paused_ = &from;
+    clock_.advance_ms(5 * 60'000);
+    to.run_until([] { return false; }, 1'000);
+    const auto taken = to.shelf().take_over("SIM001L8", false);
+    ASSERT_TRUE(taken.ok()) << taken.error().message();
+    const Manifest theirs = *to.stored_manifest(id);
+    ASSERT_GE(theirs.partitions[0].end_block(), uploaded.size());
+    std::vector<uint64_t> now = from.records(id);
+    now.resize(theirs.partitions[0].end_block());
+    to.knows(id, now);
+    paused_ = nullptr;
+    ASSERT_TRUE(from.run_until([&] { return from.fenced(id); }));
+    from.run_until([] { return false; }, 10'000);
+    EXPECT_EQ(*to.stored_manifest(id), theirs);
+  }
+
+  void collect() {
+    // Everything is old enough, as after a week without a change.
+    if (chance_.one_in(2)) clock_.advance_ms(8 * kDayMs);
+    StoreGcOptions options;
+    options.threads = 1;
+    options.min_age_ms = chance_.one_in(2) ? 0 : 7 * kDayMs;
+    const auto report = collect_store_garbage(gc_store_, clock_, options);
+    EXPECT_TRUE(report.ok()) << report.error().message();
+    check_manifests("the collection");
+  }
+
+  void check_manifests(const char* after_what) {
+    for (const Uuid& id : *list_cartridges(a_.store())) {
+      const auto manifest = a_.stored_manifest(id);
+      if (!manifest) continue;
+      for (const SegmentEntry& e : manifest->partitions[0].segments) {
+        EXPECT_TRUE(a_.store().head(segment_key(id, e.sequence, e.epoch)).ok())
+            << "after " << after_what << " segment " << e.sequence << " is not there";
+      }
+    }
+  }
+
+  SeededRandom chance_;
+  SimClock clock_;
+  SimFileSystem store_disk_;
+  ShelfRig a_;
+  ShelfRig b_;
+  SeededRandom gc_random_;
+  FaultyStore gc_store_;
+  ShelfRig* paused_ = nullptr;
+};
+
+TEST(BucketSim, TwoGatewaysAndACollectorShareAStore) {
+  const char* wanted = std::getenv("COLDSHELF_SIM_SEEDS");
+  const uint64_t seeds = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 40;
+  const char* one = std::getenv("COLDSHELF_SIM_SEED");
+  const uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 1;
+  for (uint64_t seed = first; seed < first + (one != nullptr ? 1 : seeds); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Shared(seed).run();
+    if (testing::Test::HasFailure()) {
+      FAIL() << "with seed " << seed << ": COLDSHELF_SIM_SEED=" << seed;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace coldshelf::test

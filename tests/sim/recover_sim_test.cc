@@ -1,0 +1,236 @@
+// A gateway is lost at any of its store's operations, and is rebuilt from the store alone, by a
+// recovery that is itself cut short at any of its operations and run again.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "gateway/composition.h"
+#include "gateway/recover.h"
+#include "tests/support/shelf_rig.h"
+#include "uploader/inventory_document.h"
+
+namespace coldshelf::test {
+namespace {
+
+class ScratchRoot {
+ public:
+  ScratchRoot() {
+    std::string name =
+        (std::filesystem::temp_directory_path() / "coldshelf-recover-XXXXXX").string();
+    EXPECT_NE(::mkdtemp(name.data()), nullptr);
+    path = name;
+  }
+  ~ScratchRoot() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+ShelfOptions quick() {
+  ShelfOptions options;
+  options.restore_poll_ms = 500;
+  options.manifest_interval_ms = 2'000;
+  return options;
+}
+
+// A gateway's life in the store: one tape archived, one in the library, one fetched back.
+class Lost {
+ public:
+  explicit Lost(uint64_t seed) : rig(seed, quick(), {"sgw-A", &store_disk, &clock}) {}
+
+  void put_inventory() {
+    InventoryDocument document;
+    document.gateway = "sgw-A";
+    document.name = "sim";
+    document.serial_prefix = "CAAA";
+    document.pools = *rig.catalog().pools();
+    document.elements.push_back({"slot", 3, library, "LIB001L8", "LTO-8"});
+    rig.shelf().put_document(inventory_key("sgw-A"), encode_inventory_document(document));
+  }
+  Uuid create(const std::string& barcode) {
+    const Uuid id = rig.create(barcode);
+    EXPECT_TRUE(rig.ownership().claim_barcode(barcode, id).ok());
+    return id;
+  }
+  bool reach(const std::function<bool()>& done) { return rig.run_until(done); }
+  void archive(const Uuid& id) {
+    ASSERT_TRUE(rig.shelf().archive(id).ok());
+    ASSERT_TRUE(reach([&] { return rig.status(id) == TapeStatus::archived; }));
+  }
+  void live() {
+    rig.run_once();
+    archived = create("ARC001L8");
+    library = create("LIB001L8");
+    fetched = create("FET001L8");
+    put_inventory();
+    rig.write(archived, 0, 20);
+    rig.write(library, 0, 12);
+    rig.write(fetched, 0, 8);
+    archive(archived);
+    archive(fetched);
+    rig.write(library, 6, 10);
+    ASSERT_TRUE(rig.shelf().retrieve(fetched, RestoreTier::standard, 3).ok());
+    ASSERT_TRUE(reach([&] { return rig.status(fetched) == TapeStatus::retrieved; }));
+    rig.run_until([] { return false; }, 5'000);
+    done = true;
+  }
+
+  SimClock clock;
+  SimFileSystem store_disk;
+  ShelfRig rig;
+  Uuid archived, library, fetched;
+  bool done = false;
+};
+
+RecoverEnv environment(Lost& lost, ObjectStore& store, PosixFileSystem& files, Random& random) {
+  RecoverEnv env;
+  env.files = &files;
+  env.clock = &lost.clock;
+  env.random = &random;
+  env.store = &store;
+  env.threads = 1;
+  return env;
+}
+
+// What was rebuilt is what the store has: rows, manifests, and every segment where it should be.
+void check_rebuilt(Lost& lost, const std::string& data) {
+  auto catalog = Catalog::open(join_path(data, "catalog.db"));
+  ASSERT_TRUE(catalog.ok());
+  PosixFileSystem files;
+  const auto rows = (*catalog)->tapes();
+  ASSERT_TRUE(rows.ok());
+  for (const TapeRow& row : *rows) {
+    const auto stored = lost.rig.stored_manifest(row.uuid);
+    ASSERT_TRUE(stored.has_value()) << row.barcode;
+    const auto image =
+        files.read_file(join_path(data, "cartridges/" + row.uuid.to_string() + "/manifest"));
+    ASSERT_TRUE(image.ok());
+    EXPECT_EQ(decode_manifest(*image, false)->manifest, *stored);
+    EXPECT_EQ((*catalog)->segments(row.uuid)->size(), stored->partitions[0].segments.size());
+    for (const SegmentEntry& e : stored->partitions[0].segments) {
+      EXPECT_TRUE(lost.rig.store().head(segment_key(row.uuid, e.sequence, e.epoch)).ok());
+    }
+    EXPECT_TRUE(row.status == TapeStatus::archived || row.status == TapeStatus::recovered)
+        << row.barcode << " " << to_string(row.status);
+    EXPECT_EQ(stored->properties.at("status"), to_string(row.status));
+    if (row.status == TapeStatus::recovered) {
+      EXPECT_TRUE(row.write_protected);
+    }
+  }
+  EXPECT_EQ(*(*catalog)->setting("gateway_id"), "sgw-A");
+}
+
+TEST(RecoverSim, AGatewayLostAtAnyOperationComesBack) {
+  uint64_t cut = 1;
+  for (bool whole = false; !whole; cut += cut < 40 ? 3 : 7) {
+    SCOPED_TRACE("cut at event " + std::to_string(cut));
+    Lost lost(11);
+    lost.rig.kill_after(cut);
+    try {
+      lost.live();
+      whole = lost.done;
+    } catch (const Killed&) {
+      lost.rig.kill_after(0);
+    }
+    lost.rig.kill_after(0);
+    lost.clock.advance_ms(10 * 60'000);
+    ScratchRoot root;
+    PosixFileSystem files;
+    SeededRandom random(cut);
+    const std::string data = join_path(root.path, "data");
+    RecoverRequest request;
+    request.data_dir = data;
+    const auto report =
+        recover_gateway(environment(lost, lost.rig.store(), files, random), request);
+    if (!report.ok()) {
+      // Before its first lease nothing is known of a gateway.
+      EXPECT_EQ(report.error().code, ErrorCode::not_found) << report.error().message();
+      EXPECT_LT(cut, 30U);
+      continue;
+    }
+    check_rebuilt(lost, data);
+    if (whole) {
+      EXPECT_EQ(report->tapes.size(), 3U);
+      EXPECT_TRUE(report->lost.empty());
+      EXPECT_EQ(report->tapes[0].status, "ARCHIVED");
+      EXPECT_EQ(report->tapes[1].status, "ARCHIVED") << "a retrieved one goes back to the shelf";
+      EXPECT_EQ(report->tapes[2].status, "RECOVERED");
+    }
+    if (testing::Test::HasFailure()) return;
+  }
+  std::cout << "lost at " << cut / 5 << " moments\n";
+}
+
+TEST(RecoverSim, ARecoveryCutShortAnywhereIsRunAgain) {
+  uint64_t complete = 0;
+  for (uint64_t cut = 1; complete == 0; ++cut) {
+    SCOPED_TRACE("cut at call " + std::to_string(cut));
+    Lost lost(12);
+    lost.live();
+    ASSERT_TRUE(lost.done);
+    lost.clock.advance_ms(10 * 60'000);
+    ScratchRoot root;
+    PosixFileSystem files;
+    SeededRandom random(cut);
+    SeededRandom faults(cut);
+    FaultyStore store(lost.rig.store(), lost.clock, faults);
+    uint64_t calls = 0;
+    store.watch([&](const char*, const std::string&, bool after) {
+      if (++calls == cut) throw Killed{};
+      (void)after;
+    });
+    const std::string data = join_path(root.path, "data");
+    RecoverRequest request;
+    request.data_dir = data;
+    try {
+      const auto first = recover_gateway(environment(lost, store, files, random), request);
+      ASSERT_TRUE(first.ok()) << first.error().message();
+      complete = cut;
+    } catch (const Killed&) {
+      // The daemon does not start on half of it.
+      if (std::filesystem::exists(join_path(data, kRecoveringName))) {
+        EXPECT_EQ(DataDirectory::open(files, data).error().code, ErrorCode::conflict);
+      }
+      const auto again =
+          recover_gateway(environment(lost, lost.rig.store(), files, random), request);
+      ASSERT_TRUE(again.ok()) << again.error().message();
+      EXPECT_EQ(again->tapes.size(), 3U);
+    }
+    check_rebuilt(lost, data);
+    EXPECT_TRUE(DataDirectory::open(files, data).ok());
+    if (testing::Test::HasFailure()) return;
+  }
+  std::cout << "cut short at each of " << complete - 1 << " moments\n";
+}
+
+TEST(RecoverSim, RefusesWhatItMust) {
+  Lost lost(13);
+  lost.live();
+  ScratchRoot root;
+  PosixFileSystem files;
+  SeededRandom random(1);
+  const RecoverEnv env = environment(lost, lost.rig.store(), files, random);
+  RecoverRequest request;
+  request.data_dir = join_path(root.path, "data");
+  const auto alive = recover_gateway(env, request);
+  ASSERT_FALSE(alive.ok());
+  EXPECT_EQ(alive.error().code, ErrorCode::conflict);
+  EXPECT_NE(alive.error().context.find("alive"), std::string::npos);
+  request.gateway = "sgw-Z";
+  EXPECT_EQ(recover_gateway(env, request).error().code, ErrorCode::not_found);
+  request.gateway = "sgw-A";
+  request.force = true;
+  const Manifest before = *lost.rig.stored_manifest(lost.library);
+  ASSERT_TRUE(recover_gateway(env, request).ok());
+  // The one it was taken from finds out, and leaves the store alone.
+  const Manifest theirs = *lost.rig.stored_manifest(lost.library);
+  EXPECT_EQ(theirs.epoch, ((before.epoch >> 16) + 1) << 16);
+  lost.rig.write(lost.library, SIZE_MAX, 5);
+  lost.rig.run_until([] { return false; }, 60'000);
+  EXPECT_EQ(*lost.rig.stored_manifest(lost.library), theirs);
+  EXPECT_EQ(lost.rig.ownership().may_write().error().code, ErrorCode::write_protected);
+  // Not over something else.
+  EXPECT_EQ(recover_gateway(env, request).error().code, ErrorCode::exists);
+}
+
+}  // namespace
+}  // namespace coldshelf::test

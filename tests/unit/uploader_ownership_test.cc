@@ -1,0 +1,287 @@
+// Two gateways on one store: who may write, who finds out that it may not.
+#include <gtest/gtest.h>
+
+#include "tests/support/plain_store.h"
+#include "tests/support/shelf_rig.h"
+#include "uploader/bucket_check.h"
+#include "uploader/bucket_takeover.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr int64_t kDayMs = 24LL * 3'600'000;
+
+class TwoGateways : public testing::Test {
+ protected:
+  TwoGateways() {
+    a_.run_once();
+    b_.run_once();
+  }
+  Sharing sharing(const char* gateway) { return {gateway, &store_disk_, &clock_}; }
+  Uuid create(ShelfRig& rig, const std::string& barcode) {
+    const Uuid id = rig.create(barcode);
+    EXPECT_TRUE(rig.ownership().claim_barcode(barcode, id).ok());
+    return id;
+  }
+  static bool idle(ShelfRig& rig, const Uuid& id) {
+    return rig.run_until([&] {
+      const TapeRow row = **rig.catalog().tape(id);
+      return row.uploaded_manifest_generation == row.manifest_generation &&
+             rig.all_in_state(id, SegmentState::verified);
+    });
+  }
+  static void archive(ShelfRig& rig, const Uuid& id) {
+    const auto job = rig.shelf().archive(id);
+    ASSERT_TRUE(job.ok()) << job.error().message();
+    ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::archived; }))
+        << (*rig.catalog().tape(id))->problem;
+    rig.run_until([&] { return !(*rig.catalog().unfinished_job(id)).has_value(); });
+  }
+  static void retrieve(ShelfRig& rig, const Uuid& id) {
+    const auto job = rig.shelf().retrieve(id, RestoreTier::standard, 3);
+    ASSERT_TRUE(job.ok()) << job.error().message();
+    ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::retrieved; }))
+        << (*rig.catalog().tape(id))->problem;
+  }
+  static std::optional<Owner> owner(ShelfRig& rig, const Uuid& id) {
+    auto found = rig.ownership().owner_of(id);
+    EXPECT_TRUE(found.ok());
+    return found.ok() ? *found : std::nullopt;
+  }
+
+  SimClock clock_;
+  SimFileSystem store_disk_;
+  ShelfRig a_{1, {}, sharing("sgw-A")};
+  ShelfRig b_{2, {}, sharing("sgw-B")};
+};
+
+TEST_F(TwoGateways, WhatOneArchivesTheOtherRetrieves) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 30);
+  ASSERT_TRUE(idle(a_, id));
+  EXPECT_EQ(owner(a_, id)->state, OwnerState::owned);
+  // In A's library: not B's to have.
+  EXPECT_EQ(b_.shelf().import_from_shelf("ABC001L8").error().code, ErrorCode::conflict);
+  archive(a_, id);
+  EXPECT_EQ(owner(a_, id)->state, OwnerState::shelved);
+
+  ASSERT_TRUE(b_.shelf().import_from_shelf("ABC001L8").ok());
+  b_.knows(id, a_.records(id));
+  retrieve(b_, id);
+  EXPECT_EQ(owner(b_, id)->gateway, "sgw-B");
+  const Status read = b_.read_all(id, 20);
+  EXPECT_TRUE(read.ok()) << read.error().message();
+  // Now it is B's: A knows it as archived, and is told.
+  const auto refused = a_.shelf().retrieve(id, RestoreTier::standard, 3);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+  EXPECT_NE(refused.error().context.find("sgw-B"), std::string::npos);
+  EXPECT_EQ(a_.shelf().remove(id).error().code, ErrorCode::conflict);
+
+  archive(b_, id);
+  retrieve(a_, id);
+  EXPECT_TRUE(a_.read_all(id, 20).ok());
+  EXPECT_FALSE(a_.fenced(id));
+}
+
+TEST_F(TwoGateways, ABarcodeIsOneTapesInTheStore) {
+  const Uuid id = create(a_, "ABC001L8");
+  ASSERT_TRUE(idle(a_, id));
+  SeededRandom random(7);
+  const Status taken = b_.ownership().claim_barcode("ABC001L8", Uuid::generate(random));
+  ASSERT_FALSE(taken.ok());
+  EXPECT_EQ(taken.error().code, ErrorCode::exists);
+  // A claim that nothing came of is taken over by the next tape, of the same gateway alone.
+  const Uuid never = Uuid::generate(random);
+  ASSERT_TRUE(b_.ownership().claim_barcode("ABC002L8", never).ok());
+  const Uuid next = Uuid::generate(random);
+  EXPECT_EQ(a_.ownership().claim_barcode("ABC002L8", next).error().code, ErrorCode::exists);
+  EXPECT_TRUE(b_.ownership().claim_barcode("ABC002L8", next).ok());
+  EXPECT_EQ(b_.ownership().find_barcode("ABC002L8")->cartridge, next);
+}
+
+TEST_F(TwoGateways, APausedOwnerDoesNoHarmWhenItComesBack) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 20);
+  ASSERT_TRUE(idle(a_, id));
+  const std::vector<uint64_t> uploaded = a_.records(id);
+  a_.write(id, SIZE_MAX, 20);  // sealed here, and A is stopped before it goes up
+  // Alive: it keeps its tape.
+  EXPECT_EQ(b_.shelf().take_over("ABC001L8", false).error().code, ErrorCode::conflict);
+  clock_.advance_ms(10 * 60'000);
+  const auto taken = b_.shelf().take_over("ABC001L8", false);
+  ASSERT_TRUE(taken.ok()) << taken.error().message();
+  EXPECT_EQ(taken->status, TapeStatus::recovered);
+  const Manifest theirs = *b_.stored_manifest(id);
+  EXPECT_EQ(theirs.epoch, 1U << 16);
+  EXPECT_TRUE(theirs.write_protected);
+
+  // A goes on: it takes its lease again, looks, and leaves the tape alone.
+  ASSERT_TRUE(a_.run_until([&] { return a_.fenced(id); }));
+  a_.run_until([] { return false; }, 5 * 60'000);
+  EXPECT_EQ(*b_.stored_manifest(id), theirs);
+  EXPECT_EQ(owner(a_, id)->gateway, "sgw-B");
+  EXPECT_FALSE(a_.shelf().check_owned(id).ok());
+  EXPECT_NE((*a_.catalog().tape(id))->problem.find("sgw-B"), std::string::npos);
+  // After a restart it still knows.
+  a_.restart(false);
+  ASSERT_TRUE(a_.shelf().reconcile().ok());
+  EXPECT_FALSE(a_.shelf().check_owned(id).ok());
+  a_.run_until([] { return false; }, 60'000);
+  EXPECT_EQ(*b_.stored_manifest(id), theirs);
+
+  b_.knows(id, uploaded);
+  EXPECT_TRUE(b_.read_all(id, 20).ok());
+}
+
+TEST_F(TwoGateways, AManifestPutInTheMeantimeIsFoundByItsCondition) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 8);
+  ASSERT_TRUE(idle(a_, id));
+  // The takeover happens between A's check of its lease and its put: no clock can tell.
+  ASSERT_TRUE(b_.shelf().take_over("ABC001L8", true).ok());
+  const Manifest theirs = *b_.stored_manifest(id);
+  a_.write(id, SIZE_MAX, 8);
+  ASSERT_TRUE(a_.run_until([&] { return a_.fenced(id); }));
+  EXPECT_EQ(*b_.stored_manifest(id), theirs);
+}
+
+TEST_F(TwoGateways, ALeaseThatCannotBeRenewedStopsUploadsAndNotWriting) {
+  const Uuid id = create(a_, "ABC001L8");
+  ASSERT_TRUE(idle(a_, id));
+  const Error away(ErrorCode::unavailable, "away");
+  a_.faulty().fail_next("put", away, 1'000);
+  clock_.advance_ms(61'000);
+  a_.run_once();
+  EXPECT_EQ(a_.ownership().may_write().error().code, ErrorCode::unavailable);
+  a_.write(id, 0, 20);
+  const uint64_t lease_tries = a_.faulty().calls("put");
+  a_.run_until([] { return false; }, 20'000);
+  // Its lease alone is tried.
+  EXPECT_LT(a_.faulty().calls("put") - lease_tries, 40U);
+  a_.faulty().fail_next("put", away, 0);
+  ASSERT_TRUE(idle(a_, id));
+  EXPECT_FALSE(a_.fenced(id));
+}
+
+TEST_F(TwoGateways, ARebuiltGatewayShutsTheOldOneOut) {
+  GatewayIdentity again{"sgw-A", "rebuilt", "elsewhere", "another-instance"};
+  Ownership::Options options;
+  {
+    Ownership stranger({&b_.store(), &clock_}, again, options);
+    EXPECT_EQ(stranger.open().error().code, ErrorCode::conflict);
+  }
+  options.take_identity = true;
+  Ownership rebuilt({&b_.store(), &clock_}, again, options);
+  ASSERT_TRUE(rebuilt.open().ok());
+  EXPECT_EQ(rebuilt.view().lease.epoch, 2U);
+  const Uuid id = create(a_, "ABC001L8");  // its lease has not run out yet
+  a_.write(id, 0, 4);
+  bool told = false;
+  a_.ownership().on_lost([&](const Error&) { told = true; });
+  clock_.advance_ms(11'000);
+  a_.run_once();
+  EXPECT_TRUE(told);
+  EXPECT_EQ(a_.ownership().may_write().error().code, ErrorCode::write_protected);
+}
+
+TEST_F(TwoGateways, WithoutConditionsAGatewayStaysAlone) {
+  PlainStore plain(b_.store());
+  Ownership alone({&plain, &clock_}, {"sgw-C", "c", "host", "i"}, {});
+  const Status refused = alone.open();
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+  EXPECT_NE(refused.error().context.find("sgw-A"), std::string::npos);
+
+  SimFileSystem other_disk;
+  LocalDirectoryOptions local;
+  local.root = "/other";
+  auto other = LocalDirectoryStore::open(other_disk, clock_, local);
+  ASSERT_TRUE(other.ok());
+  PlainStore empty(**other);
+  Ownership lone({&empty, &clock_}, {"sgw-C", "c", "host", "i"}, {});
+  ASSERT_TRUE(lone.open().ok());
+  EXPECT_TRUE(lone.may_write().ok());
+  EXPECT_FALSE(lone.conditional());
+  SeededRandom random(3);
+  EXPECT_EQ(lone.take_over(Uuid::generate(random), true).error().code, ErrorCode::not_supported);
+}
+
+TEST_F(TwoGateways, VerifyFindsWhatIsMissingDamagedAndLeftOver) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 40);
+  ASSERT_TRUE(idle(a_, id));
+  const auto buffers = BufferPool::create(1 * MiB);
+  StoreCheckOptions deep;
+  deep.deep = true;
+  for (const StoreCheckOptions& how : {StoreCheckOptions{}, deep}) {
+    const auto clean = check_store(a_.store(), clock_, *buffers, how);
+    ASSERT_TRUE(clean.ok()) << clean.error().message();
+    EXPECT_EQ(clean->problems_total, 0U);
+    EXPECT_EQ(clean->orphans, 0U);
+    EXPECT_GE(clean->segments, 3U);
+  }
+  const std::vector<SegmentEntry> entries = a_.manifest(id).partitions[0].segments;
+  const auto key = [&](size_t i) { return segment_key(id, entries[i].sequence, entries[i].epoch); };
+  ASSERT_TRUE(a_.store().remove(key(0)).ok());
+  // Another content of the same size: the listing cannot tell, the bytes can.
+  Buffer wrong = *a_.store().get_all(key(1));
+  wrong[wrong.size() / 2] ^= std::byte{1};
+  ASSERT_TRUE(a_.store().put(key(1), source_of(wrong), PutOptions()).ok());
+  ASSERT_TRUE(a_.store().put(segment_key(id, 9'999, 1), source_of(wrong), PutOptions()).ok());
+  const auto quick = check_store(a_.store(), clock_, *buffers, {});
+  ASSERT_TRUE(quick.ok());
+  EXPECT_EQ(quick->problems_total, 1U);
+  EXPECT_EQ(quick->orphans, 1U);
+  const auto thorough = check_store(a_.store(), clock_, *buffers, deep);
+  ASSERT_TRUE(thorough.ok());
+  EXPECT_EQ(thorough->problems_total, 2U);
+  // The manifest itself.
+  ASSERT_TRUE(a_.store().put(manifest_key(id), source_of(wrong), PutOptions()).ok());
+  const auto broken = check_store(a_.store(), clock_, *buffers, {});
+  ASSERT_TRUE(broken.ok());
+  EXPECT_EQ(broken->problems_total, 1U);
+  EXPECT_EQ(broken->problems[0].kind, "manifest");
+}
+
+TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 40);
+  ASSERT_TRUE(idle(a_, id));
+  const Buffer junk(1'000);
+  const Manifest manifest = a_.manifest(id);
+  const auto put = [&](const std::string& key) {
+    ASSERT_TRUE(a_.store().put(key, source_of(junk), PutOptions()).ok());
+  };
+  const std::string passed = segment_key(id, manifest.next_sequence - 1, manifest.epoch - 1);
+  const std::string coming = segment_key(id, manifest.next_sequence + 3, manifest.epoch);
+  const std::string later = segment_key(id, manifest.next_sequence, manifest.epoch + 1);
+  SeededRandom random(5);
+  const Uuid nobody = Uuid::generate(random);
+  const Uuid begun = Uuid::generate(random);
+  const std::string left = segment_key(nobody, 0, 1);
+  const std::string first = segment_key(begun, 0, 1);
+  ASSERT_TRUE(b_.ownership().claim_barcode("NEW001L8", begun).ok());
+  for (const auto& key : {passed, coming, later, left, first}) put(key);
+  StoreGcOptions options;
+  options.threads = 1;
+  const auto young = collect_store_garbage(b_.store(), clock_, options);
+  ASSERT_TRUE(young.ok()) << young.error().message();
+  EXPECT_EQ(young->deleted, 0U);
+  clock_.advance_ms(8 * kDayMs);
+  options.dry_run = true;
+  EXPECT_EQ(collect_store_garbage(b_.store(), clock_, options)->deleted, 2U);
+  EXPECT_TRUE(b_.store().head(passed).ok());
+  options.dry_run = false;
+  const auto done = collect_store_garbage(b_.store(), clock_, options);
+  ASSERT_TRUE(done.ok());
+  EXPECT_EQ(done->deleted, 2U);
+  EXPECT_EQ(done->kept_living, 3U);
+  EXPECT_FALSE(b_.store().head(passed).ok());
+  EXPECT_FALSE(b_.store().head(left).ok());
+  for (const auto& key : {coming, later, first}) EXPECT_TRUE(b_.store().head(key).ok()) << key;
+  EXPECT_TRUE(a_.read_all(id).ok());
+}
+
+}  // namespace
+}  // namespace coldshelf::test
