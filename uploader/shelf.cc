@@ -9,6 +9,7 @@ namespace coldshelf {
 
 namespace {
 constexpr int64_t kWaitSliceMs = 10;
+constexpr int64_t kLeaseLookMs = 1'000;
 constexpr size_t kMaxNewRows = 4096;
 
 // Calls `passed` on a thread of its own when the time is over before this object is.
@@ -91,7 +92,9 @@ void Shelf::State::wake(Work work, int64_t at_ms) {
 bool Shelf::State::step(Work work) {
   {
     const std::lock_guard lock(mutex);
-    if (due_of(work) > now_ms()) return false;
+    const bool owners_unsure = work == Work::manifests && env.ownership != nullptr &&
+                               env.ownership->lapses() != lapses_seen;
+    if (due_of(work) > now_ms() && !owners_unsure) return false;
   }
   switch (work) {
     case Work::rows:
@@ -131,6 +134,8 @@ void Shelf::State::run_thread(const std::vector<Work>& kinds) {
     for (const Work kind : kinds) next = std::min(next, due_of(kind));
     const int64_t now = now_ms();
     if (stopping || next <= now) continue;
+    // Nobody tells when the lease had run out: that is looked at now and then.
+    if (env.ownership != nullptr) next = std::min(next, now + kLeaseLookMs);
     if (next == kNever) {
       changed.wait(lock);
     } else {

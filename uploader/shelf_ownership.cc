@@ -380,6 +380,13 @@ Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
   if (from == s.env.ownership->self().id && s.check_owned(claim.cartridge).ok()) {
     return Error(ErrorCode::conflict, "tape " + barcode + " belongs to this gateway");
   }
+  // Without a manifest there is nothing to take, and its owner goes on undisturbed.
+  const Result<ObjectInfo> there = s.env.store->head(manifest_key(claim.cartridge));
+  if (!there.ok() && there.error().code == ErrorCode::not_found) {
+    return Error(ErrorCode::not_found,
+                 "the store has nothing of tape " + barcode + " yet but its barcode");
+  }
+  if (!there.ok()) return there.error();
   // 1. The owner: from here on nobody else may. 2. The manifest: from here on the old owner, should
   // it live, finds out at its next put. 3. Here.
   TRY(s.env.ownership->take_over(claim.cartridge, force));

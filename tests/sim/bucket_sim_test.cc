@@ -96,7 +96,7 @@ class Shared {
       for (const SegmentRow& segment : *rig.catalog().segments(id)) {
         if (segment.state < SegmentState::verified) return false;
       }
-      return row.uploaded_manifest_generation == row.manifest_generation;
+      return rig.stored_manifest(id) && row.uploaded_manifest_generation == row.manifest_generation;
     }));
   }
 
@@ -110,7 +110,7 @@ class Shared {
       const auto found = to.shelf().import_from_shelf("SIM001L8");
       ASSERT_TRUE(found.ok()) << found.error().message();
     }
-    job = to.shelf().retrieve(id, RestoreTier::standard, 3);
+    job = to.shelf().retrieve(id, RestoreTier::standard, 365);
     ASSERT_TRUE(job.ok()) << job.error().message();
     ASSERT_TRUE(to.run_until([&] { return to.status(id) == TapeStatus::retrieved; }));
   }

@@ -24,6 +24,7 @@ class TwoGateways : public testing::Test {
     return id;
   }
   static bool idle(ShelfRig& rig, const Uuid& id) {
+    rig.run_once();
     return rig.run_until([&] {
       const TapeRow row = **rig.catalog().tape(id);
       return row.uploaded_manifest_generation == row.manifest_generation &&
@@ -31,6 +32,7 @@ class TwoGateways : public testing::Test {
     });
   }
   static void archive(ShelfRig& rig, const Uuid& id) {
+    rig.run_once();  // its lease, while the other one was busy
     const auto job = rig.shelf().archive(id);
     ASSERT_TRUE(job.ok()) << job.error().message();
     ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::archived; }))
@@ -38,6 +40,7 @@ class TwoGateways : public testing::Test {
     rig.run_until([&] { return !(*rig.catalog().unfinished_job(id)).has_value(); });
   }
   static void retrieve(ShelfRig& rig, const Uuid& id) {
+    rig.run_once();
     const auto job = rig.shelf().retrieve(id, RestoreTier::standard, 3);
     ASSERT_TRUE(job.ok()) << job.error().message();
     ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::retrieved; }))
@@ -109,6 +112,7 @@ TEST_F(TwoGateways, APausedOwnerDoesNoHarmWhenItComesBack) {
   // Alive: it keeps its tape.
   EXPECT_EQ(b_.shelf().take_over("ABC001L8", false).error().code, ErrorCode::conflict);
   clock_.advance_ms(10 * 60'000);
+  b_.run_once();
   const auto taken = b_.shelf().take_over("ABC001L8", false);
   ASSERT_TRUE(taken.ok()) << taken.error().message();
   EXPECT_EQ(taken->status, TapeStatus::recovered);
@@ -138,6 +142,7 @@ TEST_F(TwoGateways, AManifestPutInTheMeantimeIsFoundByItsCondition) {
   const Uuid id = create(a_, "ABC001L8");
   a_.write(id, 0, 8);
   ASSERT_TRUE(idle(a_, id));
+  b_.run_once();
   // The takeover happens between A's check of its lease and its put: no clock can tell.
   ASSERT_TRUE(b_.shelf().take_over("ABC001L8", true).ok());
   const Manifest theirs = *b_.stored_manifest(id);
@@ -261,6 +266,7 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   const Uuid begun = Uuid::generate(random);
   const std::string left = segment_key(nobody, 0, 1);
   const std::string first = segment_key(begun, 0, 1);
+  b_.run_once();
   ASSERT_TRUE(b_.ownership().claim_barcode("NEW001L8", begun).ok());
   for (const auto& key : {passed, coming, later, left, first}) put(key);
   StoreGcOptions options;
