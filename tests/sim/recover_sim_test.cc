@@ -190,8 +190,8 @@ TEST(RecoverSim, ARecoveryCutShortAnywhereIsRunAgain) {
       if (std::filesystem::exists(join_path(data, kRecoveringName))) {
         EXPECT_EQ(DataDirectory::open(files, data).error().code, ErrorCode::conflict);
       }
-      const auto again =
-          recover_gateway(environment(lost, lost.rig.store(), files, random), request);
+      store.watch({});
+      const auto again = recover_gateway(environment(lost, store, files, random), request);
       ASSERT_TRUE(again.ok()) << again.error().message();
       EXPECT_EQ(again->tapes.size(), 3U);
     }
