@@ -352,7 +352,9 @@ Response Service::copy_object(Bucket& b, const Request& request) {
                           "itself without changing the object's metadata, storage class, ...");
   }
   copy.content = source->content;
-  copy.etag = support_.md5_etags ? md5_hex(copy.content) : new_id("copy");
+  // The lock is held: what is known of the bytes is not computed again.
+  const bool whole = source->etag.find('-') == std::string::npos;
+  copy.etag = !support_.md5_etags ? new_id("copy") : whole ? source->etag : md5_hex(copy.content);
   // The checksum of a copy is of the whole, by the algorithm asked for or the source's.
   std::string algorithm = request.header("x-amz-checksum-algorithm");
   if (algorithm.empty() && !source->checksums.empty()) {
@@ -361,8 +363,10 @@ Response Service::copy_object(Bucket& b, const Request& request) {
   std::transform(algorithm.begin(), algorithm.end(), algorithm.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (!algorithm.empty() && support_.checksums == S3Support::yes) {
-    copy.checksums["x-amz-checksum-" + algorithm] =
-        checksum_of(algorithm, copy.content).value_or("");
+    const std::string name = "x-amz-checksum-" + algorithm;
+    const auto known = source->checksums.find(name);
+    const bool same = known != source->checksums.end() && !source->composite;
+    copy.checksums[name] = same ? known->second : checksum_of(algorithm, copy.content).value_or("");
   }
   add_version(b, request.key, std::move(copy));
   const Version& stored = *current(b, request.key);
