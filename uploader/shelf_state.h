@@ -44,8 +44,10 @@ std::string describe(const SegmentId& id);  // "segment 12 of cartridge <uuid>",
 
 inline bool in_store(SegmentState state) { return state >= SegmentState::verified; }
 // Worth trying again later as it is: the store or the disk may be better then.
+// Given up by a program that stops is passing too: the next one takes it up.
 inline bool is_passing(const Error& error) {
-  return error.disposition == Disposition::retry || error.disposition == Disposition::no_space;
+  return error.disposition == Disposition::retry || error.disposition == Disposition::no_space ||
+         error.disposition == Disposition::cancelled;
 }
 int64_t backoff_ms(unsigned attempts);  // 1 s doubled up to a minute
 

@@ -76,9 +76,14 @@ class S3Rig {
     EXPECT_TRUE(server.ok());
     server_ = std::move(server).value();
     server_->add_key("second", "second-secret");
-    store_ = make_store(options);
+    options_ = std::move(options);
+    restart();
+  }
+  // Both stores anew, as another start of the program has them.
+  void restart() {
+    store_ = make_store(options_);
     retrying_ =
-        std::make_unique<RetryingStore>(make_store(options), clock_, random_, options.retry);
+        std::make_unique<RetryingStore>(make_store(options_), clock_, random_, options_.retry);
   }
 
   S3Imposter& server() { return *server_; }
@@ -109,6 +114,7 @@ class S3Rig {
     return std::move(made).value();
   }
 
+  S3RigOptions options_;
   HurriedClock clock_;
   SystemRandom random_;
   std::unique_ptr<S3Imposter> server_;

@@ -201,6 +201,26 @@ TEST(Shelf, CancelledJobsLeaveTheTapeAsItWas) {
   EXPECT_FALSE(rig.manifest(id).write_protected);
 }
 
+// A program that stops gives up what is under way. That is nothing a tape suffers from.
+TEST(Shelf, WhatIsGivenUpAtAStopGoesOnAtTheNextStart) {
+  ShelfRig rig(4);
+  const Uuid id = rig.create("TAPE01");
+  rig.write(id, 0, 20);
+  const Error given_up(ErrorCode::cancelled, "given up");
+  rig.faulty().fail_next("", given_up, 1'000);
+  ASSERT_TRUE(rig.shelf().archive(id).ok());
+  for (int i = 0; i < 40; ++i) {
+    if (!rig.shelf().run_once()) rig.clock().advance_ms(100);
+  }
+  EXPECT_EQ((*rig.catalog().tape(id))->problem, "");
+  EXPECT_NE(rig.status(id), TapeStatus::available) << "the job goes on";
+  rig.restart(false);
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::archived; }));
+  EXPECT_EQ((*rig.catalog().tape(id))->problem, "");
+  rig.expect_stored(id, StorageClass::glacier);
+}
+
 TEST(Shelf, ALostSegmentFailsTheArchiveAndSaysSo) {
   ShelfRig rig(8);
   const Uuid id = rig.create("T00001");
