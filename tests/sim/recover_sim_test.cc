@@ -2,6 +2,8 @@
 // recovery that is itself cut short at any of its operations and run again.
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 
@@ -230,6 +232,104 @@ TEST(RecoverSim, RefusesWhatItMust) {
   EXPECT_EQ(lost.rig.ownership().may_write().error().code, ErrorCode::write_protected);
   // Not over something else.
   EXPECT_EQ(recover_gateway(env, request).error().code, ErrorCode::exists);
+}
+
+// Each request takes a while, as one over a network does.
+void fill_store(ObjectStore& store, Clock& clock, size_t tapes, size_t segments) {
+  SeededRandom random(tapes * 1'000 + segments);
+  Ownership gone({&store, &clock}, {"sgw-A", "big", "host", "i"}, {});
+  ASSERT_TRUE(gone.open().ok());
+  InventoryDocument document;
+  document.gateway = "sgw-A";
+  document.pools = {{"GLACIER", "GLACIER"}};
+  for (size_t t = 0; t < tapes; ++t) {
+    Manifest manifest;
+    manifest.uuid = Uuid::generate(random);
+    manifest.label = "T" + std::to_string(100'000 + t) + "L8";
+    manifest.medium = "LTO-8";
+    manifest.partitions.resize(1);
+    manifest.epoch = 1;
+    const bool archived = t % 3 != 0;
+    manifest.properties = {{"pool", "GLACIER"}, {"status", archived ? "ARCHIVED" : "AVAILABLE"}};
+    for (size_t n = 0; n < segments; ++n) {
+      SegmentEntry entry;
+      entry.sequence = n;
+      entry.epoch = 1;
+      entry.first_block = n * 100;
+      entry.block_count = 100;
+      entry.plain_bytes = entry.stored_bytes = 64 * MiB;
+      manifest.partitions[0].segments.push_back(entry);
+    }
+    manifest.next_sequence = segments;
+    ASSERT_TRUE(check_manifest(manifest).ok());
+    const Buffer image = encode_manifest(manifest);
+    ASSERT_TRUE(store.put(manifest_key(manifest.uuid), source_of(image), PutOptions()).ok());
+    ASSERT_TRUE(gone.claim_barcode(manifest.label, manifest.uuid).ok());
+    ASSERT_TRUE((archived ? gone.shelve(manifest.uuid) : gone.ensure_owned(manifest.uuid)).ok());
+    if (!archived) {
+      document.elements.push_back(
+          {"slot", static_cast<unsigned>(t + 1), manifest.uuid, manifest.label, "LTO-8"});
+    }
+  }
+  const Buffer inventory = encode_inventory_document(document);
+  ASSERT_TRUE(store.put(inventory_key("sgw-A"), source_of(inventory), PutOptions()).ok());
+  gone.stop();
+}
+
+uint64_t recover_big(size_t tapes, size_t segments, int64_t latency_ms, unsigned threads) {
+  SimFileSystem disk;
+  SystemClock clock;
+  LocalDirectoryOptions local;
+  local.root = "/store";
+  auto directory = LocalDirectoryStore::open(disk, clock, local);
+  EXPECT_TRUE(directory.ok());
+  fill_store(**directory, clock, tapes, segments);
+  SeededRandom faults(1);
+  FaultyStore store(**directory, clock, faults);
+  std::atomic<uint64_t> requests{0};
+  store.watch([&](const char*, const std::string&, bool after) {
+    if (after) return;
+    ++requests;
+    if (latency_ms != 0) clock.sleep_ms(latency_ms);
+  });
+  ScratchRoot root;
+  PosixFileSystem files;
+  SystemRandom random;
+  RecoverEnv env;
+  env.files = &files;
+  env.clock = &clock;
+  env.random = &random;
+  env.store = &store;
+  env.threads = threads;
+  RecoverRequest request;
+  request.data_dir = join_path(root.path, "data");
+  request.slots = 3'000;
+  const int64_t began_ms = clock.monotonic_ns() / 1'000'000;
+  const auto report = recover_gateway(env, request);
+  EXPECT_TRUE(report.ok()) << report.error().message();
+  if (report.ok()) {
+    EXPECT_EQ(report->tapes.size(), tapes);
+    EXPECT_TRUE(report->lost.empty());
+  }
+  std::cout << tapes << " tapes of " << segments << " segments: " << requests << " requests, "
+            << clock.monotonic_ns() / 1'000'000 - began_ms << " ms\n";
+  return requests;
+}
+
+TEST(RecoverSim, RequestsGrowWithTapesAndNotWithSegments) {
+  const uint64_t few = recover_big(30, 2, 0, 8);
+  EXPECT_EQ(recover_big(30, 200, 0, 8), few);
+  EXPECT_LT(few, 30 * 14U);
+}
+
+// COLDSHELF_RECOVER_TAPES=1500 measures: 30 ms for each request, 10 segments a tape.
+TEST(RecoverSim, ManyTapesTakeALimitedTime) {
+  const char* wanted = std::getenv("COLDSHELF_RECOVER_TAPES");
+  const size_t tapes = wanted != nullptr ? std::strtoul(wanted, nullptr, 10) : 60;
+  SystemClock clock;
+  const int64_t began_ms = clock.monotonic_ns() / 1'000'000;
+  recover_big(tapes, 10, wanted != nullptr ? 30 : 3, RecoverEnv{}.threads);
+  EXPECT_LT(clock.monotonic_ns() / 1'000'000 - began_ms, 60'000);
 }
 
 }  // namespace

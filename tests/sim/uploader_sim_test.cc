@@ -50,22 +50,24 @@ class Life {
     }
     return false;
   }
+  // Whose the tape is, is asked of the store at once: an operator tries again.
+  Result<int64_t> begin_patiently(const Uuid& id, const std::function<Result<int64_t>()>& begin) {
+    auto begun = begin();
+    for (int again = 0; again < 500 && !begun.ok(); ++again) {
+      if (begun.error().disposition != Disposition::retry) break;
+      rig_.run_once();
+      rig_.clock().advance_ms(500);
+      if (const auto job = *rig_.catalog().unfinished_job(id)) return job->id;
+      begun = begin();
+    }
+    return begun;
+  }
   bool job(const Uuid& id, TapeStatus wanted, const std::function<Result<int64_t>()>& begin) {
     return reach(
         [&] {
           // A job that a killed program began goes on by itself.
           if (rig_.status(id) == wanted || (*rig_.catalog().unfinished_job(id)).has_value()) return;
-          auto begun = begin();
-          // Whose the tape is, is asked of the store at once: an operator tries again.
-          for (int again = 0; again < 500 && !begun.ok(); ++again) {
-            if (begun.error().disposition != Disposition::retry) break;
-            rig_.run_once();
-            rig_.clock().advance_ms(500);
-            if (rig_.status(id) == wanted || (*rig_.catalog().unfinished_job(id)).has_value()) {
-              return;
-            }
-            begun = begin();
-          }
+          const auto begun = begin_patiently(id, begin);
           EXPECT_TRUE(begun.ok()) << begun.error().message();
         },
         [&] {
@@ -203,7 +205,8 @@ class Life {
         [&] {
           if (rig_.catalog().tape(id)->value().pool == "deep") return;
           if ((*rig_.catalog().unfinished_job(id)).has_value()) return;
-          const auto started = rig_.shelf().reassign(id, "deep", RestoreTier::bulk);
+          const auto started = begin_patiently(
+              id, [&] { return rig_.shelf().reassign(id, "deep", RestoreTier::bulk); });
           EXPECT_TRUE(started.ok()) << started.error().message();
         },
         [&] { return !(*rig_.catalog().unfinished_job(id)).has_value(); }));

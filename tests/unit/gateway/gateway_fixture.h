@@ -56,7 +56,7 @@ class TestGateway {
   unsigned import_export_slots = 2;
   std::optional<KeyEncryptionKey> key;
   std::unique_ptr<KeyRing> ring;  // given: instead of `key`
-  Status storage;  // what the vault is told of the data directory
+  Status storage;                 // what the vault is told of the data directory
 
   PosixFileSystem files;
   SystemRandom random;
