@@ -203,8 +203,7 @@ Result<std::vector<SegmentRow>> Catalog::eviction_candidates(size_t limit,
   // local copy stays until the tape is archived (docs/shelf.md, "direct").
   ASSIGN_OR_RETURN(
       Statement s,
-      state_->prepare("SELECT " SEGMENT_COLUMNS
-                      " FROM segments WHERE state = 3 AND local = 1 AND "
+      state_->prepare("SELECT " SEGMENT_COLUMNS " FROM segments WHERE state = 3 AND local = 1 AND "
                       "instr(?, hex(cartridge)) = 0 AND NOT (storage_class IN "
                       "('GLACIER', 'DEEP_ARCHIVE') AND EXISTS (SELECT 1 FROM tapes WHERE "
                       "tapes.uuid = segments.cartridge AND tapes.status IN ('CREATING', "

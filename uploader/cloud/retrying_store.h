@@ -18,7 +18,7 @@ struct RetryOptions {
   unsigned max_attempts = 4;
   int64_t base_ms = 100;  // before the first retry up to this, then doubled
   int64_t longest_ms = 5'000;
-  int64_t budget = 500;  // a retry costs 5, a success gives 1 back
+  int64_t budget = 500;                        // a retry costs 5, a success gives 1 back
   std::function<void(const Error&)> on_retry;  // why something is tried again; thread-safe
 };
 
