@@ -328,6 +328,7 @@ std::vector<KeySpec> make_keys() {
       duration_key("store.s3.connect_timeout", FIELD(int64_t, store.s3.connect_timeout_ms), 100,
                    kHourMs),
       duration_key("store.s3.idle_timeout", FIELD(int64_t, store.s3.idle_timeout_ms), 100, kHourMs),
+      duration_key("store.s3.copy_timeout", FIELD(int64_t, store.s3.copy_timeout_ms), 100, kHourMs),
       size_key("cache.limit", FIELD(uint64_t, cache.limit_bytes), 0, 1024 * TiB),
       count_key("cache.read_ahead_segments", FIELD(uint64_t, cache.read_ahead_segments), 0, 64),
       size_key("buffer.limit", FIELD(uint64_t, buffer.limit_bytes), 0, 1024 * TiB),

@@ -111,6 +111,7 @@ struct Config {
       uint64_t connections = 64;  // kept open
       int64_t connect_timeout_ms = 5'000;
       int64_t idle_timeout_ms = 20'000;
+      int64_t copy_timeout_ms = 120'000;
     } s3;
     int64_t lease_ttl_ms = 60'000;
   } store;

@@ -62,6 +62,7 @@ S3StoreOptions s3_options(const Config::Store& store, const StoreUrl& url) {
   const Config::Store::S3& s3 = store.s3;
   S3StoreOptions options;
   options.client.bucket = url.bucket;
+  options.client.server_side_timeout_ms = s3.copy_timeout_ms;
   options.prefix = url.prefix;
   options.client.endpoint = s3.endpoint;
   // As AWS's own tools take it.

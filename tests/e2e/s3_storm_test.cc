@@ -55,7 +55,8 @@ class S3StormTest : public testing::Test {
         "[store]\ntype = \"s3\"\nurl = \"s3://tapes/storm\"\nrestore_poll = \"1s\"\n"
         "[store.s3]\nendpoint = \"" +
         server_->endpoint() +
-        "\"\nregion = \"us-east-1\"\nconnect_timeout = \"2s\"\nidle_timeout = \"1s\"\n"
+        "\"\nregion = \"us-east-1\"\nconnect_timeout = \"2s\"\n"
+        "idle_timeout = \"1s\"\ncopy_timeout = \"2s\"\n"
         "access_key_id = \"" +
         options.access_key + "\"\nsecret_key_file = \"" + secret + "\"\n");
     ASSERT_TRUE(gateway_->start().ok()) << gateway_->log();

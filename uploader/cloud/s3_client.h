@@ -31,7 +31,7 @@ struct S3ClientOptions {
   std::string endpoint;  // "https://host[:port]"; empty: AWS's own for the region
   S3Addressing addressing = S3Addressing::automatic;
   // Copies and the completion of uploads: the server may work for minutes before it answers.
-  int64_t server_side_timeout_ms = 300'000;
+  int64_t server_side_timeout_ms = 120'000;
 };
 
 using S3Headers = std::vector<std::pair<std::string, std::string>>;
