@@ -71,7 +71,8 @@ constexpr std::array<CodeRow, 62> kCodes = {{
     {"AllAccessDisabled", ErrorCode::permission, kPermanent},
     {"InvalidAccessKeyId", ErrorCode::permission, kPermanent},
     {"InvalidToken", ErrorCode::permission, kPermanent},
-    {"ExpiredToken", ErrorCode::permission, kPermanent},
+    // After a refresh that brought nothing newer: whoever gives them out may do so later.
+    {"ExpiredToken", ErrorCode::permission, kRetry},
     {"SignatureDoesNotMatch", ErrorCode::permission, kPermanent},
     {"NotSignedUp", ErrorCode::permission, kPermanent},
     {"KMS.DisabledException", ErrorCode::permission, kPermanent},
