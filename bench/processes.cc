@@ -51,7 +51,9 @@ Result<TapeTarget> start_coldshelf(const TapeTargetOptions& options) {
   const std::string size = std::to_string(options.tape_bytes / GiB) + "GiB";
   for (unsigned d = 1; d <= options.drives; ++d) {
     const std::string barcode = "BENCH" + std::to_string(d) + "L8";
-    TRY(retry_command(command({"tape", "create", "--barcode", barcode, "--size", size}), 1));
+    if (!options.existing) {
+      TRY(retry_command(command({"tape", "create", "--barcode", barcode, "--size", size}), 1));
+    }
     TRY(retry_command(command({"library", "load", barcode, std::to_string(d)}), 20));
     const std::string number = (d < 10 ? "0" : "") + std::to_string(d);
     target.targets.push_back("iqn.2026-11.io.coldshelf:bench-tapedrive-" + number);

@@ -30,6 +30,7 @@ struct TapeTargetOptions {
   int port = 0;
   std::string programs;  // where coldshelfd and coldshelf are
   std::string extra_configuration;
+  bool existing = false;  // the directory and its tapes are there from an earlier run
 };
 
 // A gateway with one loaded tape in every drive, by its own front door: configuration file and

@@ -7,10 +7,14 @@
 #include <cstdio>
 #include <thread>
 
+#include "bench/store_recover.h"
+#include "bench/store_tape.h"
 #include "bench/store_upload.h"
 
 namespace coldshelf::bench {
 namespace {
+
+constexpr unsigned kLineLatencyMs = 10;
 
 struct Settings {
   std::string only;
@@ -18,27 +22,56 @@ struct Settings {
   std::string directory = "/var/tmp";
   std::string programs;
   UploadSettings upload;
+  TapeSettings tape;
+  RecoverSettings recover;
+  unsigned line_mib_s = 100;
+  std::string log_path;
   bool wants(const std::string& name) const { return name.find(only) != std::string::npos; }
 };
 
-Status run_on(StoreServer& server, const Settings& settings) {
-  if (settings.wants("upload")) TRY(run_upload(server, settings.upload));
-  return {};
+Status run_gateway(StoreServer& server, const Settings& settings) {
+  if (!settings.wants("tape") && !settings.wants("read")) return {};
+  TapeSettings tape = settings.tape;
+  tape.write = settings.wants("tape");
+  tape.read = settings.wants("read");
+  return run_tape(server, tape);
 }
 
-Status run_all(const Settings& settings) {
+Result<std::unique_ptr<StoreServer>> start_imposter(const Settings& settings, const char* name,
+                                                    unsigned mib_s, unsigned latency_ms) {
+  StoreServer::ImposterSettings imposter;
+  imposter.name = name;
+  imposter.programs = settings.programs;
+  imposter.log_path = settings.log_path;
+  imposter.in_mib_s = mib_s;
+  imposter.out_mib_s = mib_s;
+  imposter.latency_ms = latency_ms;
+  return StoreServer::imposter(imposter);
+}
+
+Status run_all(Settings settings) {
+  const ScratchDirectory scratch(settings.directory);
+  settings.log_path = scratch.path() + "/imposter.log";
   if (settings.server != "swift") {
-    const ScratchDirectory scratch(settings.directory);
-    StoreServer::ImposterSettings imposter;
-    imposter.programs = settings.programs;
-    imposter.log_path = scratch.path() + "/imposter.log";
-    ASSIGN_OR_RETURN(const auto server, StoreServer::imposter(imposter));
-    TRY(run_on(*server, settings));
+    // As fast as memory, which no network is; then as fast as a good line.
+    ASSIGN_OR_RETURN(auto fast, start_imposter(settings, "imposter", 0, 0));
+    if (settings.wants("upload")) TRY(run_upload(*fast, settings.upload));
+    TRY(run_gateway(*fast, settings));
+    fast.reset();
+    const std::string name = "imposter at " + std::to_string(settings.line_mib_s) + " MiB/s";
+    ASSIGN_OR_RETURN(const auto line,
+                     start_imposter(settings, name.c_str(), settings.line_mib_s, kLineLatencyMs));
+    TRY(run_gateway(*line, settings));
+    if (settings.wants("recover")) TRY(run_recover(settings.recover));
   }
   if (settings.server != "imposter") {
     auto server = StoreServer::swift();
-    if (server.ok()) return run_on(**server, settings);
-    std::printf("Swift: not run: %s\n", server.error().message().c_str());
+    if (!server.ok()) {
+      std::printf("Swift: not run: %s\n", server.error().message().c_str());
+      return {};
+    }
+    if (settings.wants("upload")) TRY(run_upload(**server, settings.upload));
+    TRY(run_gateway(**server, settings));
   }
   return {};
 }
@@ -52,6 +85,7 @@ int main(int argc, char** argv) {
   bench::Settings settings;
   bench::UploadClient client;
   bool as_client = false;
+  uint64_t tape_gib = 2;
   app.add_option("--only", settings.only, "upload, tape, read or recover");
   app.add_option("--server", settings.server, "imposter, swift or both")
       ->check(CLI::IsMember({"imposter", "swift", "both"}));
@@ -59,6 +93,10 @@ int main(int argc, char** argv) {
   app.add_option("--rounds", settings.upload.rounds)->check(CLI::Range(1, 99));
   app.add_option("--files", settings.upload.files, "of 64 MiB each")->check(CLI::Range(1, 1000));
   app.add_option("--threads", settings.upload.threads)->check(CLI::Range(1, 64));
+  app.add_option("--tapes", settings.recover.tapes, "to recover")->check(CLI::Range(1, 100'000));
+  app.add_option("--segments", settings.recover.segments, "of each")->check(CLI::Range(0, 1'000));
+  app.add_option("--line", settings.line_mib_s, "MiB/s of the slower imposter, each way");
+  app.add_option("--gib", tape_gib, "of the tape")->check(CLI::Range(1, 64));
   // What this program is told when it runs itself.
   const std::string hidden;
   app.add_flag("--as-upload-client", as_client)->group(hidden);
@@ -72,6 +110,11 @@ int main(int argc, char** argv) {
   settings.programs = self.substr(0, self.rfind('/'));
   settings.upload.self = self;
   settings.upload.directory = settings.directory;
+  settings.tape.directory = settings.directory;
+  settings.tape.programs = settings.programs;
+  settings.recover.directory = settings.directory;
+  settings.recover.programs = settings.programs;
+  settings.tape.bytes = tape_gib * GiB;
   client.threads = settings.upload.threads;
   if (!as_client) {
     std::printf("store: %u processors\n", std::thread::hardware_concurrency());

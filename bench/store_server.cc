@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "tests/support/s3_server.h"
@@ -10,7 +11,7 @@ namespace coldshelf::bench {
 
 Result<std::unique_ptr<StoreServer>> StoreServer::imposter(const ImposterSettings& settings) {
   auto server = std::make_unique<StoreServer>();
-  server->name_ = "imposter";
+  server->name_ = settings.name;
   server->access_key_ = "bench";
   server->secret_ = "bench-secret";
   const std::string port = std::to_string(test::free_port());
@@ -45,6 +46,16 @@ Result<std::unique_ptr<StoreServer>> StoreServer::swift() {
   return server;
 }
 
+std::unique_ptr<StoreServer> StoreServer::at(const test::S3Imposter& imposter) {
+  auto server = std::make_unique<StoreServer>();
+  server->name_ = "imposter";
+  server->endpoint_ = imposter.endpoint();
+  server->access_key_ = imposter.options().access_key;
+  server->secret_ = imposter.options().secret_key;
+  server->bucket_ = imposter.options().buckets.front();
+  return server;
+}
+
 std::vector<std::string> StoreServer::environment() const {
   return {"AWS_ACCESS_KEY_ID=" + access_key_, "AWS_SECRET_ACCESS_KEY=" + secret_,
           "AWS_DEFAULT_REGION=us-east-1",     "AWS_EC2_METADATA_DISABLED=true",
@@ -53,9 +64,11 @@ std::vector<std::string> StoreServer::environment() const {
 
 std::string StoreServer::configuration(const std::string& secret_path) const {
   std::ofstream(secret_path) << secret_ << "\n";
-  return "[store]\ntype = \"s3\"\nurl = \"s3://" + bucket_ + "/bench\"\nendpoint = \"" + endpoint_ +
+  std::filesystem::permissions(secret_path, std::filesystem::perms::owner_read);
+  return "[store]\ntype = \"s3\"\nurl = \"s3://" + bucket_ + "/" + std::string(kGatewayPrefix) +
+         "\"\n[store.s3]\nendpoint = \"" + endpoint_ +
          "\"\nregion = \"us-east-1\"\naccess_key_id = \"" + access_key_ +
-         "\"\nsecret_access_key_file = \"" + secret_path + "\"\n";
+         "\"\nsecret_key_file = \"" + secret_path + "\"\n";
 }
 
 Result<std::unique_ptr<S3Store>> StoreServer::open(const std::string& prefix) {

@@ -9,13 +9,17 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "bench/processes.h"
+#include "tests/support/s3_imposter.h"
 #include "uploader/cloud/s3_store.h"
 
 namespace coldshelf::bench {
 
+constexpr std::string_view kGatewayPrefix = "gateway";  // of what the daemon stores
+
 class StoreServer {
  public:
   struct ImposterSettings {
+    std::string name = "imposter";
     std::string programs;  // where coldshelf_s3_imposter is
     std::string log_path;
     unsigned latency_ms = 0;
@@ -24,6 +28,9 @@ class StoreServer {
   };
   static Result<std::unique_ptr<StoreServer>> imposter(const ImposterSettings& settings);
   static Result<std::unique_ptr<StoreServer>> swift();  // an error says what is not installed
+
+  // One that runs in this program, with the imposter's own keys.
+  static std::unique_ptr<StoreServer> at(const test::S3Imposter& imposter);
 
   const std::string& name() const { return name_; }
   const std::string& endpoint() const { return endpoint_; }
