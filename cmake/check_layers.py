@@ -18,7 +18,7 @@ ALLOWED = {
     "catalog": ["base"],
     "uploader": ["tape/format", "tape/cartridge", "catalog", "base"],
     "uploader/cloud": ["base"],
-    "snapshot": ["uploader/cloud", "tape/cartridge", "tape/format", "catalog", "base"],
+    "snapshot": ["uploader/cloud", "volume", "tape/cartridge", "tape/format", "catalog", "base"],
     "target/scsi": ["tape/drive", "tape/library", "tape/cartridge", "tape/format", "volume", "base"],
     "target/iscsi": ["target/scsi", "base"],
     "gateway": None,  # everything
