@@ -1,27 +1,15 @@
 #include "tests/support/imposter/checks.h"
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <ctime>
 #include <memory>
 
 namespace coldshelf::test::imposter {
 
 namespace {
-
-constexpr int64_t kMaxSkewMs = 15LL * 60 * 1000;
-
-std::string hmac_sha256(const std::string& key, std::string_view text) {
-  std::array<unsigned char, 32> out{};
-  unsigned int n = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-       reinterpret_cast<const unsigned char*>(text.data()), text.size(), out.data(), &n);
-  return {reinterpret_cast<const char*>(out.data()), n};
-}
 
 std::string hash(const EVP_MD* kind, const Blob& bytes) {
   const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
@@ -34,13 +22,6 @@ std::string hash(const EVP_MD* kind, const Blob& bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> out{};
   unsigned int n = 0;
   EVP_DigestFinal_ex(context.get(), out.data(), &n);
-  return {reinterpret_cast<const char*>(out.data()), n};
-}
-
-std::string hash(const EVP_MD* kind, ByteView bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> out{};
-  unsigned int n = 0;
-  EVP_Digest(bytes.data(), bytes.size(), out.data(), &n, kind, nullptr);
   return {reinterpret_cast<const char*>(out.data()), n};
 }
 
@@ -107,126 +88,44 @@ std::optional<std::string> raw_checksum(const std::string& name, const Blob& byt
   return std::nullopt;
 }
 
-std::string collapse(const std::string& value) {  // trimmed, runs of spaces as one
-  std::string out;
-  for (const char c : value) {
-    if (c == ' ' && (out.empty() || out.back() == ' ')) continue;
-    out += c;
-  }
-  while (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
-}
-
-bool parse_amz_date(const std::string& text, int64_t& unix_ms) {
-  if (text.size() != 16) return false;
-  std::tm parts{};
-  const char* end = strptime(text.c_str(), "%Y%m%dT%H%M%SZ", &parts);
-  if (end == nullptr || *end != 0) return false;
-  unix_ms = timegm(&parts) * 1000LL;
-  return true;
-}
-
-struct Authorization {
-  std::string access_key, date, region, service, terminator;
-  std::vector<std::string> signed_headers;
-  std::string signature;
-};
-
-std::vector<std::string> split(const std::string& text, char at) {
-  std::vector<std::string> out;
-  size_t from = 0;
-  while (true) {
-    const size_t to = text.find(at, from);
-    out.push_back(text.substr(from, to - from));
-    if (to == std::string::npos) return out;
-    from = to + 1;
-  }
-}
-
-bool parse_authorization(const std::string& text, Authorization& out) {
-  const std::string algorithm = "AWS4-HMAC-SHA256 ";
-  if (text.compare(0, algorithm.size(), algorithm) != 0) return false;
-  std::map<std::string, std::string> fields;
-  for (const std::string& item : split(text.substr(algorithm.size()), ',')) {
-    const std::string field = collapse(item);
-    const size_t equals = field.find('=');
-    if (equals == std::string::npos) return false;
-    fields[field.substr(0, equals)] = field.substr(equals + 1);
-  }
-  const std::vector<std::string> scope = split(fields["Credential"], '/');
-  if (scope.size() < 5) return false;
-  const size_t n = scope.size();
-  out.terminator = scope[n - 1];
-  out.service = scope[n - 2];
-  out.region = scope[n - 3];
-  out.date = scope[n - 4];
-  out.access_key = scope[0];
-  for (size_t i = 1; i + 4 < n; ++i) out.access_key += "/" + scope[i];
-  out.signed_headers = split(fields["SignedHeaders"], ';');
-  out.signature = fields["Signature"];
-  return !out.signature.empty();
-}
-
-std::string canonical_request(const Request& request, const Authorization& authorization) {
-  std::string path;
-  decode_uri(request.raw_path, false, path);
-  std::string text = request.method + "\n" + encode_uri(path, true) + "\n";
-  std::vector<std::string> query;
-  for (const auto& [name, value] : request.query) {
-    query.push_back(encode_uri(name, false) + "=" + encode_uri(value, false));
-  }
-  std::sort(query.begin(), query.end());
-  for (size_t i = 0; i < query.size(); ++i) text += (i > 0 ? "&" : "") + query[i];
-  text += "\n";
-  std::string names;
-  for (const std::string& name : authorization.signed_headers) {
-    text += name + ":" + collapse(request.header(name)) + "\n";
-    names += (names.empty() ? "" : ";") + name;
-  }
-  return text + "\n" + names + "\n" + request.header("x-amz-content-sha256");
-}
-
-std::optional<Response> check_scope(const Request& request, const Authorization& a,
-                                    const std::string& region, int64_t now_ms) {
-  if (a.service != "s3" || a.terminator != "aws4_request") {
-    return error_response("AuthorizationHeaderMalformed", "the credential's scope is not S3's");
-  }
-  if (a.region != region) {
-    return error_response("AuthorizationHeaderMalformed",
-                          "The authorization header is malformed; the region '" + a.region +
-                              "' is wrong; expecting '" + region + "'",
-                          element("Region", region));
-  }
-  int64_t signed_ms = 0;
-  const std::string date = request.header("x-amz-date");
-  if (!parse_amz_date(date, signed_ms)) {
-    return error_response("AccessDenied", "AWS authentication requires a valid x-amz-date");
-  }
-  if (std::abs(signed_ms - now_ms) > kMaxSkewMs) {
-    return error_response(
-        "RequestTimeTooSkewed",
-        "The difference between the request time and the current time is too large.",
-        element("RequestTime", date) + element("ServerTime", format_utc(now_ms)) +
-            element("MaxAllowedSkewMilliseconds", std::to_string(kMaxSkewMs)));
-  }
-  if (date.compare(0, 8, a.date) != 0) {
-    return error_response("SignatureDoesNotMatch", "the scope's date is not x-amz-date's");
-  }
-  const auto is_signed = [&](const std::string& name) {
-    return std::count(a.signed_headers.begin(), a.signed_headers.end(), name) == 1;
-  };
-  if (!std::is_sorted(a.signed_headers.begin(), a.signed_headers.end()) || !is_signed("host")) {
-    return error_response("SignatureDoesNotMatch", "SignedHeaders: host missing, or not sorted");
-  }
-  for (const auto& [name, value] : request.headers) {
-    const bool must = name.compare(0, 6, "x-amz-") == 0 || name == "content-md5";
-    if (must && !is_signed(name)) {
+// In S3's words.
+Response refuse(const SignatureProblem& problem, const HttpMessage& request,
+                const std::string& region, int64_t now_ms) {
+  switch (problem.fault) {
+    case SignatureFault::service:
+      return error_response("AuthorizationHeaderMalformed", "the credential's scope is not S3's");
+    case SignatureFault::region:
+      return error_response("AuthorizationHeaderMalformed",
+                            "The authorization header is malformed; the region '" + problem.detail +
+                                "' is wrong; expecting '" + region + "'",
+                            element("Region", region));
+    case SignatureFault::no_date:
+      return error_response("AccessDenied", "AWS authentication requires a valid x-amz-date");
+    case SignatureFault::skew:
+      return error_response(
+          "RequestTimeTooSkewed",
+          "The difference between the request time and the current time is too large.",
+          element("RequestTime", request.header("x-amz-date")) +
+              element("ServerTime", format_utc(now_ms)) +
+              element("MaxAllowedSkewMilliseconds", std::to_string(kMaxSkewMs)));
+    case SignatureFault::scope_date:
+      return error_response("SignatureDoesNotMatch", "the scope's date is not x-amz-date's");
+    case SignatureFault::signed_headers:
+      return error_response("SignatureDoesNotMatch", "SignedHeaders: host missing, or not sorted");
+    case SignatureFault::unsigned_header:
       return error_response("AccessDenied",
                             "There were headers present in the request which were not signed",
-                            element("HeadersNotSigned", name));
-    }
+                            element("HeadersNotSigned", problem.detail));
+    case SignatureFault::mismatch:
+      return error_response("SignatureDoesNotMatch",
+                            "The request signature we calculated does not match",
+                            element("CanonicalRequest", problem.detail));
+    case SignatureFault::expired:
+      return error_response("ExpiredToken", "The provided token has expired.");
+    case SignatureFault::token:
+      break;
   }
-  return std::nullopt;
+  return error_response("InvalidToken", "The provided token is malformed or invalid.");
 }
 
 }  // namespace
@@ -245,27 +144,16 @@ std::optional<Response> check_signature(const Request& request,
   if (key == keys.end()) {
     return error_response("InvalidAccessKeyId", "The access key Id does not exist");
   }
-  if (auto wrong = check_scope(request, a, region, now_ms)) return wrong;
+  if (const auto problem = check_scope(request, a, {"s3", region}, now_ms)) {
+    return refuse(*problem, request, region, now_ms);
+  }
   if (!request.has_header("x-amz-content-sha256")) {
     return error_response("InvalidRequest",
                           "Missing required header for this request: x-amz-content-sha256");
   }
-  const std::string canonical = canonical_request(request, a);
-  const std::string scope = a.date + "/" + region + "/s3/aws4_request";
-  const std::string to_sign = "AWS4-HMAC-SHA256\n" + request.header("x-amz-date") + "\n" + scope +
-                              "\n" + to_hex(as_view(hash(EVP_sha256(), as_view(canonical))));
-  std::string derived = hmac_sha256("AWS4" + key->second.secret, a.date);
-  for (const std::string& step : {region, std::string("s3"), std::string("aws4_request")}) {
-    derived = hmac_sha256(derived, step);
-  }
-  if (to_hex(as_view(hmac_sha256(derived, to_sign))) != a.signature) {
-    return error_response("SignatureDoesNotMatch",
-                          "The request signature we calculated does not match",
-                          element("CanonicalRequest", canonical));
-  }
-  if (key->second.expired) return error_response("ExpiredToken", "The provided token has expired.");
-  if (request.header("x-amz-security-token") != key->second.session_token) {
-    return error_response("InvalidToken", "The provided token is malformed or invalid.");
+  const std::string payload_hash = request.header("x-amz-content-sha256");
+  if (const auto problem = check_signed(request, a, key->second, payload_hash)) {
+    return refuse(*problem, request, region, now_ms);
   }
   return std::nullopt;
 }

@@ -7,14 +7,9 @@
 #include <string>
 
 #include "tests/support/imposter/message.h"
+#include "tests/support/imposter/sigv4.h"
 
 namespace coldshelf::test::imposter {
-
-struct Key {
-  std::string secret;
-  std::string session_token;
-  bool expired = false;
-};
 
 // The answer to a request whose signature, date, scope or token is wrong.
 std::optional<Response> check_signature(const Request& request,

@@ -1,8 +1,6 @@
 #include "tests/support/imposter/faults.h"
 
-#include <algorithm>
-
-#include "base/random.h"
+#include <array>
 
 namespace coldshelf::test {
 
@@ -122,85 +120,13 @@ bool means_something(S3Fault fault, const Request& request) {
          request.has_header("if-none-match");
 }
 
-uint64_t hash_of(uint64_t seed, std::string_view text) {  // FNV-1a over the seed and the text
-  uint64_t h = 0xcbf29ce484222325U ^ (seed * 0x9e3779b97f4a7c15U);
-  for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
-  return h;
-}
-
 }  // namespace
 
-void FaultPlan::script(S3Operation operation, S3Fault fault, unsigned count, std::string key_part,
-                       unsigned skip) {
-  const std::lock_guard lock(mutex_);
-  script_.push_back({operation, fault, count, std::move(key_part), skip});
-}
-
-void FaultPlan::set_storm(ImposterStorm storm) {
-  const std::lock_guard lock(mutex_);
-  storm_ = std::move(storm);
-  asked_.clear();
-}
-
-void FaultPlan::clear() {
-  const std::lock_guard lock(mutex_);
-  script_.clear();
-  storm_ = {};
-  asked_.clear();
-}
-
-S3Fault FaultPlan::from_script(const Request& request) {
-  for (auto it = script_.begin(); it != script_.end(); ++it) {
-    if (it->operation != S3Operation::unknown && it->operation != request.operation) continue;
-    if (!means_something(it->fault, request)) continue;
-    if (request.key.find(it->key_part) == std::string::npos) continue;
-    if (it->skip > 0) {
-      --it->skip;
-      continue;
-    }
-    const S3Fault fault = it->fault;
-    if (--it->count == 0) script_.erase(it);
-    return fault;
-  }
-  return S3Fault::none;
-}
-
-S3Fault FaultPlan::from_storm(const Request& request) {
-  if (storm_.one_in == 0) return S3Fault::none;
+S3Fault FaultPlan::choose(const Request& request) {
   const std::string what = std::string(to_string(request.operation)) + " " + request.bucket + "/" +
                            request.key + "?" + request.query_value("partNumber");
-  SeededRandom random(hash_of(storm_.seed + asked_[what]++, what));
-  if (!random.one_in(storm_.one_in)) return S3Fault::none;
-  std::vector<S3Fault> possible;
-  for (const S3Fault fault : storm_.faults) {
-    if (means_something(fault, request)) possible.push_back(fault);
-  }
-  return possible.empty() ? S3Fault::none : possible[random.below(possible.size())];
-}
-
-S3Fault FaultPlan::choose(const Request& request) {
-  const std::lock_guard lock(mutex_);
-  S3Fault fault = from_script(request);
-  if (fault == S3Fault::none) fault = from_storm(request);
-  ++done_[static_cast<size_t>(fault)];
-  return fault;
-}
-
-uint64_t FaultPlan::done(S3Fault fault) const {
-  const std::lock_guard lock(mutex_);
-  return done_[static_cast<size_t>(fault)];
-}
-
-uint64_t FaultPlan::done() const {
-  const std::lock_guard lock(mutex_);
-  uint64_t sum = 0;
-  for (size_t i = 1; i < kS3Faults; ++i) sum += done_[i];
-  return sum;
-}
-
-void FaultPlan::reset_counts() {
-  const std::lock_guard lock(mutex_);
-  done_.fill(0);
+  return FaultScript::choose(request.operation, request.key, what,
+                             [&request](S3Fault fault) { return means_something(fault, request); });
 }
 
 }  // namespace coldshelf::test::imposter

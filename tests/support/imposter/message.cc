@@ -118,45 +118,6 @@ Buffer Blob::all() const {
   return out;
 }
 
-std::string Request::header(const std::string& lower_case_name) const {
-  const auto it = headers.find(lower_case_name);
-  return it == headers.end() ? "" : it->second;
-}
-
-std::string Request::query_value(const std::string& name) const {
-  const auto it = query.find(name);
-  return it == query.end() ? "" : it->second;
-}
-
-std::string escape_xml(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
-
-std::string element(std::string_view name, std::string_view text) {
-  std::string out = "<";
-  out.append(name).append(">").append(escape_xml(text)).append("</").append(name).append(">");
-  return out;
-}
-
 Response xml_response(std::string_view root, const std::string& content) {
   Response response;
   response.set("Content-Type", "application/xml");
@@ -183,48 +144,6 @@ Response error_response(std::string_view code, std::string_view message,
                   element("Message", message) + std::string(extra_xml) +
                   element("RequestId", "IMPOSTER") + "</Error>";
   return response;
-}
-
-std::string encode_uri(std::string_view text, bool keep_slashes) {
-  static constexpr char kHex[] = "0123456789ABCDEF";
-  std::string out;
-  for (const char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '_' || c == '.' || c == '~' || (keep_slashes && c == '/');
-    if (plain) {
-      out += c;
-    } else {
-      out += '%';
-      out += kHex[u >> 4U];
-      out += kHex[u & 15U];
-    }
-  }
-  return out;
-}
-
-bool decode_uri(std::string_view text, bool plus_is_space, std::string& out) {
-  out.clear();
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%') {
-      Buffer byte;
-      if (i + 2 >= text.size() || !from_hex(text.substr(i + 1, 2), byte)) return false;
-      out += static_cast<char>(byte[0]);
-      i += 2;
-    } else {
-      out += plus_is_space && text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return true;
-}
-
-std::string http_date(int64_t unix_ms) {
-  const auto seconds = static_cast<std::time_t>(unix_ms / 1000);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[64];
-  const size_t n = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  return {text, n};
 }
 
 bool parse_iso_date(std::string_view text, int64_t& unix_ms) {
@@ -302,25 +221,8 @@ S3Operation object_operation(const Request& r) {
 
 std::string parse_target(const std::string& target, const std::vector<std::string>& buckets,
                          Request& request) {
-  const size_t mark = target.find('?');
-  request.raw_path = target.substr(0, mark);
-  if (request.raw_path.empty() || request.raw_path[0] != '/') return "the path is not absolute";
-  if (mark != std::string::npos) {
-    std::string_view rest = std::string_view(target).substr(mark + 1);
-    while (!rest.empty()) {
-      const std::string_view pair = rest.substr(0, rest.find('&'));
-      rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
-      if (pair.empty()) continue;
-      const size_t equals = pair.find('=');
-      std::string name;
-      std::string value;
-      if (!decode_uri(pair.substr(0, equals), true, name)) return "bad %-encoding";
-      if (equals != std::string_view::npos && !decode_uri(pair.substr(equals + 1), true, value)) {
-        return "bad %-encoding";
-      }
-      if (!request.query.emplace(name, value).second) return "parameter " + name + " twice";
-    }
-  }
+  const std::string wrong = split_target(target, request);
+  if (!wrong.empty()) return wrong;
   std::string path;
   if (!decode_uri(std::string_view(request.raw_path).substr(1), false, path)) {
     return "bad %-encoding";

@@ -1,8 +1,7 @@
-// A request as it came in and the answer that goes out.
+// An S3 request as it came in and the answer that goes out.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,11 +10,10 @@
 #include "base/bytes.h"
 #include "base/file_system.h"
 #include "base/result.h"
+#include "tests/support/imposter/http_message.h"
 #include "tests/support/s3_imposter.h"
 
 namespace coldshelf::test::imposter {
-
-using Headers = std::map<std::string, std::string>;  // names in lower case
 
 // Immutable bytes in memory or in files, in pieces, so that completing a multipart upload copies
 // nothing.
@@ -61,23 +59,12 @@ class Blob {
   uint64_t size_ = 0;
 };
 
-struct Request {
-  std::string method;
-  std::string raw_path;                      // as sent, without the query
-  std::map<std::string, std::string> query;  // decoded
-  std::string host;
-  Headers headers;
+struct Request : HttpMessage {
   std::string bucket;
   std::string key;
   S3Operation operation = S3Operation::unknown;
-  Buffer body;   // as it arrives: without transfer codings, then without aws-chunked
-  Blob content;  // the same once it is whole
+  Blob content;  // of `body` once it is whole and without aws-chunked
   Headers trailers;
-
-  std::string header(const std::string& lower_case_name) const;  // "" when absent
-  bool has_header(const std::string& name) const { return headers.count(name) != 0; }
-  bool has_query(const std::string& name) const { return query.count(name) != 0; }
-  std::string query_value(const std::string& name) const;
 };
 
 struct Response {
@@ -103,11 +90,6 @@ Response error_response(std::string_view code, std::string_view message,
                         std::string_view extra_xml = {});
 Response xml_response(std::string_view root, const std::string& content);
 
-std::string escape_xml(std::string_view text);
-std::string element(std::string_view name, std::string_view text);  // escaped
-std::string encode_uri(std::string_view text, bool keep_slashes);
-bool decode_uri(std::string_view text, bool plus_is_space, std::string& out);
-std::string http_date(int64_t unix_ms);                        // RFC 7231: Sun, 06 Nov 1994 ...
 bool parse_iso_date(std::string_view text, int64_t& unix_ms);  // 2026-01-02T03:04:05[.678]Z
 // Splits the target, decodes the query, finds bucket, key and operation. "" or what is wrong.
 std::string parse_target(const std::string& target, const std::vector<std::string>& buckets,

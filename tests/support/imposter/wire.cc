@@ -5,30 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/beast/http.hpp>
 #include <cerrno>
 #include <chrono>
 
 namespace coldshelf::test::imposter {
 
 namespace {
-constexpr size_t kMaxHeadBytes = 32 * KiB;
 constexpr uint64_t kMaxBodyBytes = 5 * GiB;
 constexpr size_t kSendBytes = 256 * KiB;
 constexpr int64_t kSlowMs = 50;  // between the pieces of a slow body
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
-
-std::string_view reason(int status) {
-  const auto known = boost::beast::http::obsolete_reason(
-      boost::beast::http::int_to_status(static_cast<unsigned>(status)));
-  return {known.data(), known.size()};
-}
 
 }  // namespace
 
@@ -112,24 +97,10 @@ Wire::Read Wire::read_head(Request& request, std::string& target) {
     if (ahead_.size() > kMaxHeadBytes) return Read::malformed;
     if (!fill()) return Read::closed;
   }
-  namespace http = boost::beast::http;
-  http::request_parser<http::empty_body> parser;
-  parser.body_limit(boost::none);
-  parser.header_limit(kMaxHeadBytes);
-  boost::beast::error_code error;
-  const size_t used = parser.put(boost::asio::buffer(ahead_.data(), end + 4), error);
-  if (error || used != end + 4 || !parser.is_header_done()) return Read::malformed;
-  ahead_.erase(0, used);
-  const auto& head = parser.get();
-  request.method = std::string(head.method_string());
-  target = std::string(head.target());
-  for (const auto& field : head) {
-    std::string& value = request.headers[lower(
-        std::string_view(field.name_string().data(), field.name_string().size()))];
-    if (!value.empty()) value += ",";
-    value += std::string(field.value());
+  if (!parse_head(std::string_view(ahead_).substr(0, end + 4), request, target)) {
+    return Read::malformed;
   }
-  request.host = request.header("host");
+  ahead_.erase(0, end + 4);
   return Read::ok;
 }
 
@@ -156,7 +127,7 @@ Wire::Read Wire::read_chunked(Buffer& out, uint64_t limit) {
 
 Wire::Read Wire::read_body(Request& request, uint64_t limit, uint64_t& bytes) {
   Read outcome = Read::ok;
-  if (lower(request.header("transfer-encoding")) == "chunked") {
+  if (lower_case(request.header("transfer-encoding")) == "chunked") {
     outcome = read_chunked(request.body, limit);
   } else if (request.has_header("content-length")) {
     const std::string text = request.header("content-length");
@@ -226,7 +197,8 @@ bool Wire::send(const Response& response, S3Fault fault, int64_t now_ms, uint64_
   bytes = 0;
   const bool bodiless = response.status == 204 || response.status == 304;
   std::string head =
-      "HTTP/1.1 " + std::to_string(response.status) + " " + std::string(reason(response.status)) +
+      "HTTP/1.1 " + std::to_string(response.status) + " " +
+      std::string(status_reason(response.status)) +
       "\r\nServer: AmazonS3\r\nx-amz-request-id: IMPOSTER\r\nDate: " + http_date(now_ms) + "\r\n";
   for (const auto& [name, value] : response.headers) head += name + ": " + value + "\r\n";
   if (!bodiless) {
