@@ -12,6 +12,11 @@ constexpr uint64_t kWritebackBytes = 8 * MiB;
 constexpr uint64_t kLogPerMap = 4;
 // More than any operation needs besides its data.
 constexpr uint64_t kFrameRoom = 4 * KiB;
+
+// Of the user's.
+uint64_t op_bytes(const LogOp& op) {
+  return op.prepared != nullptr ? op.prepared->data_bytes() : op.data.size();
+}
 }  // namespace
 
 LogWriter::LogWriter(VolumeState& state, uint64_t epoch, const LogMark& last)
@@ -33,7 +38,7 @@ void LogWriter::lead(std::unique_lock<std::mutex>& lock, const LogOp& own) {
     uint64_t bytes = 0;
     while (!queue_.empty() && batch.size() < kMaxBatchOps && bytes < kMaxBatchBytes) {
       batch.push_back(queue_.front());
-      bytes += queue_.front()->data.size();
+      bytes += op_bytes(*queue_.front());
       queue_.pop_front();
     }
     lock.unlock();
@@ -107,6 +112,12 @@ void LogWriter::frame_op(LogOp& op) {
       buffered_.push_back(&op);
       done = frame_write(op);
       break;
+    case LogOp::Kind::prepared:
+      done = make_room(op.prepared->payload().size() + kFrameRoom);
+      if (!done.ok()) break;
+      buffered_.push_back(&op);
+      done = frame_prepared(op);
+      break;
     case LogOp::Kind::unmap:
       done = make_room(kFrameRoom);
       if (!done.ok()) break;
@@ -114,7 +125,7 @@ void LogWriter::frame_op(LogOp& op) {
       done = add_frame(FrameKind::holes, {&op.range, 1}, false, {});
       break;
     case LogOp::Kind::move:
-      done = make_room(kMaxFrameDataBytes + 16 * kFrameRoom);
+      done = make_room(std::max(kMaxFrameDataBytes, kMaxPreparedBytes) + 16 * kFrameRoom);
       if (!done.ok()) break;
       done = write_out();  // the map is what the log says, for the comparison
       if (!done.ok()) break;
@@ -137,6 +148,25 @@ Status LogWriter::frame_write(const LogOp& op) {
                                           static_cast<size_t>(part.count) * state_.block_bytes);
     TRY(add_frame(FrameKind::extents, {&part, 1}, at + part.count < op.range.count, {&data, 1}));
   }
+  return {};
+}
+
+Status LogWriter::frame_prepared(const LogOp& op) {
+  const ByteView payload = op.prepared->payload();
+  const FrameCipher* cipher = open_->segment->cipher_or_null();
+  const size_t at = used_;
+  const MutableBytes frame =
+      grow(kFrameHeaderFixedSize + payload.size() + (cipher != nullptr ? kFrameTagSize : 0));
+  std::memcpy(frame.data() + kFrameHeaderFixedSize, payload.data(), payload.size());
+  FrameHeader header;
+  header.kind = FrameKind::extents;
+  header.codec = op.prepared->codec();
+  header.plain_size = op.prepared->plain_size();
+  header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
+  TRY(encode_frame_in_place(header, cipher, frame));
+  index_frame(header, at, kFrameHeaderFixedSize);
+  framed_.push_back({{op.range}, static_cast<uint32_t>(offset_ + at), true});
+  gained_.log_bytes += frame.size();
   return {};
 }
 
@@ -378,7 +408,7 @@ void LogWriter::enter_in_map() {
       }
     }
   }
-  for (const LogOp* op : buffered_) state_.counters.written_bytes += op->data.size();
+  for (const LogOp* op : buffered_) state_.counters.written_bytes += op_bytes(*op);
   state_.counters.log_bytes += gained_.log_bytes;
   state_.counters.moved_bytes += gained_.moved_bytes;
   gained_ = {};

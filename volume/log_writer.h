@@ -6,6 +6,7 @@
 
 #include <functional>
 
+#include "volume/prepared_write.h"
 #include "volume/volume_state.h"
 
 namespace coldshelf {
@@ -16,7 +17,7 @@ constexpr uint64_t kMaxFrameDataBytes = 64 * KiB;
 constexpr uint64_t kMaxAtomicBytes = 1 * MiB;
 
 struct LogOp {
-  enum class Kind { write, unmap, move, roll };
+  enum class Kind { write, prepared, unmap, move, roll };
   // A piece of data that compaction moves, if by then it still lies where it was read.
   struct Moved {
     BlockRange range;
@@ -26,8 +27,9 @@ struct LogOp {
   };
 
   Kind kind = Kind::write;
-  BlockRange range;          // write, unmap
-  ByteView data;             // write: at most kMaxAtomicBytes
+  BlockRange range;  // write, unmap
+  ByteView data;     // write: at most kMaxAtomicBytes
+  const PreparedWrite* prepared = nullptr;
   std::vector<Moved> moved;  // move: at most kMaxFrameDataBytes in all, ascending
   // roll: ends the open segment if it holds anything, then called with mutex held and the mark of
   // what is finished now; nothing is written meanwhile. `force`: even when it is empty.
@@ -57,7 +59,7 @@ class LogWriter {
   void frame_op(LogOp& op);
   void frame_small(std::vector<LogOp*>& ops);
   Status frame_write(const LogOp& op);
-  Status frame_unmap(const LogOp& op);
+  Status frame_prepared(const LogOp& op);
   Status frame_move(const LogOp& op);
   Status roll(const LogOp& op);
   Status add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,

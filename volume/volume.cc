@@ -111,6 +111,41 @@ Status Volume::write(uint64_t offset, ByteView bytes, bool durable) {
   return {};
 }
 
+Result<std::shared_ptr<PreparedWrite>> Volume::begin_write(uint64_t offset, uint64_t length) {
+  TRY(check_range(offset, length));
+  if (length == 0 || length > kMaxPreparedBytes) {
+    return Error(ErrorCode::invalid_argument, "volume: not a length that can be prepared");
+  }
+  return std::make_shared<PreparedWrite>(
+      BlockRange{offset / state_->block_bytes, length / state_->block_bytes}, state_->block_bytes,
+      *state_->env.cartridge.buffers);
+}
+
+void Volume::finish_write(PreparedWrite& prepared) const {
+  prepared.finish(state_->options.compression, *state_->env.cartridge.buffers);
+}
+
+Status Volume::write(const PreparedWrite& prepared) {
+  CHECK(prepared.finished());
+  TRY(check_range(prepared.range().first * state_->block_bytes, prepared.data_bytes()));
+  const std::shared_lock admitted(admission_);
+  LogOp op;
+  op.kind = LogOp::Kind::prepared;
+  op.range = prepared.range();
+  op.prepared = &prepared;
+  const Status done = writer_->run(op);
+  after_log_op();
+  return done;
+}
+
+Status Volume::set_properties(const Properties& properties) {
+  if (properties.empty()) return {};
+  TRY(state_->failed());
+  std::vector<ManifestEdit> edits;
+  for (const auto& [name, value] : properties) edits.push_back(SetProperty{name, value});
+  return state_->commit(edits);
+}
+
 Status Volume::unmap(uint64_t offset, uint64_t length) {
   TRY(check_range(offset, length));
   if (length == 0) return {};

@@ -7,6 +7,8 @@
 // Thread-safe. Sealing, maps and compaction run on Env::sealers.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <shared_mutex>
 
 #include "volume/ancestors.h"
@@ -62,6 +64,17 @@ class Volume final : public BlockDevice {
   Usage usage() const override;
 
   const Uuid& uuid() const;
+
+  // -- writing what is prepared on many threads: begin, fill data(), finish, write. The range lies
+  // in the disk and is of at most kMaxPreparedBytes; it is there after a crash wholly or not at
+  // all.
+  Result<std::shared_ptr<PreparedWrite>> begin_write(uint64_t offset, uint64_t length);
+  void finish_write(PreparedWrite& prepared) const;
+  Status write(const PreparedWrite& prepared);
+  // Properties of the manifest, for its user's own purposes: all of them durable, or none. An empty
+  // value removes one.
+  using Properties = std::map<std::string, std::string>;
+  Status set_properties(const Properties& properties);
   Status resize(uint64_t size_bytes);  // grows; durable when it returns
   // Flushes, seals the open segment, waits for everything that is pending: then the image can be
   // stored whole. Writing may go on.
@@ -80,10 +93,12 @@ class Volume final : public BlockDevice {
 
   // -- recovery points: what was acknowledged when create_point() was called, for good. Making one
   // does not depend on the size of the volume; durable when it returns.
-  Result<RecoveryPoint> create_point(const std::string& name);
+  // `also`: set in the same step, told the point's id.
+  using PointProperties = std::function<Properties(const Uuid&)>;
+  Result<RecoveryPoint> create_point(const std::string& name, const PointProperties& also = {});
   Result<std::vector<RecoveryPoint>> points() const;  // by time
   // busy: mounted, or a clone stands on it. Its space comes back with the next map.
-  Status delete_point(const Uuid& id);
+  Status delete_point(const Uuid& id, const Properties& also = {});
   // Read-only; must not outlive this volume. Waits for the point's map.
   Result<std::unique_ptr<BlockDevice>> open_point(const Uuid& id);
   // The disk is what it was at the point (its size stays); durable. Writers wait meanwhile.

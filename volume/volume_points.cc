@@ -37,7 +37,7 @@ Result<Volume::Point> Volume::find_point(const Uuid& id) const {
   return point;
 }
 
-Result<RecoveryPoint> Volume::create_point(const std::string& name) {
+Result<RecoveryPoint> Volume::create_point(const std::string& name, const PointProperties& also) {
   if (name.size() > kMaxPointName) {
     return Error(ErrorCode::invalid_argument, "recovery point: a name too long");
   }
@@ -70,11 +70,15 @@ Result<RecoveryPoint> Volume::create_point(const std::string& name) {
   //    map is written finds it again on the way through the log.
   Status done = maintenance_->wait_sealed(point.position);
   if (done.ok()) {
-    done = state_->commit(
-        {SetProperty{point_property(point.what.id),
-                     std::to_string(point.position) + " " +
-                         std::to_string(point.what.size_bytes / state_->block_bytes) + " " +
-                         std::to_string(point.what.created_unix_ms) + " " + name}});
+    std::vector<ManifestEdit> edits;
+    edits.push_back(SetProperty{point_property(point.what.id),
+                                std::to_string(point.position) + " " +
+                                    std::to_string(point.what.size_bytes / state_->block_bytes) +
+                                    " " + std::to_string(point.what.created_unix_ms) + " " + name});
+    if (also) {
+      for (const auto& [key, value] : also(point.what.id)) edits.push_back(SetProperty{key, value});
+    }
+    done = state_->commit(edits);
   }
   {
     const std::lock_guard state_lock(state_->mutex);
@@ -102,7 +106,7 @@ Result<std::vector<RecoveryPoint>> Volume::points() const {
   return out;
 }
 
-Status Volume::delete_point(const Uuid& id) {
+Status Volume::delete_point(const Uuid& id, const Properties& also) {
   const std::lock_guard lock(points_mutex_);
   TRY(find_point(id));
   if (mounted_.contains(id)) return Error(ErrorCode::busy, "the recovery point is mounted");
@@ -111,7 +115,9 @@ Status Volume::delete_point(const Uuid& id) {
       return Error(ErrorCode::busy, "clone " + clone + " stands on the recovery point");
     }
   }
-  return state_->commit({SetProperty{point_property(id), ""}});
+  std::vector<ManifestEdit> edits{SetProperty{point_property(id), ""}};
+  for (const auto& [key, value] : also) edits.push_back(SetProperty{key, value});
+  return state_->commit(edits);
 }
 
 Status Volume::release_clone(const Uuid& clone) {

@@ -252,6 +252,13 @@ Result<EncodedFrame> encode_frame(FrameHeader header, std::shared_ptr<const Buff
   return out;
 }
 
+std::shared_ptr<Buffer> compress_frame_payload(ByteView plain,
+                                               const CompressionOptions& compression,
+                                               BufferPool& pool) {
+  if (!compression.enabled || plain.size() > kMaxFramePlainBytes) return nullptr;
+  return compress(plain, compression.level, 0, pool);
+}
+
 Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, MutableBytes frame) {
   const size_t tag = cipher != nullptr ? kFrameTagSize : 0;
   if (frame.size() < kFrameHeaderFixedSize + tag || !header.runs.empty() ||
@@ -262,10 +269,9 @@ Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, Mut
     return Error(ErrorCode::invalid_argument, "frame: a data key is 32 bytes");
   }
   const MutableBytes payload = frame.subspan(kFrameHeaderFixedSize);
-  const size_t plain_size = payload.size() - tag;
+  const size_t clear_size = payload.size() - tag;
   header.encrypted = cipher != nullptr;
-  header.codec = FrameCodec::none;
-  header.plain_size = static_cast<uint32_t>(plain_size);
+  if (header.codec == FrameCodec::none) header.plain_size = static_cast<uint32_t>(clear_size);
   header.stored_size = static_cast<uint32_t>(payload.size());
   if (const char* problem = structure_problem(header)) {
     return Error(ErrorCode::invalid_argument, std::string("frame: ") + problem);
@@ -274,7 +280,7 @@ Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, Mut
   std::memcpy(frame.data(), head.data(), head.size());
   if (cipher != nullptr) {
     aead::seal(cipher->data_key.reveal_bytes(), frame_nonce(*cipher, header.frame_index),
-               {ByteView(head).first(kPayloadCrcAt)}, payload.first(plain_size), payload);
+               {ByteView(head).first(kPayloadCrcAt)}, payload.first(clear_size), payload);
   }
   header.payload_crc = crc32c(payload);
   store_le(frame.data() + kPayloadCrcAt, header.payload_crc);

@@ -102,10 +102,17 @@ Result<EncodedFrame> encode_frame(FrameHeader header, std::shared_ptr<const Buff
                                   const CompressionOptions& compression, const FrameCipher* cipher,
                                   BufferPool& pool);
 
+// What encode_frame() does first, for who compresses before the frame's place is known: the payload
+// compressed, or null when that does not pay. Thread-safe.
+std::shared_ptr<Buffer> compress_frame_payload(ByteView plain,
+                                               const CompressionOptions& compression,
+                                               BufferPool& pool);
+
 // A frame without runs, built where it is to be written from: `frame` is room for the header (64
-// bytes), then the plain payload, then with a cipher room for the tag. Stored as it is; for writers
-// that cannot wait for compression. `header` gives kind, frame_index and first_*; it comes back
-// complete. invalid_argument: as encode_frame.
+// bytes), then the payload, then with a cipher room for the tag. Stored as it is; for writers that
+// cannot wait for compression. `header` gives kind, frame_index and first_*, and codec and
+// plain_size of a payload that is compressed already; it comes back complete. invalid_argument: as
+// encode_frame.
 Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, MutableBytes frame);
 
 // The fixed first part of every frame header; tells how long the rest is.

@@ -103,6 +103,63 @@ TEST_F(VolumeTest, RefusesWhatIsNoRange) {
   EXPECT_EQ(v->resize(4096).error().code, ErrorCode::invalid_argument);
 }
 
+// Writes that were prepared on other threads: what compresses is compressed, in one frame each.
+TEST_F(VolumeTest, PreparedWritesAreFramesOfTheLog) {
+  auto v = create(512);
+  std::vector<std::shared_ptr<PreparedWrite>> writes(8);
+  std::vector<Buffer> expected;
+  for (unsigned i = 0; i < 8; ++i) {
+    expected.push_back(i % 2 == 0 ? pattern(i, 512 * KiB) : Buffer(512 * KiB, std::byte{3}));
+  }
+  std::vector<std::thread> threads;
+  for (unsigned i = 0; i < 8; ++i) {
+    threads.emplace_back([&, i] {
+      auto begun = v->begin_write(i * 512 * KiB, 512 * KiB);
+      ASSERT_TRUE(begun.ok());
+      std::memcpy((*begun)->data().data(), expected[i].data(), expected[i].size());
+      v->finish_write(**begun);
+      writes[i] = *begun;
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  for (unsigned i = 8; i-- > 0;) ASSERT_TRUE(v->write(*writes[i]).ok());
+  EXPECT_EQ(v->counters().written_bytes, 4 * MiB);
+  EXPECT_LT(v->counters().log_bytes, 2 * MiB + 64 * KiB);
+  EXPECT_EQ(v->map_statistics().extents, 8U);
+  for (int round = 0; round < 2; ++round) {
+    for (unsigned i = 0; i < 8; ++i) {
+      EXPECT_EQ(read(*v, i * 512 * KiB, 512 * KiB), expected[i]) << i;
+    }
+    EXPECT_TRUE(v->run_at(0, 4 * MiB)->mapped);
+    EXPECT_EQ(v->run_at(0, 8 * MiB)->length, 4 * MiB);
+    ASSERT_TRUE(v->close().ok());
+    v = open();
+  }
+  EXPECT_EQ(v->begin_write(0, 1 * MiB).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(v->begin_write(kBlocks * 4096 - 512, 1024).error().code, ErrorCode::invalid_argument);
+}
+
+// Properties that go with a recovery point are there when it is, and leave with it.
+TEST_F(VolumeTest, PropertiesComeAndGoWithARecoveryPoint) {
+  auto v = create();
+  ASSERT_TRUE(v->set_properties({{"a", "1"}, {"b", "2"}}).ok());
+  ASSERT_TRUE(v->write(0, pattern(1, 4096), false).ok());
+  const auto point = v->create_point("p", [](const Uuid& id) {
+    return Volume::Properties{{"of." + id.to_string(), "here"}, {"a", ""}};
+  });
+  ASSERT_TRUE(point.ok());
+  v.reset();
+  SeededRandom r(1);
+  files.crash(r);
+  v = open();
+  auto properties = v->manifest().properties;
+  EXPECT_EQ(properties.count("a"), 0U);
+  EXPECT_EQ(properties.at("b"), "2");
+  EXPECT_EQ(properties.at("of." + point->id.to_string()), "here");
+  ASSERT_TRUE(v->delete_point(point->id, {{"of." + point->id.to_string(), ""}}).ok());
+  EXPECT_EQ(v->manifest().properties.count("of." + point->id.to_string()), 0U);
+}
+
 TEST_F(VolumeTest, GrowsForGood) {
   auto v = create();
   ASSERT_TRUE(v->resize((kBlocks + 10) * 4096).ok());

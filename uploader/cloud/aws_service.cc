@@ -1,0 +1,103 @@
+#include "uploader/cloud/aws_service.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+#include <array>
+
+#include "uploader/cloud/credential_sources.h"
+#include "uploader/cloud/sigv4.h"
+#include "uploader/cloud/url.h"
+
+namespace coldshelf {
+
+namespace {
+
+constexpr int64_t kSkewMs = 60'000;  // less than this is not why a signature was refused
+
+template <size_t N>
+bool is_one_of(const std::string& name, const std::array<std::string_view, N>& names) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+constexpr std::array<std::string_view, 4> kExpiredCredentials = {
+    "ExpiredTokenException", "ExpiredToken", "TokenRefreshRequired", "InvalidClientTokenId"};
+constexpr std::array<std::string_view, 6> kWrongClock = {
+    "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired",
+    "RequestTimeTooSkewed",      "AuthFailure",           "InvalidSignature"};
+
+}  // namespace
+
+AwsService::AwsService(Options options, std::shared_ptr<Clock> clock,
+                       std::shared_ptr<HttpTransport> transport,
+                       std::shared_ptr<CredentialsProvider> credentials)
+    : options_([](Options o) {
+        if (o.endpoint.empty()) o.endpoint = aws_endpoint(o.service, o.region);
+        return o;
+      }(std::move(options))),
+      clock_(std::move(clock)),
+      transport_(std::move(transport)),
+      credentials_(std::move(credentials)) {}
+
+bool AwsService::learn_clock(const HttpResponse& response) {
+  const std::string date(response.header("date"));
+  const time_t theirs = date.empty() ? -1 : curl_getdate(date.c_str(), nullptr);
+  if (theirs < 0) return false;
+  const int64_t offset = int64_t{theirs} * 1000 - clock_->unix_ms();
+  if (std::abs(offset - clock_offset_ms_) < kSkewMs) return false;
+  clock_offset_ms_ = offset;
+  return true;
+}
+
+bool AwsService::put_right(const std::string& name, const HttpResponse& response, Remedies& tried) {
+  if (is_one_of(name, kExpiredCredentials) && !tried.credentials) {
+    tried.credentials = true;
+    credentials_->expire();
+    return true;
+  }
+  if (is_one_of(name, kWrongClock) && !tried.clock && learn_clock(response)) {
+    tried.clock = true;
+    return true;
+  }
+  return false;
+}
+
+Result<HttpResponse> AwsService::send(const AwsCall& call) {
+  ASSIGN_OR_RETURN(const Url url, parse_url(options_.endpoint));
+  ASSIGN_OR_RETURN(const Credentials credentials, credentials_->get());
+  HttpRequest request;
+  request.method = call.method;
+  request.headers = call.headers;
+  request.body = call.body;
+  request.sink = call.sink;
+  request.max_body_bytes = call.max_answer_bytes;
+  request.total_timeout_ms = call.timeout_ms;
+  if (call.unsigned_body) {
+    request.headers.emplace_back("x-amz-content-sha256", std::string(kUnsignedPayload));
+  }
+  SignedRequest to_sign;
+  to_sign.method = call.method;
+  to_sign.host = url.host_and_port();
+  const bool at_root = url.path.empty() || url.path == "/";
+  to_sign.path = at_root ? call.path : url.path + call.path;
+  to_sign.query = call.query;
+  to_sign.headers = request.headers;
+  if (call.unsigned_body) {
+    to_sign.payload_hash = std::string(kUnsignedPayload);
+  } else if (!call.body.empty()) {
+    to_sign.payload_hash = to_hex(Sha256::of(call.body));
+  }
+  const auto added = sign_v4(to_sign, {options_.region, options_.service}, credentials,
+                             clock_->unix_ms() + clock_offset_ms_);
+  request.headers.insert(request.headers.end(), added.begin(), added.end());
+  request.url = url.origin() + to_sign.path;
+  if (!call.query.empty()) request.url += "?" + encode_query(call.query);
+  auto response = transport_->perform(request);
+  if (!response.ok()) {
+    return error_of_transport(options_.service + " (" + url.host_and_port() + ")",
+                              response.error());
+  }
+  return response;
+}
+
+}  // namespace coldshelf
