@@ -47,7 +47,7 @@ Result<TapeTarget> start_coldshelf(const TapeTargetOptions& options) {
     all.insert(all.end(), more);
     return all;
   };
-  TRY(retry_command(command({"status"}), 100));
+  TRY(retry_command(command({"status"}), 600));  // a slow store is asked what it can do first
   const std::string size = std::to_string(options.tape_bytes / GiB) + "GiB";
   for (unsigned d = 1; d <= options.drives; ++d) {
     const std::string barcode = "BENCH" + std::to_string(d) + "L8";

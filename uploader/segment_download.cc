@@ -109,8 +109,7 @@ Status SegmentDownload::finish(Sha256Digest& object_sha256) {
                  name_ + " came damaged from the store: " + whole.error().context);
   }
   object_sha256 = hasher_.object();
-  // Synced before it gets its name: after a crash a file of that name is the segment, whole.
-  return file_->sync();
+  return {};
 }
 
 }  // namespace coldshelf

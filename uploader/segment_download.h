@@ -35,9 +35,12 @@ class SegmentDownload {
   // All that was taken has been run.
   bool settled() const;
 
-  // When settled: the first error; corrupt when the bytes are not the segment's. The file is synced
-  // when this is ok, and `object_sha256` is the digest of all of it.
+  // When settled: the first error; corrupt when the bytes are not the segment's. `object_sha256` is
+  // the digest of all of it. Readers may have the file from now on.
   Status finish(Sha256Digest& object_sha256);
+  // After finish(): what came is on the disk. Only then may the file get the segment's name: after
+  // a crash a file of that name is the segment, whole.
+  Status sync() { return file_->sync(); }
 
  private:
   uint64_t size_of(size_t part) const;

@@ -92,29 +92,36 @@ Status Shelf::State::run_download(const SegmentId& id,
   return done;
 }
 
-Status Shelf::State::download(const SegmentId& id, const SegmentEntry& entry,
-                              Sha256Digest& object_sha256) {
-  const std::string path = segment_path_of(id);
-  const std::string part_path = path + ".part";
+std::string Shelf::State::part_path_of(const SegmentId& id) const {
+  return segment_path_of(id) + ".part";
+}
+
+Status Shelf::State::discard_part(const SegmentId& id) {
+  Status removed = env.files->remove(part_path_of(id));
+  if (!removed.ok() && removed.error().code == ErrorCode::not_found) return {};
+  return removed;
+}
+
+// The segment's bytes, checked, under its part name.
+Result<std::shared_ptr<SegmentDownload>> Shelf::State::download(const SegmentId& id,
+                                                                const SegmentEntry& entry,
+                                                                Sha256Digest& object_sha256) {
   const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
-  const auto discard_part = [&]() -> Status {
-    Status removed = env.files->remove(part_path);
-    if (!removed.ok() && removed.error().code == ErrorCode::not_found) return {};
-    return removed;
-  };
-  TRY(discard_part());
-  Status done;
-  {
-    ASSIGN_OR_RETURN(auto file, env.files->open(part_path, OpenMode::create));
-    const auto parts = std::make_shared<SegmentDownload>(*env.store, key, describe(id), entry,
-                                                         std::move(file), env.buffers);
-    done = run_download(id, parts, object_sha256);
-  }
-  if (!done.ok()) {
-    [[maybe_unused]] const Status gone = discard_part();
-    return done;
-  }
-  TRY(env.files->rename(part_path, path));
+  TRY(discard_part(id));
+  ASSIGN_OR_RETURN(auto file, env.files->open(part_path_of(id), OpenMode::create));
+  const auto parts = std::make_shared<SegmentDownload>(*env.store, key, describe(id), entry,
+                                                       std::move(file), env.buffers);
+  Status done = run_download(id, parts, object_sha256);
+  if (done.ok()) return parts;
+  [[maybe_unused]] const Status gone = discard_part(id);
+  return std::move(done).error();
+}
+
+// Readers have the segment already; this makes it part of the cache, in an order that a crash may
+// cut short anywhere.
+Status Shelf::State::keep_download(const SegmentId& id, SegmentDownload& parts) {
+  TRY(parts.sync());
+  TRY(env.files->rename(part_path_of(id), segment_path_of(id)));
   return env.files->sync_directory(directory_of(id.cartridge));
 }
 

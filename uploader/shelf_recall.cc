@@ -34,12 +34,26 @@ Result<std::unique_ptr<File>> Shelf::State::fetch(const Uuid& cartridge, const S
   return file;
 }
 
+// The segment's file, be it kept already or only just come.
+Result<std::unique_ptr<File>> Shelf::State::open_local(const SegmentId& id) {
+  Result<std::unique_ptr<File>> file = env.files->open(segment_path_of(id), OpenMode::read);
+  if (file.ok() || file.error().code != ErrorCode::not_found) return file;
+  {
+    const std::lock_guard lock(mutex);
+    const auto at = recalls.find(id);
+    if (at == recalls.end() || !at->second->done || at->second->error) return file;
+  }
+  file = env.files->open(part_path_of(id), OpenMode::read);
+  if (file.ok() || file.error().code != ErrorCode::not_found) return file;
+  return env.files->open(segment_path_of(id), OpenMode::read);  // it got its name in between
+}
+
 Result<std::unique_ptr<File>> Shelf::State::fetch_wanted(const SegmentId& id,
                                                          const SegmentEntry& entry,
                                                          int64_t deadline, int64_t timeout_ms) {
   // A second time only when a read-ahead's segment was evicted just before it was wanted.
   for (int attempt = 0; attempt < 3; ++attempt) {
-    Result<std::unique_ptr<File>> file = env.files->open(segment_path_of(id), OpenMode::read);
+    Result<std::unique_ptr<File>> file = open_local(id);
     if (file.ok() || file.error().code != ErrorCode::not_found) {
       const std::lock_guard lock(mutex);
       touch(id);
@@ -163,7 +177,7 @@ void Shelf::State::run_recall(const SegmentId& id) {
     }
     busy.insert(id);
   }
-  Status done = recall(id, mine->entry);
+  Status done = recall(id, *mine);
   if (!done.ok()) {
     ++download_errors;
     log_warning("shelf", "segment not recalled",
@@ -175,9 +189,11 @@ void Shelf::State::run_recall(const SegmentId& id) {
   const std::lock_guard lock(mutex);
   busy.erase(id);
   recalls.erase(id);
+  // A disk that cannot keep what came does not take it from those who have it.
+  const bool came = mine->done;
   mine->done = true;
   if (!done.ok()) {
-    mine->error = done.error();
+    if (!came) mine->error = done.error();
     if (ahead_failed_ms.size() > 1024) ahead_failed_ms.clear();
     ahead_failed_ms[id] = now_ms();
   }
@@ -186,7 +202,16 @@ void Shelf::State::run_recall(const SegmentId& id) {
   changed.notify_all();
 }
 
-Status Shelf::State::recall(const SegmentId& id, const SegmentEntry& entry) {
+void Shelf::State::hand_out(Recall& mine) {
+  {
+    const std::lock_guard lock(mutex);
+    mine.done = true;
+  }
+  changed.notify_all();
+}
+
+Status Shelf::State::recall(const SegmentId& id, Recall& mine) {
+  const SegmentEntry& entry = mine.entry;
   ASSIGN_OR_RETURN(const bool there, env.files->exists(segment_path_of(id)));
   if (there) return {};
   ASSIGN_OR_RETURN(std::optional<SegmentRow> row,
@@ -213,10 +238,20 @@ Status Shelf::State::recall(const SegmentId& id, const SegmentEntry& entry) {
                                        false, row->storage_class));
   }
   Sha256Digest object_sha256{};
-  Status got = download(id, entry, object_sha256);
-  if (!got.ok() && got.error().code == ErrorCode::corrupt) {
+  auto came = download(id, entry, object_sha256);
+  if (!came.ok() && came.error().code == ErrorCode::corrupt) {
     // Damaged on the way, perhaps: once more.
-    got = download(id, entry, object_sha256);
+    came = download(id, entry, object_sha256);
+  }
+  Status got;
+  if (came.ok()) {
+    hand_out(mine);
+    got = keep_download(id, **came);
+    if (!got.ok()) {
+      [[maybe_unused]] const Status gone = discard_part(id);
+    }
+  } else {
+    got = came.error();
   }
   if (row) {
     row->state = got.ok() ? SegmentState::verified : SegmentState::evicted;

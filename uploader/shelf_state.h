@@ -125,7 +125,7 @@ struct ManifestWatch {
 
 struct Recall {
   SegmentEntry entry;
-  bool done = false;
+  bool done = false;  // with the file under its part name until the recall is no longer known
   std::optional<Error> error;
 };
 
@@ -325,9 +325,15 @@ struct Shelf::State {
   Result<std::unique_ptr<File>> fetch_wanted(const SegmentId& id, const SegmentEntry& entry,
                                              int64_t deadline_ms, int64_t timeout_ms);
   void run_recall(const SegmentId& id);
-  Status recall(const SegmentId& id, const SegmentEntry& entry);
+  Status recall(const SegmentId& id, Recall& mine);
+  void hand_out(Recall& mine);
+  Result<std::unique_ptr<File>> open_local(const SegmentId& id);
   bool next_recall(std::deque<SegmentId>& queue, SegmentId& id);
-  Status download(const SegmentId& id, const SegmentEntry& entry, Sha256Digest& object_sha256);
+  std::string part_path_of(const SegmentId& id) const;
+  Status discard_part(const SegmentId& id);
+  Result<std::shared_ptr<SegmentDownload>> download(const SegmentId& id, const SegmentEntry& entry,
+                                                    Sha256Digest& object_sha256);
+  Status keep_download(const SegmentId& id, SegmentDownload& parts);
   Status run_download(const SegmentId& id, const std::shared_ptr<SegmentDownload>& parts,
                       Sha256Digest& object_sha256);
   bool is_urgent(const SegmentId& id) const;  // the lock is held

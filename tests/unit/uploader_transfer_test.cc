@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "tests/support/shelf_rig.h"
+#include "tests/support/watched_file_system.h"
 #include "uploader/segment_download.h"
 
 namespace coldshelf::test {
@@ -289,8 +290,33 @@ class SlowStore final : public MemoryStoreBase {
   int gets_ = 0;
 };
 
+// Holds the sync of what came down until it is told to go on.
+class SlowDisk {
+ public:
+  void hold(const char* operation, const std::string& path) {
+    if (std::string_view(operation) != "sync" || !path.ends_with(".part")) return;
+    std::unique_lock lock(mutex_);
+    ++held;
+    changed_.wait(lock, [this] { return go_on_; });
+  }
+  void go_on() {
+    const std::lock_guard lock(mutex_);
+    go_on_ = true;
+    changed_.notify_all();
+  }
+  std::atomic<int> held{0};
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool go_on_ = false;
+};
+
 TEST(ShelfThreads, AColdSegmentComesOverSeveralConnectionsAndAStopGivesUp) {
-  PosixFileSystem files;
+  PosixFileSystem posix;
+  SlowDisk disk;
+  WatchedFileSystem files(
+      posix, [&](const char* operation, const std::string& path) { disk.hold(operation, path); });
   SystemClock clock;
   SystemRandom random;
   const std::string root =
@@ -348,6 +374,18 @@ TEST(ShelfThreads, AColdSegmentComesOverSeveralConnectionsAndAStopGivesUp) {
   ASSERT_TRUE(file.ok()) << file.error().message();
   EXPECT_GE(store.most_gets, 3) << "five parts of 4 MiB";
   EXPECT_EQ(*(*file)->size(), entry.stored_bytes);
+
+  // Readers need not wait for the disk: it is not durable yet, and has no name.
+  for (int i = 0; i < 500 && disk.held == 0; ++i) clock.sleep_ms(20);
+  EXPECT_EQ(disk.held, 1);
+  const std::string path = segment_path(directory, entry.sequence, entry.epoch);
+  EXPECT_FALSE(*files.exists(path));
+  auto again = shelf.fetch(what.uuid, entry, 10'000);
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_EQ(disk.held, 1) << "it was not fetched a second time";
+  disk.go_on();
+  for (int i = 0; i < 500 && !*files.exists(path); ++i) clock.sleep_ms(20);
+  EXPECT_TRUE(*files.exists(path));
 
   // A store that does not answer any more.
   store.hang_puts = true;
