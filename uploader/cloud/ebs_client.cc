@@ -283,6 +283,16 @@ Status EbsClient::put_block(const std::string& snapshot, uint32_t index, ByteVie
   plan.call.unsigned_body = true;
   plan.call.max_answer_bytes = kMaxAnswerBytes;
   plan.call.timeout_ms = options_.timeout_ms;
+  Status done;
+  for (unsigned i = 0; i < kDigestTries; ++i) {
+    done = put_once(plan, digest);
+    if (done.ok() || done.error().code != ErrorCode::corrupt) return done;
+    ++counters_.bad_digests;  // damaged on its way
+  }
+  return done;
+}
+
+Status EbsClient::put_once(const Plan& plan, const Sha256Digest& digest) {
   ASSIGN_OR_RETURN(const HttpResponse answer, run(plan));
   const std::string_view stored = answer.header("x-amz-checksum");
   if (!stored.empty() && stored != to_base64(digest)) {

@@ -114,6 +114,7 @@ class EbsClient {
   Result<HttpResponse> run(const Plan& plan);
   Result<HttpResponse> once(const Plan& plan, std::optional<EbsFault>& fault,
                             AwsService::Remedies& remedies);
+  Status put_once(const Plan& plan, const Sha256Digest& digest);
   Status wait_until(int64_t monotonic_ns);
   Status wait_ms(int64_t ms);
 

@@ -16,7 +16,7 @@ struct Row {
   Kind kind;
 };
 // The first row that fits counts.
-constexpr std::array<Row, 24> kRows = {{
+constexpr std::array<Row, 25> kRows = {{
     {"RequestThrottledException", "", Kind::throttled},
     {"ThrottlingException", "", Kind::throttled},
     {"Throttling", "", Kind::throttled},
@@ -30,6 +30,7 @@ constexpr std::array<Row, 24> kRows = {{
     {"ValidationException", "WRITE_REQUEST_TIMEOUT", Kind::server},
     {"ValidationException", "INVALID_PAGE_TOKEN", Kind::page_token},
     {"ValidationException", "INVALID_BLOCK_TOKEN", Kind::block_token},
+    {"ValidationException", "INVALID_BLOCK", Kind::bad_block},
     {"ValidationException", "UNRELATED_SNAPSHOTS", Kind::unrelated},
     {"ValidationException", "", Kind::invalid},
     {"ResourceNotFoundException", "", Kind::not_found},
@@ -85,6 +86,8 @@ ErrorCode code_of(Kind kind) {
     case Kind::page_token:
     case Kind::block_token:
       return ErrorCode::precondition_failed;
+    case Kind::bad_block:
+      return ErrorCode::corrupt;
     case Kind::conflict:
     case Kind::unrelated:
       return ErrorCode::conflict;

@@ -16,6 +16,7 @@ struct EbsFault {
     not_found,    // no such snapshot, or not yet
     page_token,   // expired or wrong: list anew from the last index
     block_token,  // expired or wrong: list that block anew
+    bad_block,    // of a put: the bytes that came are not those of the checksum
     conflict,     // the snapshot is in another state
     unrelated,    // the two snapshots are not of one volume
     quota,        // a limit that time does not lift
@@ -34,7 +35,7 @@ struct EbsFault {
 
 EbsFault read_ebs_fault(const HttpResponse& response);
 // not_found, conflict, permission, unavailable, no_space (a quota), precondition_failed (a token),
-// invalid_argument.
+// corrupt (a block damaged on its way), invalid_argument.
 Error error_of(const EbsFault& fault, const std::string& what, int status);
 
 }  // namespace coldshelf
