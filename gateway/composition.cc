@@ -317,6 +317,9 @@ Status Gateway::open_api() {
   };
   keeper_ = std::make_unique<StoreKeeper>(std::move(keeper));
   env.keeper = keeper_.get();
+  history_ = std::make_unique<History>(*env_.clock, [this] { return measure(); });
+  history_->start();
+  env.history = history_.get();
   env.started_ms = started_ms_;
   env.endpoints = [this] { return endpoints(); };
   env.health = [this] { return health(); };
@@ -342,6 +345,22 @@ std::vector<std::string> Gateway::endpoints() const {
   return server_ ? server_->endpoints() : std::vector<std::string>();
 }
 
+HistorySample Gateway::measure() const {
+  const Shelf::Statistics shelf = shelf_->statistics();
+  HistorySample out;
+  for (const auto& drive : drives_) {
+    const DriveCounters counters = drive->counters();
+    out.initiator_written_bytes += counters.bytes_from_initiator;
+    out.initiator_read_bytes += counters.bytes_to_initiator;
+  }
+  out.uploaded_bytes = shelf.uploaded_bytes;
+  out.downloaded_bytes = shelf.downloaded_bytes;
+  out.cache_bytes = shelf.cache_bytes;
+  out.not_uploaded_bytes = shelf.not_uploaded_bytes;
+  out.buffer_bytes = shelf.buffer.bytes;
+  return out;
+}
+
 Status Gateway::health() const { return data_->check(); }
 
 Status Gateway::stop() {
@@ -349,6 +368,7 @@ Status Gateway::stop() {
   stopped_ = true;
   // 1. No new orders, from operators and initiators; running commands end.
   if (http_) http_->stop();
+  if (history_) history_->stop();
   if (server_) server_->stop(kLogoutDeadline);
   if (keys_) keys_->stop();
   if (tapes_) tapes_->stop();

@@ -14,6 +14,7 @@
 #include "gateway/api/service.h"
 #include "gateway/config.h"
 #include "gateway/data_directory.h"
+#include "gateway/history.h"
 #include "gateway/secrets.h"
 #include "gateway/store_keeper.h"
 #include "gateway/tape_service.h"
@@ -56,6 +57,7 @@ class Gateway {
   Status open_library();  // vault, drives, library, their agreement with the catalog
   Status open_target();   // iSCSI
   Status open_api();
+  HistorySample measure() const;
   Status choose_identity();  // gateway id, serial numbers
   Status enter_pools();      // the store is open
   Status take_lease();
@@ -85,6 +87,7 @@ class Gateway {
   std::unique_ptr<Library> library_;
   std::unique_ptr<StoreKeeper> keeper_;
   std::unique_ptr<iscsi::Server> server_;
+  std::unique_ptr<History> history_;
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<HttpServer> http_;
 };

@@ -47,6 +47,10 @@ Json Service::drive_json(const Element& element) const {
   out["Target"] = target_iqn(drive_device_name(element.number));
   out["Loaded"] = drive.loaded();
   out["Prevented"] = !element.accessible;
+  out["Activity"] = to_string(drive.activity());
+  if (const auto at = drive.position_now()) {
+    out["Position"] = {{"Partition", at->partition}, {"File", at->filemark}, {"Block", at->block}};
+  }
   out["WrittenBytes"] = counters.bytes_from_initiator;
   out["ReadBytes"] = counters.bytes_to_initiator;
   if (drive.loaded()) out["WriteProtected"] = drive.write_protected();
@@ -194,6 +198,7 @@ Json Service::status() const {
     ++drives;
     loaded += e.drive->loaded() ? 1 : 0;
   }
+  if (const auto jobs = catalog().unfinished_jobs(); jobs.ok()) out["RunningJobs"] = jobs->size();
   out["Drives"] = drives;
   out["DrivesLoaded"] = loaded;
   out["Tapes"] = by_status;

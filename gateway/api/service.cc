@@ -59,6 +59,7 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_store_operations();
   add_gateway_operations();
   add_key_operations();
+  add_console_operations();
 }
 
 void Service::aws(const std::string& name, Operation op) {

@@ -16,8 +16,9 @@
 #include "gateway/tape_service.h"
 
 namespace coldshelf {
+class History;
 class StoreKeeper;
-}
+}  // namespace coldshelf
 namespace coldshelf::api {
 
 constexpr std::string_view kAwsPrefix = "StorageGateway_20130630.";
@@ -42,6 +43,7 @@ struct ServiceEnv {
   Ownership* ownership = nullptr;
   ObjectStore* object_store = nullptr;
   StoreKeeper* keeper = nullptr;  // null: nobody looks after the store
+  History* history = nullptr;     // null: nothing is kept for charts
   int64_t started_ms = 0;
   std::function<std::vector<Session>()> sessions;
   std::function<std::vector<std::string>()> endpoints;
@@ -67,6 +69,7 @@ class Service {
   void add_store_operations();    // store_operations.cc
   void add_gateway_operations();  // library_operations.cc
   void add_key_operations();      // key_operations.cc
+  void add_console_operations();  // console_operations.cc
   Result<Json> describe_keys() const;
   void add_key(Json& out, const TapeRow& row) const;
   void aws(const std::string& name, Operation op);
@@ -85,6 +88,8 @@ class Service {
   Result<Json> aws_create_tapes(const Params& in);
   Result<Json> describe_tapes(const Params& in, bool archived, const char* list_name);
   Result<Json> list_devices() const;
+  Result<Json> list_segments(const Params& in) const;
+  Result<Json> describe_history(const Params& in) const;
   Json status() const;
   Json sharing() const;
   std::string metrics() const;

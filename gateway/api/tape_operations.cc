@@ -234,9 +234,14 @@ void Service::add_tape_operations() {
   own("ListTapes", [this, &tapes](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(const std::string after, in.text_or("After", ""));
     ASSIGN_OR_RETURN(const uint64_t limit, in.number_or("Limit", 10'000, 1, kMaxListLimit));
+    ASSIGN_OR_RETURN(const bool costs, in.flag_or("Costs", false));
     ASSIGN_OR_RETURN(const auto views, tapes.list(limit, after));
     Json out = {{"Tapes", Json::array()}};
-    for (const TapeView& view : views) out["Tapes"].push_back(own_tape(view));
+    for (const TapeView& view : views) {
+      Json tape = own_tape(view);
+      if (costs) TRY(add_costs(tape, view.row));
+      out["Tapes"].push_back(std::move(tape));
+    }
     if (views.size() == limit) out["After"] = views.back().row.barcode;
     return out;
   });

@@ -6,6 +6,7 @@ namespace coldshelf {
 Result<ReadOutcome> TapeDrive::read() {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::reading);
   TRY(s.require_loaded());
   Result<TapeObject> object = s.cartridge->read(s.at);
   if (!object.ok()) {
@@ -61,6 +62,7 @@ bool TapeDrive::read_is_ready() const {
 Result<WriteOutcome> TapeDrive::write(ByteView record) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::writing);
   TRY(s.prepare_write());
   TRY(s.learn_bytes());
   WriteOutcome out;
@@ -104,6 +106,7 @@ int64_t TapeDrive::write_hold_ms() const {
 Result<WriteOutcome> TapeDrive::write_filemarks(uint64_t count, bool immediate) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::writing);
   TRY(s.require_loaded());
   if (count > 0) {
     TRY(s.prepare_write());
@@ -123,6 +126,7 @@ Result<WriteOutcome> TapeDrive::write_filemarks(uint64_t count, bool immediate) 
 
 Status TapeDrive::sync() {
   const std::lock_guard lock(state_->mutex);
+  const State::Doing doing(*state_, DriveActivity::writing);
   TRY(state_->require_loaded());
   return state_->flush();
 }
@@ -130,6 +134,7 @@ Status TapeDrive::sync() {
 Status TapeDrive::erase() {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::erasing);
   TRY(s.prepare_write());
   TRY(s.flush());
   if (s.at.block == s.cartridge->end_of_data(s.at.partition).block) return {};  // nothing follows
@@ -153,6 +158,7 @@ Status TapeDrive::set_property(const std::string& label, const std::string& name
 Status TapeDrive::format_medium(const std::vector<uint64_t>& partition_capacities) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::erasing);
   TRY(s.writable());
   if (partition_capacities.empty() ||
       partition_capacities.size() > s.medium.load()->max_partitions) {

@@ -23,6 +23,7 @@ Result<DrivePosition> TapeDrive::position() const {
 Status TapeDrive::rewind() {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::positioning);
   TRY(s.require_loaded());
   TRY(s.flush());
   // SSC-5 7.12: the beginning of the current partition.
@@ -33,6 +34,7 @@ Status TapeDrive::rewind() {
 Result<LocateOutcome> TapeDrive::locate_block(uint32_t partition, uint64_t block) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::positioning);
   TRY(s.require_partition(partition));
   TRY(s.flush());
   const Position end = s.cartridge->end_of_data(partition);
@@ -48,6 +50,7 @@ Result<LocateOutcome> TapeDrive::locate_block(uint32_t partition, uint64_t block
 Result<LocateOutcome> TapeDrive::locate_filemark(uint32_t partition, uint64_t filemark) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::positioning);
   TRY(s.require_partition(partition));
   TRY(s.flush());
   const Position end = s.cartridge->end_of_data(partition);
@@ -72,6 +75,7 @@ Result<LocateOutcome> TapeDrive::locate_filemark(uint32_t partition, uint64_t fi
 Result<LocateOutcome> TapeDrive::locate_end_of_data(uint32_t partition) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::positioning);
   TRY(s.require_partition(partition));
   TRY(s.flush());
   s.jump_to(s.cartridge->end_of_data(partition));
@@ -87,6 +91,7 @@ bool TapeDrive::at_end_of_data() const {
 Result<SpaceOutcome> TapeDrive::space(SpaceCode code, int64_t count) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::positioning);
   TRY(s.require_loaded());
   if (code != SpaceCode::end_of_data && count == 0) return SpaceOutcome{};
   TRY(s.flush());

@@ -25,6 +25,20 @@ class DriveCounter {
 };
 
 struct TapeDrive::State {
+  // Says what the drive does for as long as it lives; under `mutex`.
+  class Doing {
+   public:
+    Doing(State& state, DriveActivity what) : state_(state) {
+      state_.doing.store(what, std::memory_order_relaxed);
+    }
+    ~Doing() { state_.doing.store(DriveActivity::idle, std::memory_order_relaxed); }
+    Doing(const Doing&) = delete;
+    Doing& operator=(const Doing&) = delete;
+
+   private:
+    State& state_;
+  };
+
   explicit State(Options o) : options(std::move(o)) {}
 
   const Options options;
@@ -38,6 +52,7 @@ struct TapeDrive::State {
   std::atomic<uint64_t> generation{0};
   std::atomic<uint32_t> partitions{0};
   std::atomic<const MediumProfile*> medium{nullptr};
+  std::atomic<DriveActivity> doing{DriveActivity::idle};
   struct Counters {
     DriveCounter loads, records_written, records_read, filemarks_written, bytes_from_initiator,
         bytes_to_initiator, bytes_to_medium, bytes_from_medium, write_errors, read_errors;

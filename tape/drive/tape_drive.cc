@@ -16,6 +16,7 @@ const TapeDrive::Options& TapeDrive::options() const { return state_->options; }
 Status TapeDrive::insert(std::unique_ptr<Cartridge>& cartridge) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::loading);
   CHECK(cartridge != nullptr);
   if (s.cartridge) {
     return Error(ErrorCode::element_full, "drive " + std::to_string(s.options.number) +
@@ -47,6 +48,7 @@ bool TapeDrive::loaded() const { return state_->loaded; }
 Status TapeDrive::load() {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::loading);
   if (!s.cartridge) return Error(ErrorCode::not_ready, "no cartridge");
   if (!s.loaded) {
     s.load_now();
@@ -64,6 +66,7 @@ Status TapeDrive::unload() {
   UnloadListener listener;
   {
     const std::lock_guard lock(s.mutex);
+    const State::Doing doing(s, DriveActivity::unloading);
     if (!s.cartridge) return Error(ErrorCode::not_ready, "no cartridge");
     if (!s.loaded) return {};
     result = s.unload_now();
@@ -77,6 +80,7 @@ Status TapeDrive::unload() {
 Status TapeDrive::eject(std::unique_ptr<Cartridge>* cartridge) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  const State::Doing doing(s, DriveActivity::unloading);
   if (!s.cartridge) return Error(ErrorCode::not_ready, "no cartridge");
   Status result = s.unload_now();
   s.inserted = false;
@@ -171,6 +175,43 @@ DriveCounters TapeDrive::load_counters() const {
   now.write_errors -= then.write_errors;
   now.read_errors -= then.read_errors;
   return now;
+}
+
+DriveActivity TapeDrive::activity() const {
+  const DriveActivity doing = state_->doing.load(std::memory_order_relaxed);
+  if (doing != DriveActivity::idle) return doing;
+  if (!state_->inserted) return DriveActivity::empty;
+  return state_->loaded ? DriveActivity::idle : DriveActivity::not_ready;
+}
+
+std::optional<Position> TapeDrive::position_now() const {
+  const std::unique_lock lock(state_->mutex, std::try_to_lock);
+  if (!lock || !state_->loaded) return std::nullopt;
+  return state_->at;
+}
+
+std::string_view to_string(DriveActivity activity) {
+  switch (activity) {
+    case DriveActivity::empty:
+      return "empty";
+    case DriveActivity::not_ready:
+      return "not_ready";
+    case DriveActivity::idle:
+      return "idle";
+    case DriveActivity::loading:
+      return "loading";
+    case DriveActivity::unloading:
+      return "unloading";
+    case DriveActivity::positioning:
+      return "positioning";
+    case DriveActivity::erasing:
+      return "erasing";
+    case DriveActivity::reading:
+      return "reading";
+    case DriveActivity::writing:
+      return "writing";
+  }
+  return "unknown";
 }
 
 std::optional<Error> TapeDrive::last_medium_error() const {

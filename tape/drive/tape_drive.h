@@ -51,6 +51,21 @@ struct DrivePosition {
   uint64_t buffered_bytes = 0;
 };
 
+// What a drive is busy with. Reading and writing are told by the counters as well: a call of either
+// is short, unless it waits for data.
+enum class DriveActivity {
+  empty,
+  not_ready,
+  idle,
+  loading,
+  unloading,
+  positioning,
+  erasing,
+  reading,
+  writing,
+};
+std::string_view to_string(DriveActivity activity);
+
 // Monotonic counts since power on (log pages 02h 03h 0Ch 14h 17h ...); the load ones since the last
 // load.
 struct DriveCounters {
@@ -169,6 +184,9 @@ class TapeDrive {
 
   DriveCounters counters() const;       // since construction
   DriveCounters load_counters() const;  // since the medium was loaded
+  // For the operator; neither waits for a call under way.
+  DriveActivity activity() const;
+  std::optional<Position> position_now() const;  // none: not loaded, or a call is under way
   // Errors the operator and TapeAlert should know, newest last, bounded; e.g. the write failure
   // that made the medium read-only.
   std::optional<Error> last_medium_error() const;
