@@ -17,7 +17,7 @@ namespace coldshelf::test {
 
 namespace {
 
-constexpr const char* kCommands = R"(commands:
+constexpr const char* kCommands = R"(commands ($1 is what the first of them answered, and so on):
   volume SIZE_GIB [KEY=VALUE...] [encrypted] [fill=PER_MILLE] [seed=N] [random] [in=ACCOUNT/REGION]
                                        -> vol-...   (tags are KEY=VALUE)
   pattern VOLUME FIRST COUNT SEED [random|compressible]
@@ -40,6 +40,7 @@ constexpr const char* kCommands = R"(commands:
 struct World {
   EbsStandin& standin;
   EbsLimits limits;
+  std::vector<std::string> answers;
 };
 
 using Words = std::vector<std::string>;
@@ -240,6 +241,10 @@ bool command(World& world, const std::string& line) {
   std::istringstream text(line);
   Words words;
   for (std::string word; text >> word;) words.push_back(word);
+  for (std::string& word : words) {
+    const size_t n = word[0] == '$' ? std::strtoul(word.c_str() + 1, nullptr, 10) : 0;
+    if (n > 0 && n <= world.answers.size()) word = world.answers[n - 1];
+  }
   if (words.empty() || words[0][0] == '#') return true;
   std::string answer;
   bool done = true;
@@ -249,6 +254,7 @@ bool command(World& world, const std::string& line) {
     answer = "error: " + line + ": " + wrong.what();
     done = false;
   }
+  world.answers.push_back(answer);
   std::printf("%s\n", answer.c_str());
   std::fflush(stdout);
   return done;
@@ -301,7 +307,7 @@ int run(int argc, char** argv) {
   }
   std::printf("%s\n", standin.value()->endpoint().c_str());
   std::fflush(stdout);
-  World world{**standin, options.limits};
+  World world{**standin, options.limits, {}};
   for (const std::string& line : commands) {
     if (!command(world, line)) return 1;
   }
