@@ -1,7 +1,7 @@
 // ./dev bench ebs: pulling and restoring EBS snapshots, beside AWS's own SDK and command line.
 //
 //   coldshelf_bench_ebs [--only quota|list|free] [--gib N] [--rounds N] [--dir DIRECTORY]
-//   [--encrypt]
+//   [--encrypt] [--ours-only]
 //
 // Against the strict stand-in of the tests (coldshelf_ebs_standin), a process on loopback: with
 // AWS's latency and quota first, then with neither.
@@ -30,6 +30,7 @@ struct Settings {
   uint64_t free_gib = 4;
   unsigned rounds = 1;
   bool encrypt = false;
+  bool ours_only = false;  // to profile
   std::string scratch;
   bool wants(const std::string& name) const { return only.empty() || only == name; }
 };
@@ -130,6 +131,7 @@ Status bench_quota(const Settings& s) {
         static_cast<unsigned long long>(ours.throttled),
         static_cast<unsigned long long>(ours.failed));
   }
+  if (s.ours_only) return {};
   ASSIGN_OR_RETURN(const auto standin, Standin::start(how));
   const double before = standin->cpu_seconds();
   ASSIGN_OR_RETURN(const Measured sdk, run_sdk(s, *standin, s.gib * 2048 / 8));
@@ -161,6 +163,7 @@ Status bench_free(const Settings& s) {
     const double both = ours.pull.seconds + ours.restore->seconds;
     print(ours.pull, standin_cpu * ours.pull.seconds / both);
     print(*ours.restore, standin_cpu * ours.restore->seconds / both);
+    if (s.ours_only) continue;
     ASSIGN_OR_RETURN(const auto standin, Standin::start(how));
     double before = standin->cpu_seconds();
     ASSIGN_OR_RETURN(const Measured sdk, run_sdk(s, *standin, s.free_gib * 2048 / 4));
@@ -195,6 +198,7 @@ int run(int argc, char** argv) {
   app.add_option("--rounds", settings.rounds);
   app.add_option("--dir", settings.directory, "where the image is");
   app.add_flag("--encrypt", settings.encrypt);
+  app.add_flag("--ours-only", settings.ours_only, "without the others");
   CLI11_PARSE(app, argc, argv);
   const Status done = run_all(settings);
   if (done.ok()) return 0;
