@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "gateway/config_aws.h"
 #include "gateway/config_prices.h"
 #include "gateway/config_store.h"
 #include "gateway/config_tables.h"
@@ -190,6 +191,7 @@ std::vector<KeySpec> make_keys() {
       text_key("prices.currency", CONFIG_FIELD(string, prices.currency), check_currency),
   };
   for (const PriceKey& key : price_keys()) keys.push_back(price_key(key));
+  for (KeySpec& key : aws_keys()) keys.push_back(std::move(key));
   return keys;
 }
 
@@ -303,9 +305,10 @@ class Parser {
     config_.store.path = in_data(config_.store.path, "store");
     config_.api.socket = config_.api.socket.empty() ? default_socket(config_.gateway.data_dir)
                                                     : absolute(config_.api.socket);
-    for (std::string* path : {&config_.encryption.key_file, &config_.iscsi.chap.secret_file,
-                              &config_.iscsi.chap.mutual_secret_file, &config_.store.s3.ca_file,
-                              &config_.store.s3.secret_key_file}) {
+    for (std::string* path :
+         {&config_.encryption.key_file, &config_.iscsi.chap.secret_file,
+          &config_.iscsi.chap.mutual_secret_file, &config_.store.s3.ca_file, &config_.aws.ca_file,
+          &config_.aws.secret_key_file, &config_.store.s3.secret_key_file}) {
       *path = absolute(*path);
     }
     // sun_path holds 108 bytes with the NUL (unix(7)).
@@ -327,6 +330,7 @@ class Parser {
     if (const auto wrong = store_complaint(config_.store)) {
       return at_key(wrong->first, wrong->second);
     }
+    if (const auto wrong = aws_complaint(config_)) return at_key(wrong->first, wrong->second);
     TRY(check_chap());
     return check_listen();
   }

@@ -24,6 +24,16 @@ struct PoolConfig {
   uint64_t lock_days = 0;
 };
 
+// Whose EBS snapshots may be pulled beside our own: by a role, or a profile of ~/.aws.
+struct AccountConfig {
+  std::string name;
+  std::string id = {};  // 12 digits
+  std::string role_arn = {};
+  std::string external_id = {};
+  std::string profile = {};
+  std::vector<std::string> regions = {};  // empty: aws.region
+};
+
 struct Config {
   struct Gateway {
     std::string name = "coldshelf";  // part of the iSCSI target names
@@ -131,6 +141,26 @@ struct Config {
                                    {"DEEP_ARCHIVE", "DEEP_ARCHIVE", "staged"}};
 
   Prices prices;
+
+  // EBS snapshots.
+  struct Aws {
+    std::string region;         // empty: as AWS's own tools find it
+    std::string profile;        // empty: the whole credential chain
+    std::string access_key_id;  // empty: where AWS's own tools look
+    std::string secret_key_file;
+    std::string secret_key_env;
+    std::string ca_file;
+    std::string ebs_endpoint;  // empty: the region's, as below
+    std::string ec2_endpoint;
+    std::string sts_endpoint;
+    std::string sns_endpoint;
+    uint64_t reads_per_second = 1'000;  // quota of GetSnapshotBlock, of account and snapshot
+    uint64_t writes_per_second = 1'000;
+    uint64_t requests = 192;  // of a job under way, at most
+    uint64_t jobs = 4;        // pulls and restores at once
+    int64_t timeout_ms = 20'000;
+  } aws;
+  std::vector<AccountConfig> accounts;
 
   struct Api {
     std::string socket;  // default <data_dir>/coldshelf.sock

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "gateway/bandwidth_config.h"
+#include "gateway/config_aws.h"
 #include "gateway/pools.h"
 #include "uploader/cloud/object_store.h"
 
@@ -150,6 +151,7 @@ std::vector<TableSpec> config_tables() {
        [](Config& c) { c.bandwidth.clear(); },
        read_bandwidth,
        show_bandwidth},
+      account_table(),
   };
 }
 

@@ -87,6 +87,11 @@ const EbsPoint* EbsImage::find(const Uuid& point) const {
   return at == points.end() ? nullptr : &*at;
 }
 
+Result<EbsSource> parse_ebs_source(const std::string& value) {
+  ASSIGN_OR_RETURN(const Json json, object_of(std::string(kPropertyEbsSource), value));
+  return EbsSource{text(json, "volume"), text(json, "region"), text(json, "account")};
+}
+
 Result<EbsImage> read_ebs_image(const Manifest& manifest) {
   EbsImage out;
   const auto& all = manifest.properties;
@@ -99,7 +104,7 @@ Result<EbsImage> read_ebs_image(const Manifest& manifest) {
     }
     ASSIGN_OR_RETURN(const Json json, object_of(name, value));
     if (name == kPropertyEbsSource) {
-      out.source = {text(json, "volume"), text(json, "region"), text(json, "account")};
+      ASSIGN_OR_RETURN(out.source, parse_ebs_source(value));
     } else if (name == kPropertyEbsPull) {
       out.pull = pull_of(json);
     } else if (name.starts_with(kPropertyEbsPoint)) {

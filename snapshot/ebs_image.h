@@ -68,6 +68,8 @@ struct EbsImage {
 // corrupt: properties that make no sense. An image that is no archive of EBS has none of them.
 Result<EbsImage> read_ebs_image(const Manifest& manifest);
 
+Result<EbsSource> parse_ebs_source(const std::string& value);
+
 Volume::Properties property_of(const EbsSource& source);
 Volume::Properties property_of(const PullUnderWay& pull);
 Volume::Properties property_of(const EbsPoint& point);

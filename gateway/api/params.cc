@@ -60,6 +60,22 @@ Result<std::vector<std::string>> Params::texts(const char* name) const {
   return out;
 }
 
+Result<Json> Params::object(const char* name) const {
+  if (!has(name)) return Json::object();
+  if (!input_[name].is_object()) return wrong(name, "must be an object");
+  return input_[name];
+}
+
+Result<std::map<std::string, std::string>> Params::text_map(const char* name) const {
+  ASSIGN_OR_RETURN(const Json given, object(name));
+  std::map<std::string, std::string> out;
+  for (const auto& [key, value] : given.items()) {
+    if (!value.is_string()) return wrong(name, "must hold strings only");
+    out[key] = value.get<std::string>();
+  }
+  return out;
+}
+
 Result<std::string> Params::barcode(const char* name) const {
   ASSIGN_OR_RETURN(const std::string given, text(name));
   return barcode_of(given);

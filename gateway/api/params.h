@@ -1,6 +1,7 @@
 // Reading an operation's JSON input, with messages that name the field.
 #pragma once
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -21,7 +22,9 @@ class Params {
   Result<uint64_t> number_or(const char* name, uint64_t otherwise, uint64_t lowest,
                              uint64_t highest) const;
   Result<bool> flag_or(const char* name, bool otherwise) const;
-  Result<std::vector<std::string>> texts(const char* name) const;  // missing: empty
+  Result<std::vector<std::string>> texts(const char* name) const;               // missing: empty
+  Result<Json> object(const char* name) const;                                  // missing: empty
+  Result<std::map<std::string, std::string>> text_map(const char* name) const;  // missing: empty
   // A barcode as itself or as "arn:...:tape/BARCODE".
   Result<std::string> barcode(const char* name) const;
 
