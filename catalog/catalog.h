@@ -92,7 +92,17 @@ struct PoolRow {
   bool operator==(const PoolRow&) const = default;
 };
 
-enum class JobKind { archive, retrieve, delete_tape, verify, export_tape, reassign };
+enum class JobKind {
+  archive,
+  retrieve,
+  delete_tape,
+  verify,
+  export_tape,
+  reassign,
+  detach,
+  snapshot_pull,  // of an EBS snapshot into an image
+  snapshot_restore,
+};
 enum class JobState { queued, running, waiting, succeeded, failed, cancelled };
 std::string_view to_string(JobKind kind);
 std::string_view to_string(JobState state);

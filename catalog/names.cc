@@ -67,6 +67,12 @@ std::string_view to_string(JobKind kind) {
       return "export_tape";
     case JobKind::reassign:
       return "reassign";
+    case JobKind::detach:
+      return "detach";
+    case JobKind::snapshot_pull:
+      return "snapshot_pull";
+    case JobKind::snapshot_restore:
+      return "snapshot_restore";
   }
   return "unknown";
 }

@@ -173,6 +173,8 @@ Status Shelf::reconcile() {
   TRY(s.env.files->create_directories(s.options.cartridges_directory));
   ASSIGN_OR_RETURN(const std::vector<JobRow> unfinished, s.env.catalog->unfinished_jobs());
   for (const JobRow& row : unfinished) {
+    // Those of EBS snapshots are gone on with by who does them.
+    if (row.kind == JobKind::snapshot_pull || row.kind == JobKind::snapshot_restore) continue;
     if (row.kind == JobKind::verify || row.kind == JobKind::export_tape) {
       JobRow ended = row;
       ended.state = JobState::failed;
