@@ -70,6 +70,57 @@ ALTER TABLE tapes ADD COLUMN parts TEXT NOT NULL DEFAULT '';
 ALTER TABLE tapes ADD COLUMN lock_mode TEXT NOT NULL DEFAULT '';
 ALTER TABLE tapes ADD COLUMN locked_until_ms INTEGER NOT NULL DEFAULT 0;
 )sql",
+    // 3: images; what each cartridge has where
+    R"sql(
+CREATE TABLE cartridges (
+  uuid BLOB PRIMARY KEY, barcode TEXT NOT NULL, medium TEXT NOT NULL,
+  capacity_bytes INTEGER NOT NULL, used_bytes INTEGER NOT NULL, stored_bytes INTEGER NOT NULL,
+  pool TEXT NOT NULL, status TEXT NOT NULL, worm INTEGER NOT NULL, write_protected INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL, status_changed_ms INTEGER NOT NULL, archived_ms INTEGER NOT NULL,
+  manifest_generation INTEGER NOT NULL, uploaded_manifest_generation INTEGER NOT NULL,
+  problem TEXT NOT NULL, parts TEXT NOT NULL, lock_mode TEXT NOT NULL,
+  locked_until_ms INTEGER NOT NULL, kind INTEGER NOT NULL, mode INTEGER NOT NULL,
+  pinned INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO cartridges SELECT uuid, barcode, medium, capacity_bytes, used_bytes, stored_bytes, pool,
+  status, worm, write_protected, created_ms, status_changed_ms, archived_ms, manifest_generation,
+  uploaded_manifest_generation, problem, parts, lock_mode, locked_until_ms, 0, 0, 0 FROM tapes;
+DROP TABLE tapes;
+ALTER TABLE cartridges RENAME TO tapes;
+CREATE UNIQUE INDEX tape_barcodes ON tapes (barcode) WHERE kind = 0;
+CREATE UNIQUE INDEX image_names ON tapes (barcode) WHERE kind = 1;
+CREATE TABLE usage (
+  cartridge BLOB PRIMARY KEY, segments INTEGER NOT NULL, bytes INTEGER NOT NULL,
+  local_bytes INTEGER NOT NULL, not_uploaded_bytes INTEGER NOT NULL,
+  confirmed_bytes INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO usage SELECT cartridge, COUNT(*), SUM(stored_bytes), SUM(local * stored_bytes),
+  SUM((state < 2) * stored_bytes), SUM((state >= 3) * stored_bytes) FROM segments
+  GROUP BY cartridge;
+CREATE TRIGGER usage_added AFTER INSERT ON segments BEGIN
+  INSERT INTO usage VALUES (NEW.cartridge, 1, NEW.stored_bytes, NEW.local * NEW.stored_bytes,
+    (NEW.state < 2) * NEW.stored_bytes, (NEW.state >= 3) * NEW.stored_bytes)
+  ON CONFLICT (cartridge) DO UPDATE SET segments = segments + 1,
+    bytes = bytes + excluded.bytes, local_bytes = local_bytes + excluded.local_bytes,
+    not_uploaded_bytes = not_uploaded_bytes + excluded.not_uploaded_bytes,
+    confirmed_bytes = confirmed_bytes + excluded.confirmed_bytes;
+END;
+CREATE TRIGGER usage_removed AFTER DELETE ON segments BEGIN
+  UPDATE usage SET segments = segments - 1, bytes = bytes - OLD.stored_bytes,
+    local_bytes = local_bytes - OLD.local * OLD.stored_bytes,
+    not_uploaded_bytes = not_uploaded_bytes - (OLD.state < 2) * OLD.stored_bytes,
+    confirmed_bytes = confirmed_bytes - (OLD.state >= 3) * OLD.stored_bytes
+    WHERE cartridge = OLD.cartridge;
+  DELETE FROM usage WHERE cartridge = OLD.cartridge AND segments = 0;
+END;
+CREATE TRIGGER usage_changed AFTER UPDATE OF state, local, stored_bytes ON segments BEGIN
+  UPDATE usage SET bytes = bytes + NEW.stored_bytes - OLD.stored_bytes,
+    local_bytes = local_bytes + NEW.local * NEW.stored_bytes - OLD.local * OLD.stored_bytes,
+    not_uploaded_bytes = not_uploaded_bytes + (NEW.state < 2) * NEW.stored_bytes
+                         - (OLD.state < 2) * OLD.stored_bytes,
+    confirmed_bytes = confirmed_bytes + (NEW.state >= 3) * NEW.stored_bytes
+                      - (OLD.state >= 3) * OLD.stored_bytes
+    WHERE cartridge = NEW.cartridge;
+END;
+)sql",
 };
 constexpr int64_t kSchemaVersion = static_cast<int64_t>(std::size(kSchemas));
 
@@ -78,11 +129,14 @@ static_assert(static_cast<int>(SegmentState::uploaded) == 2);
 static_assert(static_cast<int>(SegmentState::verified) == 3);
 static_assert(static_cast<int>(SegmentState::evicted) == 4);
 static_assert(static_cast<int>(JobState::succeeded) == 3);
+static_assert(static_cast<int>(RowKind::image) == 1);
+static_assert(static_cast<int>(ImageMode::stored) == 1);
 
 #define TAPE_COLUMNS                                                                      \
   "uuid, barcode, medium, capacity_bytes, used_bytes, stored_bytes, pool, status, worm, " \
   "write_protected, created_ms, status_changed_ms, archived_ms, manifest_generation, "    \
-  "uploaded_manifest_generation, problem, parts, lock_mode, locked_until_ms"
+  "uploaded_manifest_generation, problem, parts, lock_mode, locked_until_ms, kind, mode, " \
+  "pinned"
 
 Result<TapeRow> tape_of(const Statement& s) {
   TapeRow row;
@@ -107,6 +161,9 @@ Result<TapeRow> tape_of(const Statement& s) {
   row.parts = s.column_text(16);
   row.lock_mode = s.column_text(17);
   row.locked_until_ms = s.column_integer(18);
+  row.kind = s.column_integer(19) == 0 ? RowKind::tape : RowKind::image;
+  row.mode = s.column_integer(20) == 0 ? ImageMode::cached : ImageMode::stored;
+  row.pinned = s.column_integer(21) != 0;
   return row;
 }
 
@@ -167,7 +224,7 @@ Status Catalog::put_tape(const TapeRow& row) {
       Statement s,
       state_->prepare(
           "INSERT INTO tapes (" TAPE_COLUMNS
-          ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uuid) DO UPDATE SET "
+          ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (uuid) DO UPDATE SET "
           "barcode = excluded.barcode, medium = excluded.medium, "
           "capacity_bytes = excluded.capacity_bytes, used_bytes = excluded.used_bytes, "
           "stored_bytes = excluded.stored_bytes, pool = excluded.pool, "
@@ -180,15 +237,20 @@ Status Catalog::put_tape(const TapeRow& row) {
           "uploaded_manifest_generation = excluded.uploaded_manifest_generation, "
           "problem = excluded.problem, parts = excluded.parts, "
           "lock_mode = excluded.lock_mode, "
-          "locked_until_ms = excluded.locked_until_ms"));
+          "locked_until_ms = excluded.locked_until_ms, kind = excluded.kind, "
+          "mode = excluded.mode, pinned = excluded.pinned"));
   s.blob(row.uuid.view()).text(row.barcode).text(row.medium).count(row.capacity_bytes);
   s.count(row.used_bytes).count(row.stored_bytes).text(row.pool).text(to_string(row.status));
   s.integer(row.worm).integer(row.write_protected).integer(row.created_ms);
   s.integer(row.status_changed_ms).integer(row.archived_ms).count(row.manifest_generation);
   s.count(row.uploaded_manifest_generation).text(row.problem).text(row.parts);
-  s.text(row.lock_mode).integer(row.locked_until_ms);
+  s.text(row.lock_mode).integer(row.locked_until_ms).integer(static_cast<int64_t>(row.kind));
+  s.integer(static_cast<int64_t>(row.mode)).integer(row.pinned);
   Status done = s.run();
   if (!done.ok() && done.error().code == ErrorCode::exists) {
+    if (row.kind == RowKind::image) {
+      return Error(ErrorCode::exists, "another image has the name " + row.barcode);
+    }
     return Error(ErrorCode::exists,
                  "barcode " + row.barcode + " is taken, or was by a deleted tape");
   }
@@ -206,7 +268,7 @@ Result<std::optional<TapeRow>> Catalog::tape(const Uuid& uuid) {
 Result<std::optional<TapeRow>> Catalog::tape_by_barcode(std::string_view barcode) {
   const std::lock_guard lock(state_->mutex);
   ASSIGN_OR_RETURN(Statement s,
-                   state_->prepare("SELECT " TAPE_COLUMNS " FROM tapes WHERE barcode = ?"));
+                   state_->prepare("SELECT " TAPE_COLUMNS " FROM tapes WHERE kind = 0 AND barcode = ?"));
   s.text(barcode);
   return one_tape(s);
 }
@@ -214,9 +276,30 @@ Result<std::optional<TapeRow>> Catalog::tape_by_barcode(std::string_view barcode
 Result<std::vector<TapeRow>> Catalog::tapes(size_t limit, std::string_view after_barcode) {
   const std::lock_guard lock(state_->mutex);
   ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT " TAPE_COLUMNS
-                                                " FROM tapes WHERE status <> 'DELETED' AND "
-                                                "barcode > ? ORDER BY barcode LIMIT ?"));
+                                                " FROM tapes WHERE kind = 0 AND "
+                                                "status <> 'DELETED' AND barcode > ? ORDER BY barcode LIMIT ?"));
   s.text(after_barcode).integer(limit == 0 ? -1 : static_cast<int64_t>(limit));
+  std::vector<TapeRow> rows;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, s.step());
+    if (!more) return rows;
+    ASSIGN_OR_RETURN(TapeRow row, tape_of(s));
+    rows.push_back(std::move(row));
+  }
+}
+
+Result<std::optional<TapeRow>> Catalog::image_by_name(std::string_view name) {
+  const std::lock_guard lock(state_->mutex);
+  ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT " TAPE_COLUMNS
+                                                " FROM tapes WHERE kind = 1 AND barcode = ?"));
+  s.text(name);
+  return one_tape(s);
+}
+
+Result<std::vector<TapeRow>> Catalog::images() {
+  const std::lock_guard lock(state_->mutex);
+  ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT " TAPE_COLUMNS
+                                                " FROM tapes WHERE kind = 1 ORDER BY barcode"));
   std::vector<TapeRow> rows;
   while (true) {
     ASSIGN_OR_RETURN(const bool more, s.step());

@@ -32,13 +32,23 @@ enum class TapeStatus {
   irrecoverable,
   deleting,
   deleted,
+  detaching,  // images alone: on the way to the store, to be attached elsewhere
 };
 std::string_view to_string(TapeStatus status);
 std::optional<TapeStatus> parse_tape_status(std::string_view text);
 
+// Tapes and images live the same life in the store; names of images are apart from barcodes, and
+// free again when the image is deleted.
+enum class RowKind { tape, image };
+// Of an image: `cached` keeps what is used locally, `stored` all of it.
+enum class ImageMode { cached, stored };
+std::string_view to_string(ImageMode mode);
+std::optional<ImageMode> parse_image_mode(std::string_view text);
+
+// A tape, or an image (the cartridge of a volume).
 struct TapeRow {
   Uuid uuid;
-  std::string barcode;
+  std::string barcode;  // of an image its name
   std::string medium;  // "LTO-8"
   uint64_t capacity_bytes = 0;
   uint64_t used_bytes = 0;    // plain bytes on it
@@ -58,6 +68,10 @@ struct TapeRow {
   // Object Lock of its segments, "GOVERNANCE" or "COMPLIANCE", until then; empty: none.
   std::string lock_mode;
   int64_t locked_until_ms = 0;
+  RowKind kind = RowKind::tape;
+  // Images; as the manifest says.
+  ImageMode mode = ImageMode::cached;
+  bool pinned = false;
 };
 
 // States of a sealed segment. `evicted` and `recalling` have no local file.
@@ -140,6 +154,11 @@ class Catalog {
       std::string_view barcode);  // also deleted ones: a barcode is never reused
   Result<std::vector<TapeRow>> tapes(
       size_t limit = 0, std::string_view after_barcode = {});  // by barcode, without deleted
+  Result<std::optional<TapeRow>> image_by_name(std::string_view name);
+  Result<std::vector<TapeRow>> images();  // by name
+  Status set_image(const Uuid& uuid, ImageMode mode, bool pinned);
+  // Row and segments: nothing is left of it here.
+  Status forget_cartridge(const Uuid& uuid);
   Status set_tape_status(const Uuid& uuid, TapeStatus status, int64_t now_ms);
   // Takes the tape's segments away and leaves a deleted row, so that the barcode stays taken.
   Status set_tape_deleted(const Uuid& uuid, int64_t now_ms);
@@ -170,8 +189,9 @@ class Catalog {
                               SegmentState state, bool local, std::string_view storage_class,
                               const Sha256Digest& object_sha256);
   Status touch_segment(const Uuid& cartridge, uint64_t sequence, uint64_t epoch, int64_t now_ms);
-  // Verified and local, of no cartridge in `kept`, least recently used first; none of a tape in use
-  // whose object could not be read back without a restore.
+  // Verified and local, of no cartridge in `kept`, least recently used first; none of a cartridge
+  // in use whose object could not be read back without a restore, none of an image that keeps
+  // everything here.
   Result<std::vector<SegmentRow>> eviction_candidates(size_t limit,
                                                       const std::set<Uuid>& kept = {});
   // In the store and not here, from a sequence on, in its order.
@@ -188,8 +208,17 @@ class Catalog {
     uint64_t local_bytes = 0;  // all local segments
     uint64_t not_uploaded_bytes = 0;
     uint64_t segments = 0;
+    uint64_t stored_image_bytes = 0;  // of local_bytes: of images that keep everything here
   };
   Result<Totals> totals();
+  struct CartridgeUsage {
+    uint64_t segments = 0, bytes = 0;
+    uint64_t local_bytes = 0;
+    uint64_t stored_bytes = 0;        // the store has confirmed them
+    uint64_t not_uploaded_bytes = 0;  // it has not
+    int64_t oldest_unsent_ms = 0;     // when the first of these was sealed; 0: there is none
+  };
+  Result<CartridgeUsage> cartridge_usage(const Uuid& cartridge);
 
   // -- jobs
   Result<int64_t> add_job(

@@ -6,7 +6,7 @@
 namespace coldshelf {
 
 namespace {
-constexpr std::array<std::pair<TapeStatus, std::string_view>, 11> kTapeStatuses = {{
+constexpr std::array<std::pair<TapeStatus, std::string_view>, 12> kTapeStatuses = {{
     {TapeStatus::creating, "CREATING"},
     {TapeStatus::available, "AVAILABLE"},
     {TapeStatus::in_transit_to_vts, "IN TRANSIT TO VTS"},
@@ -18,6 +18,7 @@ constexpr std::array<std::pair<TapeStatus, std::string_view>, 11> kTapeStatuses 
     {TapeStatus::irrecoverable, "IRRECOVERABLE"},
     {TapeStatus::deleting, "DELETING"},
     {TapeStatus::deleted, "DELETED"},
+    {TapeStatus::detaching, "DETACHING"},
 }};
 }  // namespace
 
@@ -32,6 +33,16 @@ std::optional<TapeStatus> parse_tape_status(std::string_view text) {
   for (const auto& [value, name] : kTapeStatuses) {
     if (name == text) return value;
   }
+  return std::nullopt;
+}
+
+std::string_view to_string(ImageMode mode) {
+  return mode == ImageMode::stored ? "stored" : "cached";
+}
+
+std::optional<ImageMode> parse_image_mode(std::string_view text) {
+  if (text == "cached") return ImageMode::cached;
+  if (text == "stored") return ImageMode::stored;
   return std::nullopt;
 }
 

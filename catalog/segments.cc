@@ -208,6 +208,8 @@ Result<std::vector<SegmentRow>> Catalog::eviction_candidates(size_t limit,
                       "('GLACIER', 'DEEP_ARCHIVE') AND EXISTS (SELECT 1 FROM tapes WHERE "
                       "tapes.uuid = segments.cartridge AND tapes.status IN ('CREATING', "
                       "'AVAILABLE', 'RECOVERED', 'IN TRANSIT TO VTS', 'ARCHIVING'))) "
+                      "AND NOT EXISTS (SELECT 1 FROM tapes WHERE tapes.uuid = segments.cartridge "
+                      "AND kind = 1 AND (mode = 1 OR pinned = 1)) "
                       "ORDER BY last_used_ms, sequence LIMIT ?"));
   s.text(list).count(limit);
   return all_segments(s);
@@ -242,11 +244,42 @@ Result<std::vector<Catalog::ClassUsage>> Catalog::usage_by_class(const Uuid& car
 
 Result<Catalog::Totals> Catalog::totals() {
   const std::lock_guard lock(state_->mutex);
-  ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT local_bytes, not_uploaded_bytes, segments "
-                                                "FROM totals WHERE id = 1"));
+  ASSIGN_OR_RETURN(
+      Statement s,
+      state_->prepare("SELECT local_bytes, not_uploaded_bytes, segments, (SELECT "
+                      "COALESCE(SUM(usage.local_bytes), 0) FROM tapes JOIN usage ON "
+                      "usage.cartridge = tapes.uuid WHERE tapes.kind = 1 AND tapes.mode = 1) "
+                      "FROM totals WHERE id = 1"));
   ASSIGN_OR_RETURN(const bool found, s.step());
   if (!found) return damaged_row("totals");
-  return Totals{s.column_count(0), s.column_count(1), s.column_count(2)};
+  return Totals{s.column_count(0), s.column_count(1), s.column_count(2), s.column_count(3)};
+}
+
+Result<Catalog::CartridgeUsage> Catalog::cartridge_usage(const Uuid& cartridge) {
+  const std::lock_guard lock(state_->mutex);
+  CartridgeUsage out;
+  {
+    ASSIGN_OR_RETURN(Statement s,
+                     state_->prepare("SELECT segments, bytes, local_bytes, confirmed_bytes "
+                                     "FROM usage WHERE cartridge = ?"));
+    s.blob(cartridge.view());
+    ASSIGN_OR_RETURN(const bool found, s.step());
+    if (!found) return out;
+    out.segments = s.column_count(0);
+    out.bytes = s.column_count(1);
+    out.local_bytes = s.column_count(2);
+    out.stored_bytes = s.column_count(3);
+    out.not_uploaded_bytes = out.bytes - out.stored_bytes;
+  }
+  if (out.not_uploaded_bytes == 0) return out;
+  // By the index of what there is to do.
+  ASSIGN_OR_RETURN(Statement s,
+                   state_->prepare("SELECT MIN(last_used_ms) FROM segments WHERE state < 3 AND "
+                                   "cartridge = ?"));
+  s.blob(cartridge.view());
+  ASSIGN_OR_RETURN(const bool found, s.step());
+  if (found && !s.column_is_null(0)) out.oldest_unsent_ms = s.column_integer(0);
+  return out;
 }
 
 }  // namespace coldshelf

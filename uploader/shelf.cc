@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "tape/format/image_frame.h"
 #include "uploader/shelf_state.h"
 
 namespace coldshelf {
@@ -11,6 +12,7 @@ namespace {
 constexpr int64_t kWaitSliceMs = 10;
 constexpr int64_t kLeaseLookMs = 1'000;
 constexpr size_t kMaxNewRows = 4096;
+constexpr int64_t kMapStaysMs = 30LL * 24 * 3'600'000;
 
 // Calls `passed` on a thread of its own when the time is over before this object is.
 class Deadline {
@@ -115,6 +117,8 @@ bool Shelf::State::step(Work work) {
       return objects_step();
     case Work::recalls:
       return recalls_step();
+    case Work::ranges:
+      return ranges_step();
     case Work::pins:
       return pins_step();
     case Work::leftovers:
@@ -239,7 +243,7 @@ void Shelf::State::grow_uploads(unsigned wanted_threads) {
 void Shelf::State::grow_recalls() {
   if (!running || stopping || recall_threads >= download_governor.limit()) return;
   ++recall_threads;
-  spawn({Work::recalls}, false);
+  spawn({Work::recalls, Work::ranges}, false);
 }
 
 void Shelf::start() {
@@ -341,6 +345,8 @@ Shelf::Statistics Shelf::statistics() const {
   }
   out.queued_segments = s.new_rows.size() + s.upload_queue.size();
   out.buffer = s.buffer.view();
+  out.ranges = s.ranges.view();
+  out.cache_bytes += out.ranges.bytes;
   out.uploads_at_once = s.upload_governor.limit();
   out.downloads_at_once = s.download_governor.limit();
   return out;
@@ -387,6 +393,9 @@ void Shelf::segment_sealed(const Manifest& manifest, const SegmentEntry& entry,
   row.sha256 = entry.sha256;
   row.object_sha256 = file_sha256;
   row.last_used_ms = s.env.clock->unix_ms();
+  const bool map = manifest.kind == CartridgeKind::image && entry.partition == kImageMapPartition;
+  // A restart begins with the newest map: it goes after everything else.
+  if (map) row.last_used_ms += kMapStaysMs;
   s.buffer.sealed(manifest.uuid, entry.stored_bytes);
   bool full = false;
   {
@@ -402,7 +411,7 @@ void Shelf::segment_sealed(const Manifest& manifest, const SegmentEntry& entry,
       log_error("shelf", "catalog not written", {{"error", flushed.error().message()}});
     }
   }
-  manifest_changed(manifest);
+  s.manifest_changed(manifest, map);
 }
 
 void Shelf::segments_dropped(const Uuid& cartridge, std::span<const SegmentEntry> dropped) {
@@ -417,16 +426,24 @@ void Shelf::segments_dropped(const Uuid& cartridge, std::span<const SegmentEntry
 }
 
 void Shelf::manifest_changed(const Manifest& manifest) {
-  State& s = *state_;
+  state_->manifest_changed(manifest, false);
+}
+
+void Shelf::State::manifest_changed(const Manifest& manifest, bool map_entered) {
   const Usage usage{manifest.plain_bytes(), manifest.stored_bytes(), manifest.generation,
                     manifest.write_protected};
+  const bool image = manifest.kind == CartridgeKind::image;
   {
-    const std::lock_guard lock(s.mutex);
-    s.new_usage[manifest.uuid] = usage;
-    s.wake_locked(Work::rows);
-    s.note_pin(manifest);
+    const std::lock_guard lock(mutex);
+    new_usage[manifest.uuid] = usage;
+    wake_locked(Work::rows);
+    note_pin(manifest);
+    if (image) {
+      note_image(manifest, map_entered);
+      manifests[manifest.uuid].image = true;
+    }
   }
-  s.watch_manifest(manifest.uuid, manifest.generation, true, false);
+  watch_manifest(manifest.uuid, manifest.generation, true, false);
 }
 
 void Shelf::write_failed(const Uuid& cartridge, const Error& why) {

@@ -19,6 +19,7 @@
 #include "uploader/cloud/object_store.h"
 #include "uploader/cost_model.h"
 #include "uploader/ownership.h"
+#include "uploader/range_cache.h"
 #include "uploader/restore_plan.h"
 #include "uploader/upload_buffer.h"
 
@@ -32,9 +33,21 @@ std::string manifest_key(const Uuid& cartridge);  // cartridges/<uuid>/manifest
 std::string locked_manifest_key(const Uuid& cartridge, uint64_t generation);
 constexpr std::string_view kPinnedProperty = "pinned";  // "true" in a manifest
 
+// What the shelf knows of an image. Bytes of segments of its own; those it shares with what it was
+// cloned from are that one's.
+struct ImageStatistics {
+  uint64_t local_bytes = 0;
+  uint64_t stored_bytes = 0;        // confirmed in the store
+  uint64_t not_uploaded_bytes = 0;  // only here, with what is not sealed yet
+  int64_t not_uploaded_age_ms = 0;  // of the oldest of these that is sealed; 0: there is none
+  std::string problem;
+};
+
 struct ShelfOptions {
   std::string cartridges_directory;  // <dir>/<uuid>/...
-  uint64_t cache_limit_bytes = 0;    // local segments; 0: no limit
+  uint64_t cache_limit_bytes = 0;    // local segments and ranges; 0: no limit
+  // Of parts of segments that are not local, up to half of cache_limit_bytes; empty: none is kept.
+  std::string range_cache_directory = {};
   unsigned transfer_threads = 16;    // at most, each way; how many run follows the store
   uint64_t buffer_limit_bytes = 0;   // of what is not in the store; 0: no limit
   // Uploads cost the machine so much itself (a store on its own disks) that they stand back while
@@ -52,6 +65,7 @@ struct ShelfOptions {
   std::map<RestoreTier, RestoreTime> restore_times;
   int64_t manifest_interval_ms = 60'000;  // a changed manifest goes up after at most this while
                                           // segments flow, at once when idle
+  int64_t image_interval_ms = 15'000;     // the same of images
 };
 
 // Told when a tape's status changed for good; called on the shelf's threads without its lock.
@@ -70,6 +84,9 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
     // Another gateway has the cartridge: whoever has it open must stop writing. Called on the
     // shelf's threads without its lock.
     std::function<void(const Uuid&, const Error&)> on_fenced = {};
+    // A segment's local file went away, and the store has it: whoever has the file open keeps its
+    // space (Volume::segment_evicted, for every open volume). As above.
+    std::function<void(const Uuid&, uint64_t sequence, uint64_t epoch)> on_evicted = {};
   };
   Shelf(Env env, ShelfOptions options, StatusListener listener);
   ~Shelf() override;
@@ -85,6 +102,8 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   Status reconcile();
 
   // A cartridge that exists on disk: its row and segments are entered. `pool` names a pool row.
+  // Images too, with TapeStatus::available: what their manifest says of mode (kPropertyMode) and
+  // pin (kPinnedProperty) counts, now and whenever it changes. Their pool may be empty: STANDARD.
   Status adopt(const Manifest& manifest, const std::string& pool, TapeStatus status);
 
   // Starts a job; the cartridge must be closed. conflict: wrong status or another job; not_found.
@@ -137,7 +156,9 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   };
   Result<Holdings> holdings(const Uuid& cartridge, const std::vector<TapeRange>& parts);
   // Removes objects, local files and rows: AVAILABLE, ARCHIVED, RETRIEVED... -> DELETING -> DELETED
-  // (barcode stays taken).
+  // (barcode stays taken; an image's row goes, and its name is free). Images must be closed;
+  // busy: a clone stands on it. Of a clone: tell its source (Volume::release_clone) when the job is
+  // done, not before.
   Result<int64_t> remove(const Uuid& cartridge);
   Result<JobRow> wait(int64_t job,
                       int64_t timeout_ms);  // until finished or timed_out (the row as it is then)
@@ -162,8 +183,12 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
     uint64_t cache_bytes = 0, not_uploaded_bytes = 0, queued_segments = 0;
     UploadBuffer::View buffer;  // with what drives have written and not sealed
     unsigned uploads_at_once = 0, downloads_at_once = 0;  // allowed now
+    RangeCache::View ranges;  // parts of segments; their bytes are in cache_bytes
   };
   Statistics statistics() const;
+
+  // not_found: no such image (or tape).
+  Result<ImageStatistics> image_statistics(const Uuid& cartridge) const;
 
   // The store complains of too many requests, or does not answer: what it said to an attempt that
   // is made again.
@@ -176,6 +201,10 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   // SegmentSource and CartridgeObserver
   Result<std::unique_ptr<File>> fetch(const Uuid& cartridge, const SegmentEntry& entry,
                                       int64_t timeout_ms) override;
+  Status fetch_range(const Uuid& cartridge, const SegmentEntry& entry, uint64_t offset,
+                     MutableBytes out, int64_t timeout_ms) override;
+  void distrust(const Uuid& cartridge, const SegmentEntry& entry, uint64_t offset,
+                uint64_t length) override;
   void will_need(const Uuid& cartridge, std::span<const SegmentEntry> next) override;
   void segment_sealed(const Manifest& manifest, const SegmentEntry& entry,
                       const std::optional<Sha256Digest>& file_sha256) override;

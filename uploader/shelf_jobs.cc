@@ -349,7 +349,11 @@ Status Shelf::State::advance_delete(JobRun& run) {
     default: {
       TRY(remove_local(run.row.cartridge));
       ASSIGN_OR_RETURN(TapeRow tape, tape_row(run.row.cartridge));
-      TRY(env.catalog->set_tape_deleted(run.row.cartridge, env.clock->unix_ms()));
+      if (tape.kind == RowKind::image) {
+        TRY(env.catalog->forget_cartridge(run.row.cartridge));
+      } else {
+        TRY(env.catalog->set_tape_deleted(run.row.cartridge, env.clock->unix_ms()));
+      }
       if (listener && tape.status != TapeStatus::deleted) {
         const TapeStatus before = tape.status;
         tape.status = TapeStatus::deleted;
@@ -358,6 +362,8 @@ Status Shelf::State::advance_delete(JobRun& run) {
       {
         const std::lock_guard lock(mutex);
         deleting.erase(run.row.cartridge);
+        images.erase(run.row.cartridge);
+        pinned.erase(run.row.cartridge);
       }
       return end_job(run, JobState::succeeded, "deleted");
     }
@@ -366,7 +372,10 @@ Status Shelf::State::advance_delete(JobRun& run) {
 
 Status Shelf::State::begin_delete(JobRun& run) {
   const Uuid cartridge = run.row.cartridge;
-  ASSIGN_OR_RETURN(const TapeRow tape, tape_row(cartridge));
+  ASSIGN_OR_RETURN(const std::optional<TapeRow> known, env.catalog->tape(cartridge));
+  // An image whose row went just before a restart.
+  if (!known) return end_job(run, JobState::succeeded, "deleted");
+  const TapeRow& tape = *known;
   if (tape.status == TapeStatus::deleted) {
     set_phase(run, JobPhase::finish, "finishing");
     return {};

@@ -15,7 +15,29 @@ namespace coldshelf {
 namespace {
 constexpr int64_t kQuietMs = 500;     // no change for so long: the writer pauses
 constexpr int64_t kUrgentGapMs = 20;  // between attempts while a job waits
+
+// Each partition ends before its first segment that the store does not have; true: none does.
+bool cut_at_missing(Manifest& manifest, const std::vector<SegmentRow>& rows) {
+  std::set<std::pair<uint64_t, uint64_t>> confirmed;
+  for (const SegmentRow& row : rows) {
+    if (in_store(row.state)) confirmed.insert({row.sequence, row.epoch});
+  }
+  bool complete = true;
+  for (Partition& partition : manifest.partitions) {
+    const auto missing = std::find_if(partition.segments.begin(), partition.segments.end(),
+                                      [&](const SegmentEntry& e) {
+                                        return !confirmed.contains({e.sequence, e.epoch});
+                                      });
+    complete = complete && missing == partition.segments.end();
+    partition.segments.erase(missing, partition.segments.end());
+  }
+  return complete;
+}
 }  // namespace
+
+int64_t Shelf::State::interval_ms(const ManifestWatch& watch) const {
+  return watch.image ? options.image_interval_ms : options.manifest_interval_ms;
+}
 
 void Shelf::State::watch_manifest(const Uuid& cartridge, uint64_t generation, bool dirty,
                                   bool urgent) {
@@ -41,7 +63,7 @@ int64_t Shelf::State::manifest_due_ms(const ManifestWatch& watch) const {
   if (watch.urgent || watch.attempts > 0) return std::max(watch.not_before_ms, int64_t{0});
   const int64_t since = watch.uploaded_ms == 0 ? watch.dirty_since_ms : watch.uploaded_ms;
   const int64_t at = std::min(watch.changed_ms + kQuietMs,
-                              std::max(since, watch.dirty_since_ms) + options.manifest_interval_ms);
+                              std::max(since, watch.dirty_since_ms) + interval_ms(watch));
   return std::max(at, watch.not_before_ms);
 }
 
@@ -69,7 +91,7 @@ bool Shelf::State::manifests_step() {
   }
   const int64_t started = now_ms();
   const int64_t since = watch.uploaded_ms == 0 ? watch.dirty_since_ms : watch.uploaded_ms;
-  const bool may_be_partial = !watch.urgent && started - since >= options.manifest_interval_ms;
+  const bool may_be_partial = !watch.urgent && started - since >= interval_ms(watch);
   uint64_t generation = 0;
   const Result<Sent> sent = send_manifest(cartridge, watch.announced, may_be_partial, generation);
   if (!sent.ok()) {
@@ -112,29 +134,26 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
   // it back here, so the store must not have it yet.
   if (manifest.generation > announced) return Sent::waiting;
   ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows, env.catalog->segments(cartridge));
-  std::set<std::pair<uint64_t, uint64_t>> confirmed;
-  for (const SegmentRow& row : rows) {
-    if (in_store(row.state)) confirmed.insert({row.sequence, row.epoch});
-  }
   bool complete = true;
-  uint64_t count = 0;
-  for (Partition& partition : manifest.partitions) {
-    const auto missing = std::find_if(partition.segments.begin(), partition.segments.end(),
-                                      [&](const SegmentEntry& e) {
-                                        return !confirmed.contains({e.sequence, e.epoch});
-                                      });
-    complete = complete && missing == partition.segments.end();
-    partition.segments.erase(missing, partition.segments.end());
-    count += partition.segments.size();
+  if (manifest.kind == CartridgeKind::image) {
+    std::optional<Manifest> part = storable(manifest, rows, complete);
+    if (!part) return Sent::waiting;
+    ASSIGN_OR_RETURN(const bool stands, base_is_stored(manifest));
+    if (!stands) return Sent::waiting;
+    manifest = std::move(*part);
+  } else {
+    complete = cut_at_missing(manifest, rows);
   }
+  uint64_t count = 0;
+  for (const Partition& partition : manifest.partitions) count += partition.segments.size();
   bool already = false;
   {
     const std::lock_guard lock(mutex);
     const ManifestWatch& watch = manifests[cartridge];
-    already = watch.sent_generation == generation && watch.sent_segments == count;
+    already = watch.sent_generation == manifest.generation && watch.sent_segments == count;
   }
   if (!complete) {
-    // A tape is a prefix of itself: the store holds the part that is safe there.
+    // A tape is a prefix of itself, and so is an image: the store holds the part that is safe there.
     if (!may_be_partial || already) return Sent::waiting;
     manifest.properties["incomplete"] = "true";
   }
@@ -156,8 +175,9 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
   {
     const std::lock_guard lock(mutex);
     ManifestWatch& watch = manifests[cartridge];
-    watch.sent_generation = generation;
+    watch.sent_generation = manifest.generation;
     watch.sent_segments = count;
+    if (manifest.kind == CartridgeKind::image) note_image_sent(manifest);
   }
   collect_garbage(cartridge, manifest);
   return complete ? Sent::complete : Sent::partly;

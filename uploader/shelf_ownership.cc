@@ -160,7 +160,13 @@ bool Shelf::State::recheck_step() {
     if (!begin && rechecks.empty()) return false;
   }
   if (begin) {
-    const Result<std::vector<TapeRow>> tapes = env.catalog->tapes();
+    const auto read_rows = [&]() -> Result<std::vector<TapeRow>> {
+      ASSIGN_OR_RETURN(std::vector<TapeRow> rows, env.catalog->tapes());
+      ASSIGN_OR_RETURN(const std::vector<TapeRow> image_rows, env.catalog->images());
+      rows.insert(rows.end(), image_rows.begin(), image_rows.end());
+      return rows;
+    };
+    const Result<std::vector<TapeRow>> tapes = read_rows();
     if (!tapes.ok()) {
       log_error("shelf", "catalog not read", {{"error", tapes.error().message()}});
       const std::lock_guard lock(mutex);

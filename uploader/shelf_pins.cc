@@ -15,8 +15,8 @@ constexpr int64_t kLeftoverRetryMs = 3'600'000;
 }  // namespace
 
 void Shelf::State::note_pin(const Manifest& manifest) {
-  const auto at = manifest.properties.find(std::string(kPinnedProperty));
-  const bool on = at != manifest.properties.end() && at->second == "true";
+  const bool image = manifest.kind == CartridgeKind::image;
+  const bool on = says_pinned(manifest) || (image && mode_of(manifest) == ImageMode::stored);
   if (on == pinned.contains(manifest.uuid)) return;
   if (on) {
     pinned.insert(manifest.uuid);
@@ -54,7 +54,8 @@ bool Shelf::State::pins_step() {
 Result<bool> Shelf::State::has_room_for(uint64_t bytes, const std::set<Uuid>& kept) {
   if (options.cache_limit_bytes == 0) return true;
   ASSIGN_OR_RETURN(const Catalog::Totals totals, env.catalog->totals());
-  if (totals.local_bytes + bytes <= options.cache_limit_bytes) return true;
+  const uint64_t cached = totals.local_bytes - totals.stored_image_bytes + ranges.view().bytes;
+  if (cached + bytes <= options.cache_limit_bytes) return true;
   ASSIGN_OR_RETURN(const std::vector<SegmentRow> others, env.catalog->eviction_candidates(1, kept));
   return !others.empty();
 }
@@ -88,8 +89,10 @@ Result<size_t> Shelf::State::fetch_pinned(const Uuid& cartridge) {
         // The recalls that end wake this again.
         if (ahead_queue.size() >= kPinsAhead) return begun;
       }
+      // Images that keep everything here have no part in the cache.
+      const bool stored = tape->kind == RowKind::image && tape->mode == ImageMode::stored;
       ASSIGN_OR_RETURN(const bool fits, has_room_for(row.stored_bytes, kept));
-      if (!fits) {
+      if (!stored && !fits) {
         return Error(ErrorCode::no_space, "pinned tapes do not fit into cache.limit");
       }
       SegmentEntry entry;

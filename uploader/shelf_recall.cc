@@ -268,14 +268,17 @@ Status Shelf::State::recall(const SegmentId& id, Recall& mine) {
 Status Shelf::State::evict(const SegmentRow& row) {
   const Status removed = env.files->remove(segment_path_of(id_of(row)));
   if (!removed.ok() && removed.error().code != ErrorCode::not_found) return removed.error();
+  if (env.on_evicted) env.on_evicted(row.cartridge, row.sequence, row.epoch);
   return env.catalog->set_segment_state(row.cartridge, row.sequence, row.epoch,
                                         SegmentState::evicted, false, row.storage_class);
 }
 
 Result<size_t> Shelf::State::evict_down_to(uint64_t limit_bytes) {
   ASSIGN_OR_RETURN(const Catalog::Totals totals, env.catalog->totals());
-  if (totals.local_bytes <= limit_bytes) return size_t{0};
-  uint64_t excess = totals.local_bytes - limit_bytes;
+  const uint64_t cached =
+      totals.local_bytes - totals.stored_image_bytes + ranges.view().bytes;
+  if (cached <= limit_bytes) return size_t{0};
+  uint64_t excess = cached - limit_bytes;
   std::set<Uuid> kept;
   {
     const std::lock_guard lock(mutex);

@@ -97,6 +97,11 @@ Status Shelf::State::enter_tape(const Manifest& manifest, const std::string& poo
   row.write_protected = manifest.write_protected;
   row.created_ms = manifest.created_unix_ms;
   row.manifest_generation = manifest.generation;
+  if (manifest.kind == CartridgeKind::image) {
+    row.kind = RowKind::image;
+    row.mode = mode_of(manifest);
+    row.pinned = says_pinned(manifest);
+  }
   if (!known) {
     const auto property = [&](const char* name) {
       const auto at = manifest.properties.find(name);
@@ -114,7 +119,7 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
   if (row && row->status == TapeStatus::deleted) return remove_local(cartridge);
   if (row && row->status == TapeStatus::deleting) return {};  // its job does the rest
   ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(cartridge));
-  if (manifest.kind != CartridgeKind::tape) return {};
+  const bool image = manifest.kind == CartridgeKind::image;
   TRY(load_fenced(cartridge));
   if (!row) {
     const auto property = [&](const char* name) {
@@ -123,9 +128,10 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
     };
     TRY(enter_tape(manifest, property("pool"),
                    parse_tape_status(property("status")).value_or(TapeStatus::available)));
-    log_info("shelf", "tape entered from its manifest", {{"barcode", manifest.label}});
+    log_info("shelf", "cartridge entered from its manifest", {{"barcode", manifest.label}});
     ASSIGN_OR_RETURN(row, env.catalog->tape(cartridge));
   } else {
+    if (image) TRY(env.catalog->set_image(cartridge, mode_of(manifest), says_pinned(manifest)));
     TRY(env.catalog->set_tape_usage(cartridge, manifest.plain_bytes(), manifest.stored_bytes(),
                                     manifest.generation, manifest.write_protected));
   }
@@ -134,6 +140,10 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
   {
     const std::lock_guard lock(mutex);
     note_pin(manifest);
+    if (image) {
+      note_image(manifest, false);
+      manifests[cartridge].image = true;
+    }
     garbage = !manifests[cartridge].garbage.empty();
   }
   const bool dirty = garbage || row->uploaded_manifest_generation == 0 ||
@@ -202,8 +212,10 @@ Status Shelf::reconcile() {
     // One damaged cartridge must not keep the others from being served.
     if (!done.ok()) s.note_problem(*uuid, done.error().message());
   }
-  ASSIGN_OR_RETURN(const std::vector<TapeRow> tapes, s.env.catalog->tapes());
-  for (const TapeRow& row : tapes) {
+  ASSIGN_OR_RETURN(std::vector<TapeRow> rows, s.env.catalog->tapes());
+  ASSIGN_OR_RETURN(const std::vector<TapeRow> images, s.env.catalog->images());
+  rows.insert(rows.end(), images.begin(), images.end());
+  for (const TapeRow& row : rows) {
     if (found.contains(row.uuid) || row.status == TapeStatus::deleting ||
         row.status == TapeStatus::creating || row.status == TapeStatus::irrecoverable) {
       continue;
@@ -225,6 +237,10 @@ Status Shelf::adopt(const Manifest& manifest, const std::string& pool, TapeStatu
   {
     const std::lock_guard lock(s.mutex);
     s.note_pin(manifest);
+    if (manifest.kind == CartridgeKind::image) {
+      s.note_image(manifest, false);
+      s.manifests[manifest.uuid].image = true;
+    }
   }
   s.watch_manifest(manifest.uuid, manifest.generation, true, false);
   s.wake(Work::uploads);
@@ -257,6 +273,7 @@ Result<int64_t> Shelf::remove(const Uuid& cartridge) {
                  "tape " + tape.barcode + " is locked (" + tape.lock_mode + ") until " +
                      format_utc(tape.locked_until_ms) + "; it cannot be deleted before");
   }
+  if (tape.kind == RowKind::image) TRY(s.check_no_clones(tape));
   switch (tape.status) {
     case TapeStatus::creating:
     case TapeStatus::available:

@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <deque>
 #include <limits>
+#include <list>
 #include <map>
 #include <mutex>
 #include <set>
@@ -21,6 +22,7 @@
 
 #include "tape/format/manifest.h"
 #include "tape/format/segment.h"
+#include "uploader/range_cache.h"
 #include "uploader/segment_download.h"
 #include "uploader/shelf.h"
 #include "uploader/transfer_governor.h"
@@ -61,10 +63,11 @@ enum class Work {
   jobs,       // one step of one job
   objects,    // one object of a job
   recalls,    // one segment back, or a part of one
+  ranges,     // some chunks ahead of a reader
   pins,       // what pinned cartridges lack
   leftovers,  // what interrupted puts left in the store
 };
-constexpr size_t kWorkKinds = 11;
+constexpr size_t kWorkKinds = 12;
 
 enum class JobPhase { begin, transfer, settle, manifest, confirm, finish, fail, cancel };
 
@@ -109,6 +112,7 @@ struct ManifestWatch {
   uint64_t announced = 0;  // generation known to be durable here
   bool dirty = false;
   bool urgent = false;  // a job waits
+  bool image = false;
   int64_t changed_ms = 0;
   int64_t dirty_since_ms = 0;
   int64_t not_before_ms = 0;
@@ -123,11 +127,46 @@ struct ManifestWatch {
   std::set<SegmentId> garbage;  // dropped; the store's manifest may still name them
 };
 
+// What is known of an image beside the disk.
+struct ImageWatch {
+  std::optional<std::pair<ImageMode, bool>> keeping;  // mode, pinned: as the manifest says
+  std::shared_ptr<const Manifest> last;
+  std::deque<std::shared_ptr<const Manifest>> history;  // each the last before a map entered
+  std::set<Uuid> sent_holds;  // clones that the store's manifest knows of, sent since the start
+};
+ImageMode mode_of(const Manifest& manifest);
+bool says_pinned(const Manifest& manifest);
+
 struct Recall {
   SegmentEntry entry;
   bool done = false;  // with the file under its part name until the recall is no longer known
   std::optional<Error> error;
 };
+
+// Chunks of a segment on their way into the cache of ranges.
+struct RangeFetch {
+  uint32_t count = 0;
+  bool done = false;
+  std::shared_ptr<const Buffer> bytes;
+  std::optional<Error> error;
+};
+
+// Somebody who reads one chunk after the other.
+struct RangeStream {
+  SegmentId id;
+  uint32_t next = 0;   // behind what was read
+  uint32_t run = 0;    // chunks read in a row
+  uint32_t ahead = 0;  // behind what was asked for
+  bool crossed = false;
+};
+struct RangeAhead {
+  SegmentId id;
+  SegmentEntry entry;
+  uint32_t first = 0;
+  uint32_t count = 0;  // 0: the next segment's
+  uint32_t run = 0;
+};
+constexpr int64_t kRangeAheadMs = 60'000;
 
 struct Download {
   SegmentId id;
@@ -151,7 +190,8 @@ struct Shelf::State {
         listener(std::move(l)),
         upload_governor(*env.clock, governor_options(4)),
         download_governor(*env.clock, governor_options(8)),
-        buffer(*env.clock, options.buffer_limit_bytes) {
+        buffer(*env.clock, options.buffer_limit_bytes),
+        ranges(*env.files, options.range_cache_directory, range_limit(options)) {
     due.fill(0);
   }
 
@@ -163,6 +203,7 @@ struct Shelf::State {
   TransferGovernor upload_governor;
   TransferGovernor download_governor;  // places are for parts
   UploadBuffer buffer;
+  RangeCache ranges;
 
   std::mutex flush_mutex;  // one flush of new rows at a time, taken before `mutex`
   std::mutex mutex;
@@ -180,6 +221,7 @@ struct Shelf::State {
   std::map<Uuid, Usage> new_usage;
   std::map<Uuid, std::string> new_problems;
   std::map<SegmentId, int64_t> touched;
+  std::map<Uuid, std::pair<ImageMode, bool>> new_keeping;
 
   // Claims: a segment is worked on by one thread at a time.
   std::set<SegmentId> busy;
@@ -203,6 +245,8 @@ struct Shelf::State {
   std::map<std::string, Buffer> documents;
   unsigned document_failures = 0;
 
+  std::map<Uuid, ImageWatch> images;
+
   // Cartridges that belong to another gateway now, and why we think so
   std::map<Uuid, Error> fenced;
   uint64_t lapses_seen = 0;
@@ -221,7 +265,10 @@ struct Shelf::State {
   std::deque<SegmentId> ahead_queue;   // read-ahead, bounded
   std::map<SegmentId, int64_t> ahead_failed_ms;
   std::map<SegmentId, unsigned> wanted;  // readers about to open it: not to be evicted
-  std::set<Uuid> pinned;                 // all their segments stay, or come back
+  std::map<std::pair<SegmentId, uint32_t>, std::shared_ptr<RangeFetch>> range_fetches;
+  std::list<RangeStream> streams;  // used last first
+  std::deque<RangeAhead> range_queue;
+  std::set<Uuid> pinned;  // all their segments stay, or come back; images of mode stored too
 
   std::atomic<uint64_t> uploaded_bytes{0}, downloaded_bytes{0}, upload_errors{0},
       download_errors{0};
@@ -253,6 +300,7 @@ struct Shelf::State {
   bool jobs_step();
   bool objects_step();
   bool recalls_step();
+  bool ranges_step();
   void send_what_is_left();
   bool pins_step();
   bool leftovers_step();
@@ -290,7 +338,18 @@ struct Shelf::State {
   Result<Sent> send_manifest(const Uuid& cartridge, uint64_t announced, bool may_be_partial,
                              uint64_t& generation);
   int64_t manifest_due_ms(const ManifestWatch& watch) const;
+  int64_t interval_ms(const ManifestWatch& watch) const;
   void collect_garbage(const Uuid& cartridge, const Manifest& in_the_store);
+
+  void manifest_changed(const Manifest& manifest, bool map_entered);
+
+  // -- images (shelf_images.cc)
+  void note_image(const Manifest& manifest, bool map_entered);  // the lock is held
+  void note_image_sent(const Manifest& sent);                   // likewise
+  std::optional<Manifest> storable(const Manifest& now, const std::vector<SegmentRow>& rows,
+                                   bool& complete);
+  Result<bool> base_is_stored(const Manifest& manifest);
+  Status check_no_clones(const TapeRow& image);  // busy: there are some
 
   // -- who may write (shelf_ownership.cc)
   Status may_write() { return env.ownership != nullptr ? env.ownership->may_write() : Status(); }
@@ -343,6 +402,19 @@ struct Shelf::State {
   bool help_download(bool urgent);
   Result<size_t> evict_down_to(uint64_t limit_bytes);
   Status evict(const SegmentRow& row);
+
+  // -- ranges (shelf_ranges.cc)
+  static uint64_t range_limit(const ShelfOptions& options);
+  Status check_readable(const SegmentId& id);
+  Result<std::shared_ptr<const Buffer>> get_chunks(const SegmentId& id, const SegmentEntry& entry,
+                                                   uint32_t first, uint32_t count);
+  Result<std::shared_ptr<const Buffer>> fetch_chunks(const SegmentId& id, const SegmentEntry& entry,
+                                                     uint32_t first, uint32_t count,
+                                                     int64_t deadline_ms);
+  Status fetch_range(const SegmentId& id, const SegmentEntry& entry, uint64_t offset,
+                     MutableBytes out, int64_t timeout_ms);
+  void note_read(const SegmentId& id, const SegmentEntry& entry, uint32_t first, uint32_t last);
+  bool begin_next_segment(RangeAhead& ahead);
 
   // -- jobs (shelf_jobs.cc, shelf_objects.cc)
   Result<int64_t> begin_job(JobKind kind, const TapeRow& tape,

@@ -21,12 +21,14 @@ Status Shelf::State::flush_rows() {
   std::map<Uuid, Usage> usage;
   std::map<Uuid, std::string> problems;
   std::map<SegmentId, int64_t> uses;
+  std::map<Uuid, std::pair<ImageMode, bool>> keeping;
   {
     const std::lock_guard lock(mutex);
     rows.assign(new_rows.begin(), new_rows.end());
     usage.swap(new_usage);
     problems.swap(new_problems);
     uses.swap(touched);
+    keeping.swap(new_keeping);
   }
   const auto ignore_missing = [](Status status) -> Status {
     // The tape or segment is gone meanwhile, or was never entered: nothing to keep up to date.
@@ -52,6 +54,10 @@ Status Shelf::State::flush_rows() {
   for (const auto& [cartridge, problem] : problems) {
     TRY(ignore_missing(env.catalog->set_tape_problem(cartridge, problem)));
   }
+  for (const auto& [cartridge, k] : keeping) {
+    TRY(ignore_missing(env.catalog->set_image(cartridge, k.first, k.second)));
+  }
+  if (!keeping.empty()) wake(Work::eviction);
   for (const auto& [id, at_ms] : uses) {
     TRY(ignore_missing(env.catalog->touch_segment(id.cartridge, id.sequence, id.epoch, at_ms)));
   }
@@ -62,7 +68,8 @@ bool Shelf::State::rows_step() {
   {
     const std::lock_guard lock(mutex);
     due_of(Work::rows) = kNever;
-    if (new_rows.empty() && new_usage.empty() && new_problems.empty() && touched.empty()) {
+    if (new_rows.empty() && new_usage.empty() && new_problems.empty() && touched.empty() &&
+        new_keeping.empty()) {
       return false;
     }
   }

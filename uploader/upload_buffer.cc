@@ -148,6 +148,12 @@ UploadBuffer::View UploadBuffer::view() const {
   return out;
 }
 
+uint64_t UploadBuffer::unsealed_bytes(const Uuid& cartridge) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = writers_.find(cartridge);
+  return at == writers_.end() ? 0 : at->second.unsealed_bytes;
+}
+
 bool UploadBuffer::written_within(int64_t ms) const {
   const std::lock_guard lock(mutex_);
   return clock_.monotonic_ns() - last_write_ns_ < ms * kNsPerMs;

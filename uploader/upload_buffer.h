@@ -46,6 +46,7 @@ class UploadBuffer {
     uint64_t slowed_ms = 0;  // in all, with the time that goes on now
   };
   View view() const;
+  uint64_t unsealed_bytes(const Uuid& cartridge) const;
   // Whether anything was written within the last `ms`.
   bool written_within(int64_t ms) const;
 

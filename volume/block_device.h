@@ -52,6 +52,10 @@ class BlockDevice {
   // Writes that cannot are done on the transport's own thread, which serves every session.
   virtual bool write_may_wait(uint64_t /*offset*/, uint64_t /*length*/) const { return true; }
 
+  // How long the next write should be kept back, because what is written cannot be put away as
+  // fast; 0: not at all. Nobody waits in write() for that.
+  virtual int64_t write_hold_ms() const { return 0; }
+
   // Ways to make what the disk held irrecoverable (SANITIZE, SBC-4 4.11).
   enum class Erasure {
     blocks,  // the bytes are gone from the local disk and from the store

@@ -142,8 +142,21 @@ void ImageReader::keep(const SegmentId& id, uint64_t offset,
   if (kept_.size() > kMaxKept) kept_.pop_back();
 }
 
+// What was damaged on its way here, or where it was kept, may come whole the second time.
 Status ImageReader::read(const ImageSegment& segment, uint64_t offset, uint64_t size,
                          const BlockRange& wanted, MutableBytes out) {
+  Status done = read_once(segment, offset, size, wanted, out);
+  if (done.ok() || done.error().code != ErrorCode::corrupt || !segment.sealed ||
+      files_.is_local(segment)) {
+    return done;
+  }
+  files_.distrust(segment, offset,
+                  std::min(size - std::min(size, offset), kHeadBytes + kMaxFramePlainBytes));
+  return read_once(segment, offset, size, wanted, out);
+}
+
+Status ImageReader::read_once(const ImageSegment& segment, uint64_t offset, uint64_t size,
+                              const BlockRange& wanted, MutableBytes out) {
   Buffer& bytes = scratch();
   std::shared_ptr<const FrameInfo> whole;
   if (segment.encrypted) whole = kept(segment.id, offset);

@@ -38,6 +38,8 @@ class ImageReader {
     uint64_t offset = 0;
     std::shared_ptr<const FrameInfo> info;
   };
+  Status read_once(const ImageSegment& segment, uint64_t offset, uint64_t size,
+                   const BlockRange& wanted, MutableBytes out);
   Result<FrameInfo> read_begin(const ImageSegment& segment, uint64_t offset, uint64_t size,
                                uint64_t want, Buffer& bytes);
   Status read_to(const ImageSegment& segment, uint64_t offset, uint64_t end, Buffer& bytes);

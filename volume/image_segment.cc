@@ -75,6 +75,14 @@ void SegmentFiles::forget(const SegmentId& id) {
   windows_.remove_if([&](const Window& w) { return w.id == id; });
 }
 
+void SegmentFiles::close_file(const SegmentId& id) {
+  const std::lock_guard lock(mutex_);
+  const auto found = open_.find(id);
+  if (found == open_.end() || found->second.pinned) return;
+  used_.erase(found->second.use);
+  open_.erase(found);
+}
+
 bool SegmentFiles::is_local(const ImageSegment& segment) {
   {
     const std::lock_guard lock(mutex_);
@@ -102,33 +110,63 @@ Status SegmentFiles::read_at(const ImageSegment& segment, uint64_t offset, Mutab
   return fetch(segment, offset, out);
 }
 
+std::shared_ptr<const Buffer> SegmentFiles::find_window(const SegmentId& id, uint64_t offset) {
+  const std::lock_guard lock(mutex_);
+  for (auto w = windows_.begin(); w != windows_.end(); ++w) {
+    if (w->id != id || w->offset != offset) continue;
+    windows_.splice(windows_.begin(), windows_, w);
+    return w->bytes;
+  }
+  return nullptr;
+}
+
+// In whole windows, which begin at multiples of their size: so does what a source may keep.
 Status SegmentFiles::fetch(const ImageSegment& segment, uint64_t offset, MutableBytes out) {
   const uint64_t size = segment.entry.stored_bytes;
   if (offset > size || out.size() > size - offset) {
     return Error(ErrorCode::corrupt, "short read of " + segment.path);
   }
+  const uint64_t end = offset + out.size();
+  for (uint64_t at = offset; at < end;) {
+    const uint64_t begin = at / kWindowBytes * kWindowBytes;
+    auto bytes = find_window(segment.id, begin);
+    if (bytes == nullptr) {
+      uint64_t stop = begin + kWindowBytes;
+      while (stop < end && find_window(segment.id, stop) == nullptr) stop += kWindowBytes;
+      auto fresh = std::make_shared<Buffer>(static_cast<size_t>(std::min(stop, size) - begin));
+      TRY(env_.source->fetch_range(segment.id.cartridge, segment.entry, begin, *fresh,
+                                   fetch_timeout_ms_));
+      for (uint64_t part = begin; part < begin + fresh->size(); part += kWindowBytes) {
+        const ByteView window = ByteView(*fresh).subspan(
+            part - begin, std::min<uint64_t>(kWindowBytes, begin + fresh->size() - part));
+        const std::lock_guard lock(mutex_);
+        windows_.push_front({segment.id, part,
+                             part == begin && window.size() == fresh->size()
+                                 ? fresh
+                                 : std::make_shared<const Buffer>(window.begin(), window.end())});
+        if (windows_.size() > kMaxWindows) windows_.pop_back();
+      }
+      bytes = std::move(fresh);
+    }
+    const size_t n =
+        static_cast<size_t>(std::min<uint64_t>(begin + bytes->size() - at, end - at));
+    std::memcpy(out.data() + (at - offset), bytes->data() + (at - begin), n);
+    at += n;
+  }
+  return {};
+}
+
+void SegmentFiles::distrust(const ImageSegment& segment, uint64_t offset, uint64_t length) {
   {
     const std::lock_guard lock(mutex_);
-    for (auto w = windows_.begin(); w != windows_.end(); ++w) {
-      if (w->id != segment.id || offset < w->offset ||
-          offset + out.size() > w->offset + w->bytes->size()) {
-        continue;
-      }
-      std::memcpy(out.data(), w->bytes->data() + (offset - w->offset), out.size());
-      windows_.splice(windows_.begin(), windows_, w);
-      return {};
-    }
+    windows_.remove_if([&](const Window& w) {
+      return w.id == segment.id && w.offset < offset + length &&
+             offset < w.offset + w.bytes->size();
+    });
   }
-  const uint64_t length =
-      std::min<uint64_t>(size - offset, std::max<uint64_t>(kWindowBytes, out.size()));
-  auto bytes = std::make_shared<Buffer>(static_cast<size_t>(length));
-  TRY(env_.source->fetch_range(segment.id.cartridge, segment.entry, offset, *bytes,
-                               fetch_timeout_ms_));
-  std::memcpy(out.data(), bytes->data(), out.size());
-  const std::lock_guard lock(mutex_);
-  windows_.push_front({segment.id, offset, std::move(bytes)});
-  if (windows_.size() > kMaxWindows) windows_.pop_back();
-  return {};
+  if (env_.source != nullptr) {
+    env_.source->distrust(segment.id.cartridge, segment.entry, offset, length);
+  }
 }
 
 }  // namespace coldshelf

@@ -52,6 +52,10 @@ class SegmentFiles {
   void pin(const ImageSegment& segment, std::shared_ptr<File> file);
   void unpin(const ImageSegment& segment);
   void forget(const SegmentId& id);
+  // Its file is gone: an open one is closed, unless it is being written. What was fetched stays.
+  void close_file(const SegmentId& id);
+  // What was fetched there failed a check; it is fetched anew.
+  void distrust(const ImageSegment& segment, uint64_t offset, uint64_t length);
   // Whether reading must ask the source.
   bool is_local(const ImageSegment& segment);
 
@@ -68,6 +72,7 @@ class SegmentFiles {
   };
   Result<std::shared_ptr<File>> local_file(const ImageSegment& segment);
   Status fetch(const ImageSegment& segment, uint64_t offset, MutableBytes out);
+  std::shared_ptr<const Buffer> find_window(const SegmentId& id, uint64_t offset);
   void close_some();  // mutex_ is held
 
   const CartridgeEnv env_;

@@ -3,17 +3,10 @@
 
 #include <functional>
 
+#include "tape/format/image_manifest.h"
 #include "volume/volume_state.h"
 
 namespace coldshelf {
-
-// Properties of an image's manifest.
-constexpr std::string_view kPropertyBlockBytes = "volume.block_bytes";
-constexpr std::string_view kPropertyBlocks = "volume.blocks";
-constexpr std::string_view kPropertyBase = "volume.base";  // of a clone: uuid, sequence, epoch
-constexpr std::string_view kPropertyMap = "map.";          // + sequence: position
-constexpr std::string_view kPropertyPoint = "point.";      // + id: position, blocks, time, name
-constexpr std::string_view kPropertyHold = "hold.";        // + uuid of a clone: id of the point
 
 // The index of a sealed segment, local or not.
 Result<SegmentIndex> read_segment_index(SegmentFiles& files, const ImageSegment& segment);

@@ -15,7 +15,10 @@ Volume::Volume(std::unique_ptr<VolumeState> state, uint64_t epoch, const LogMark
       writer_(std::make_unique<LogWriter>(*state_, epoch, last)),
       maintenance_(std::make_unique<Maintenance>(*state_, *writer_)) {}
 
-Volume::~Volume() = default;
+Volume::~Volume() {
+  maintenance_.reset();  // its jobs tell the gate
+  if (state_->env.cartridge.gate != nullptr) state_->env.cartridge.gate->closed(state_->uuid);
+}
 
 uint64_t Volume::size_bytes() const { return state_->block_count * state_->block_bytes; }
 uint32_t Volume::block_bytes() const { return state_->block_bytes; }
@@ -45,8 +48,38 @@ Status Volume::check_range(uint64_t offset, uint64_t length) const {
   return {};
 }
 
-void Volume::after_log_op() {
+void Volume::after_log_op(uint64_t written_bytes) {
   if (state_->maintenance_due) maintenance_->kick();
+  WriteGate* const gate = state_->env.cartridge.gate;
+  if (gate == nullptr) return;
+  uint64_t unsealed = 0;
+  {
+    const std::lock_guard lock(state_->mutex);
+    unsealed = state_->unsealed_bytes;
+  }
+  gate->wrote(state_->uuid, written_bytes, unsealed);
+}
+
+int64_t Volume::write_hold_ms() const {
+  WriteGate* const gate = state_->env.cartridge.gate;
+  return gate == nullptr ? 0 : gate->hold_ms(state_->uuid);
+}
+
+Status Volume::set_property(const std::string& name, const std::string& value) {
+  for (const std::string_view own : {kPropertyBlockBytes, kPropertyBlocks, kPropertyBase,
+                                     kPropertyMap, kPropertyPoint, kPropertyHold}) {
+    if (!name.empty() && !name.starts_with(own)) continue;
+    return Error(ErrorCode::invalid_argument, "volume: property '" + name + "' is not yours to set");
+  }
+  TRY(state_->failed());
+  if (state_->property(name).value_or("") == value) return {};
+  return state_->commit({SetProperty{name, value}});
+}
+
+void Volume::stop_writes(const Error& why) { state_->fail(why); }
+
+void Volume::segment_evicted(const Uuid& image, uint64_t sequence, uint64_t epoch) {
+  state_->files.close_file({image, sequence, epoch});
 }
 
 Status read_pieces(ImageReader& reader, uint32_t block_bytes, uint64_t first_block,
@@ -103,7 +136,7 @@ Status Volume::write(uint64_t offset, ByteView bytes, bool durable) {
       op.data = bytes.subspan(at, std::min<size_t>(kMaxAtomicBytes, bytes.size() - at));
       op.range = {(offset + at) / state_->block_bytes, op.data.size() / state_->block_bytes};
       const Status done = writer_->run(op);
-      after_log_op();
+      after_log_op(op.data.size());
       TRY(done);
     }
   }
@@ -154,7 +187,7 @@ Status Volume::unmap(uint64_t offset, uint64_t length) {
   op.kind = LogOp::Kind::unmap;
   op.range = {offset / state_->block_bytes, length / state_->block_bytes};
   const Status done = writer_->run(op);
-  after_log_op();
+  after_log_op(0);
   return done;
 }
 

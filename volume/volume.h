@@ -61,6 +61,7 @@ class Volume final : public BlockDevice {
   Result<Run> run_at(uint64_t offset, uint64_t limit) override;
   bool prefetch(uint64_t offset, uint64_t length) override;
   bool read_may_wait(uint64_t offset, uint64_t length) const override;
+  int64_t write_hold_ms() const override;
   Usage usage() const override;
 
   const Uuid& uuid() const;
@@ -81,6 +82,14 @@ class Volume final : public BlockDevice {
   Status seal();
   // seal(), then no further use. Errors leave everything recoverable by open().
   Status close() { return seal(); }
+  // Of the manifest, for whoever keeps the image (mode, pin, pool): durable when it returns. An empty
+  // value removes it. invalid_argument: one of the engine's own.
+  Status set_property(const std::string& name, const std::string& value);
+  // From now on nothing is written: the image belongs to somebody else. Reading goes on.
+  void stop_writes(const Error& why);
+  // The file of a segment, of this image or of one it was cloned from, went away and the store has
+  // it: an open one is closed, so that its space is free.
+  void segment_evicted(const Uuid& image, uint64_t sequence, uint64_t epoch);
   // Compaction as far as it pays, a fresh map, and every segment given back that nothing needs.
   Status collect();
   VolumeCounters counters() const;
@@ -117,7 +126,7 @@ class Volume final : public BlockDevice {
   Result<Point> find_point(const Uuid& id) const;
   Result<ImageSegment> map_of(const Point& point);
   Status wait_for_map(uint64_t position);
-  void after_log_op();
+  void after_log_op(uint64_t written_bytes);
 
   std::unique_ptr<VolumeState> state_;
   std::unique_ptr<LogWriter> writer_;

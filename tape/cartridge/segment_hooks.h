@@ -31,6 +31,10 @@ class SegmentSource {
     ASSIGN_OR_RETURN(const auto file, fetch(cartridge, entry, timeout_ms));
     return file->read_at(offset, out);
   }
+  // Bytes that fetch_range() gave failed the reader's checks: they are not given again from where
+  // they came, when that was not the segment itself.
+  virtual void distrust(const Uuid& /*cartridge*/, const SegmentEntry& /*entry*/,
+                        uint64_t /*offset*/, uint64_t /*length*/) {}
   // Read-ahead: these will be read next. Returns at once.
   virtual void will_need(const Uuid& cartridge, std::span<const SegmentEntry> next) = 0;
   // A reader opened the segment's local file. Returns at once.

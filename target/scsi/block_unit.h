@@ -51,6 +51,7 @@ class BlockUnit final : public DeviceServer {
   ~BlockUnit() override;
 
   bool may_block(const Command& command) const override;
+  int64_t hold_ms(const Command& command) const override;
   unsigned concurrency() const override { return options_.concurrency; }
   void reset(ResetKind kind) override;
 

@@ -283,6 +283,74 @@ TEST_F(CatalogTest, TotalsFollowEveryChange) {
   EXPECT_EQ(totals().segments, 2U);
 }
 
+TEST_F(CatalogTest, ImagesStandBesideTapes) {
+  ASSERT_TRUE(catalog_->put_tape(tape(1, "T00001")).ok());
+  TapeRow image = tape(2, "T00001");  // names and barcodes are apart
+  image.kind = RowKind::image;
+  image.mode = ImageMode::stored;
+  ASSERT_TRUE(catalog_->put_tape(image).ok());
+  TapeRow other = tape(3, "T00001");
+  other.kind = RowKind::image;
+  EXPECT_EQ(catalog_->put_tape(other).error().code, ErrorCode::exists);
+  reopen();
+  EXPECT_EQ(catalog_->tapes()->size(), 1U);
+  EXPECT_EQ((*catalog_->tape_by_barcode("T00001"))->uuid, uuid(1));
+  EXPECT_EQ((*catalog_->image_by_name("T00001"))->uuid, uuid(2));
+  ASSERT_EQ(catalog_->images()->size(), 1U);
+  EXPECT_EQ((*catalog_->images())[0].mode, ImageMode::stored);
+  ASSERT_TRUE(catalog_->set_image(uuid(2), ImageMode::cached, true).ok());
+  EXPECT_TRUE((*catalog_->tape(uuid(2)))->pinned);
+  EXPECT_EQ(catalog_->set_image(uuid(1), ImageMode::cached, true).error().code,
+            ErrorCode::not_found);
+  // A name is free again when its image is gone.
+  ASSERT_TRUE(catalog_->put_segments({segment(2, 1, SegmentState::sealed, true)}).ok());
+  ASSERT_TRUE(catalog_->forget_cartridge(uuid(2)).ok());
+  EXPECT_EQ(catalog_->cartridge_usage(uuid(2))->segments, 0U);
+  EXPECT_TRUE(catalog_->put_tape(other).ok());
+}
+
+TEST_F(CatalogTest, UsageOfACartridgeFollowsEveryChange) {
+  SegmentRow sealed = segment(1, 1, SegmentState::sealed, true, 100);
+  sealed.last_used_ms = 77;
+  ASSERT_TRUE(catalog_
+                  ->put_segments({sealed, segment(1, 2, SegmentState::verified, true, 10),
+                                  segment(1, 3, SegmentState::evicted, false, 7),
+                                  segment(2, 1, SegmentState::sealed, true, 1000)})
+                  .ok());
+  Catalog::CartridgeUsage usage = *catalog_->cartridge_usage(uuid(1));
+  EXPECT_EQ(usage.segments, 3U);
+  EXPECT_EQ(usage.bytes, 117U);
+  EXPECT_EQ(usage.local_bytes, 110U);
+  EXPECT_EQ(usage.stored_bytes, 17U);
+  EXPECT_EQ(usage.not_uploaded_bytes, 100U);
+  EXPECT_EQ(usage.oldest_unsent_ms, 77);
+  ASSERT_TRUE(catalog_->set_segment_state(uuid(1), 1, 1, SegmentState::verified, true, "").ok());
+  ASSERT_TRUE(catalog_->set_segment_state(uuid(1), 2, 1, SegmentState::evicted, false, "").ok());
+  ASSERT_TRUE(catalog_->remove_segments(uuid(1), {{3, 1}}).ok());
+  usage = *catalog_->cartridge_usage(uuid(1));
+  EXPECT_EQ(usage.segments, 2U);
+  EXPECT_EQ(usage.local_bytes, 100U);
+  EXPECT_EQ(usage.not_uploaded_bytes, 0U);
+  EXPECT_EQ(usage.oldest_unsent_ms, 0);
+}
+
+TEST_F(CatalogTest, ImagesThatKeepEverythingAreNotEvicted) {
+  for (const uint8_t n : std::vector<uint8_t>{1, 2, 3}) {
+    TapeRow row = tape(n, "volume" + std::to_string(n));
+    row.kind = RowKind::image;
+    row.mode = n == 1 ? ImageMode::stored : ImageMode::cached;
+    row.pinned = n == 2;
+    ASSERT_TRUE(catalog_->put_tape(row).ok());
+    ASSERT_TRUE(catalog_->put_segments({segment(n, 1, SegmentState::verified, true, 10)}).ok());
+  }
+  const auto candidates = catalog_->eviction_candidates(10);
+  ASSERT_TRUE(candidates.ok());
+  ASSERT_EQ(candidates->size(), 1U);
+  EXPECT_EQ((*candidates)[0].cartridge, uuid(3));
+  EXPECT_EQ(catalog_->totals()->local_bytes, 30U);
+  EXPECT_EQ(catalog_->totals()->stored_image_bytes, 10U);
+}
+
 TEST_F(CatalogTest, OneUnfinishedJobPerCartridge) {
   const auto first = catalog_->add_job(job(1));
   ASSERT_TRUE(first.ok());
@@ -418,6 +486,8 @@ TEST_F(CatalogTest, ASchemaOfTheFirstReleaseIsBroughtUp) {
     EXPECT_EQ((*tape)->archived_ms, 3);
     EXPECT_EQ((*tape)->parts, "");
     EXPECT_EQ((*tape)->locked_until_ms, 0);
+    EXPECT_EQ((*tape)->kind, RowKind::tape);
+    EXPECT_EQ((*opened)->images()->size(), 0U);
   }
 }
 

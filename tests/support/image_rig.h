@@ -1,0 +1,125 @@
+// Volumes on a simulated shelf (shelf_rig.h), and what the store holds of them.
+#pragma once
+
+#include "tests/support/shelf_rig.h"
+#include "tape/format/image_manifest.h"
+#include "volume/volume.h"
+
+namespace coldshelf::test {
+
+class ImageRig : public ShelfRig, public ImageDirectory {
+ public:
+  explicit ImageRig(uint64_t seed, ShelfOptions options = {}, Sharing sharing = {})
+      : ShelfRig(seed, with_ranges(std::move(options)), std::move(sharing)) {
+    volume_options.segment_bytes = 512 * KiB;
+    volume_options.map_interval_bytes = 1 * MiB;
+  }
+
+  VolumeOptions volume_options;
+
+  Result<std::string> directory_of(const Uuid& image) override {
+    const std::string where = directory(image);
+    if (disk().content(where + "/manifest").ok()) return where;
+    return Error(ErrorCode::not_found, image.to_string());
+  }
+  VolumeEnv volume_env() { return {cartridge_env(), this}; }
+
+  std::unique_ptr<Volume> make_image(const std::string& name, uint64_t size_bytes,
+                                     const std::string& mode = "") {
+    auto made = Volume::create(volume_env(), volume_options, directory(next_uuid()),
+                               {last_uuid_, name, size_bytes, 4096});
+    EXPECT_TRUE(made.ok()) << made.error().message();
+    if (!mode.empty()) {
+      EXPECT_TRUE((*made)->set_property(std::string(kPropertyMode), mode).ok());
+    }
+    EXPECT_TRUE(shelf().adopt((*made)->manifest(), "", TapeStatus::available).ok());
+    return std::move(*made);
+  }
+  Result<std::unique_ptr<Volume>> open_image(const Uuid& id) {
+    return Volume::open(volume_env(), volume_options, directory(id));
+  }
+  Result<std::unique_ptr<Volume>> clone_image(Volume& source, const Uuid& point,
+                                              const std::string& name) {
+    auto made = Volume::clone(source, point, directory(next_uuid()), last_uuid_, name);
+    if (made.ok()) {
+      EXPECT_TRUE(shelf().adopt((*made)->manifest(), "", TapeStatus::available).ok());
+    }
+    return made;
+  }
+
+  // The image as the store has it, on a disk of its own; null: not yet, or not whole.
+  struct Stored {
+    SimFileSystem disk;
+    std::unique_ptr<Volume> volume;
+  };
+  std::unique_ptr<Stored> open_stored(const Uuid& id) {
+    auto out = std::make_unique<Stored>();
+    if (!copy_stored(id, out->disk)) return nullptr;
+    StoredImages images;
+    VolumeEnv env = volume_env();
+    env.cartridge.files = &out->disk;
+    env.cartridge.source = nullptr;
+    env.cartridge.observer = nullptr;
+    env.cartridge.gate = nullptr;
+    env.images = &images;
+    auto opened = Volume::open(env, volume_options, "/" + id.to_string());
+    EXPECT_TRUE(opened.ok()) << opened.error().message();
+    if (!opened.ok()) return nullptr;
+    out->volume = std::move(*opened);
+    return out;
+  }
+  // All that is written is in the store, and the store's manifest is the local one.
+  bool all_stored(const Uuid& id) {
+    const auto stored = stored_manifest(id);
+    return stored && *stored == manifest(id);
+  }
+  size_t stored_objects(const Uuid& id) {
+    const auto page = store().list("cartridges/" + id.to_string() + "/segments/", "", 10'000);
+    EXPECT_TRUE(page.ok());
+    return page->objects.size();
+  }
+
+ private:
+  struct StoredImages : ImageDirectory {
+    Result<std::string> directory_of(const Uuid& image) override {
+      return "/" + image.to_string();
+    }
+  };
+  static ShelfOptions with_ranges(ShelfOptions options) {
+    options.range_cache_directory = "/data/cache";
+    return options;
+  }
+  const Uuid& next_uuid() {
+    last_uuid_ = Uuid::generate(random());
+    return last_uuid_;
+  }
+  bool copy_stored(const Uuid& id, SimFileSystem& to) {
+    const auto m = stored_manifest(id);
+    if (!m) return false;
+    const std::string where = "/" + id.to_string();
+    EXPECT_TRUE(to.create_directories(where).ok());
+    EXPECT_TRUE(to.replace_file(where + "/manifest", encode_manifest(*m)).ok());
+    for (const Partition& partition : m->partitions) {
+      for (const SegmentEntry& e : partition.segments) {
+        const auto bytes = store().get_all(segment_key(id, e.sequence, e.epoch));
+        EXPECT_TRUE(bytes.ok()) << "the store's manifest names segment " << e.sequence;
+        if (!bytes.ok()) return false;
+        EXPECT_TRUE(to.replace_file(segment_path(where, e.sequence, e.epoch), *bytes).ok());
+      }
+    }
+    const auto base = image_base(*m);
+    EXPECT_TRUE(base.ok());
+    if (!*base) return true;
+    EXPECT_TRUE(copy_stored((*base)->image, to)) << "a clone is in the store without its source";
+    const auto source = stored_manifest((*base)->image);
+    if (!source) return false;
+    const auto& maps = source->partitions[kImageMapPartition].segments;
+    EXPECT_TRUE(std::any_of(maps.begin(), maps.end(), [&](const SegmentEntry& e) {
+      return e.sequence == (*base)->sequence && e.epoch == (*base)->epoch;
+    })) << "the map that a clone stands on is not in the store";
+    return true;
+  }
+  Uuid last_uuid_;
+};
+
+}  // namespace coldshelf::test

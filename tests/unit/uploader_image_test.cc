@@ -1,0 +1,218 @@
+// Images on the shelf: order of upload, what is kept here, ranges, back-pressure.
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "tests/support/image_rig.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr uint64_t kSize = 16 * MiB;
+
+Buffer pattern(uint64_t seed, size_t bytes) {
+  SeededRandom random(seed);
+  Buffer out(bytes);
+  random.fill(out);
+  return out;
+}
+
+void fill(Volume& volume, uint64_t from, uint64_t bytes, uint64_t seed) {
+  for (uint64_t at = from; at < from + bytes; at += 64 * KiB) {
+    ASSERT_TRUE(volume.write(at, pattern(seed + at, 64 * KiB), false).ok());
+  }
+}
+
+void expect_content(BlockDevice& volume, uint64_t from, uint64_t bytes, uint64_t seed) {
+  Buffer read(64 * KiB);
+  for (uint64_t at = from; at < from + bytes; at += 64 * KiB) {
+    const Status done = volume.read(at, read);
+    ASSERT_TRUE(done.ok()) << done.error().message();
+    ASSERT_TRUE(equal(read, pattern(seed + at, 64 * KiB))) << "at " << at;
+  }
+}
+
+class UploaderImageTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    capture_log([](std::string_view) {});
+  }
+  static void TearDownTestSuite() { capture_log(nullptr); }
+};
+
+TEST_F(UploaderImageTest, WhatIsSealedGoesUpAndIsTheDisk) {
+  ImageRig rig(1);
+  const auto volume = rig.make_image("v", kSize);
+  const Uuid id = volume->uuid();
+  fill(*volume, 0, 4 * MiB, 7);
+  ASSERT_TRUE(volume->seal().ok());
+  const auto before = rig.shelf().image_statistics(id);
+  ASSERT_TRUE(before.ok());
+  EXPECT_GT(before->not_uploaded_bytes, 4 * MiB);
+  rig.clock().advance_ms(2'000);
+  ASSERT_TRUE(rig.run_until([&] { return rig.all_stored(id); }));
+  const auto after = rig.shelf().image_statistics(id);
+  ASSERT_TRUE(after.ok());
+  EXPECT_EQ(after->not_uploaded_bytes, 0U);
+  EXPECT_EQ(after->not_uploaded_age_ms, 0);
+  EXPECT_GT(after->stored_bytes, 4 * MiB);
+  EXPECT_EQ(after->local_bytes, after->stored_bytes);
+  const auto stored = rig.open_stored(id);
+  ASSERT_NE(stored, nullptr);
+  expect_content(*stored->volume, 0, 4 * MiB, 7);
+}
+
+TEST_F(UploaderImageTest, WhatIsOverwrittenLeavesTheStore) {
+  ImageRig rig(2);
+  const auto volume = rig.make_image("v", kSize);
+  const Uuid id = volume->uuid();
+  for (uint64_t round = 0; round < 6; ++round) {
+    fill(*volume, 0, 2 * MiB, round);
+    ASSERT_TRUE(volume->seal().ok());
+    ASSERT_TRUE(rig.run_until([&] { return rig.all_stored(id); }));
+  }
+  ASSERT_TRUE(volume->collect().ok());
+  ASSERT_TRUE(rig.run_until([&] {
+    return rig.all_stored(id) && rig.stored_objects(id) == rig.catalog().segments(id)->size();
+  }));
+  EXPECT_LT(rig.shelf().image_statistics(id)->stored_bytes, 4 * MiB);
+  const auto stored = rig.open_stored(id);
+  ASSERT_NE(stored, nullptr);
+  expect_content(*stored->volume, 0, 2 * MiB, 5);
+}
+
+TEST_F(UploaderImageTest, ACloneKeepsWhatItStandsOn) {
+  ImageRig rig(3);
+  const auto source = rig.make_image("source", kSize);
+  fill(*source, 0, 2 * MiB, 1);
+  const auto point = source->create_point("p");
+  ASSERT_TRUE(point.ok());
+  auto clone = rig.clone_image(*source, point->id, "clone");
+  ASSERT_TRUE(clone.ok());
+  const Uuid source_id = source->uuid();
+  const Uuid clone_id = (*clone)->uuid();
+  fill(*source, 0, 2 * MiB, 2);
+  ASSERT_TRUE(source->collect().ok());
+  fill(**clone, 1 * MiB, 1 * MiB, 3);
+  ASSERT_TRUE((*clone)->seal().ok());
+  ASSERT_TRUE(rig.run_until([&] { return rig.all_stored(source_id) && rig.all_stored(clone_id); }));
+  {
+    const auto stored = rig.open_stored(clone_id);
+    ASSERT_NE(stored, nullptr);
+    expect_content(*stored->volume, 0, 1 * MiB, 1);
+    expect_content(*stored->volume, 1 * MiB, 1 * MiB, 3);
+  }
+  EXPECT_EQ(rig.shelf().remove(source_id).error().code, ErrorCode::busy);
+  // The clone goes, first in the store, then what only it needed.
+  clone->reset();
+  const auto job = rig.shelf().remove(clone_id);
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  ASSERT_TRUE(rig.run_until(
+      [&] { return (*rig.catalog().job(*job))->state == JobState::succeeded; }));
+  EXPECT_FALSE(rig.catalog().tape(clone_id)->has_value());
+  EXPECT_FALSE(rig.stored_manifest(clone_id).has_value());
+  ASSERT_TRUE(source->release_clone(clone_id).ok());
+  ASSERT_TRUE(source->delete_point(point->id).ok());
+  ASSERT_TRUE(source->collect().ok());
+  ASSERT_TRUE(rig.run_until([&] {
+    return rig.all_stored(source_id) &&
+           rig.stored_objects(source_id) == rig.catalog().segments(source_id)->size();
+  }));
+  EXPECT_LT(rig.shelf().image_statistics(source_id)->stored_bytes, 3 * MiB);
+}
+
+TEST_F(UploaderImageTest, TheStoreFollowsWhileItIsBehind) {
+  // One transfer at a time, and writing goes on: the store's image is always a beginning.
+  ImageRig rig(4);
+  const auto volume = rig.make_image("v", kSize);
+  const Uuid id = volume->uuid();
+  uint64_t last = 0;
+  for (uint64_t n = 0; n < 40; ++n) {
+    // Overwrites, so that maps drop segments the store has not seen the end of.
+    fill(*volume, (n % 4) * MiB, 1 * MiB, n);
+    rig.clock().advance_ms(16'000);
+    for (int steps = 0; steps < 2; ++steps) rig.run_once();
+    const auto stored = rig.stored_manifest(id);
+    if (!stored) continue;
+    EXPECT_GE(stored->generation, last);
+    last = stored->generation;
+    const auto opened = rig.open_stored(id);
+    ASSERT_NE(opened, nullptr);
+  }
+  EXPECT_GT(last, 0U);
+}
+
+TEST_F(UploaderImageTest, CachedImagesAreReadByRange) {
+  ShelfOptions options;
+  options.cache_limit_bytes = 4 * MiB;
+  ImageRig rig(5, options);
+  const auto volume = rig.make_image("v", kSize);
+  const Uuid id = volume->uuid();
+  fill(*volume, 0, 8 * MiB, 9);
+  ASSERT_TRUE(volume->seal().ok());
+  ASSERT_TRUE(rig.run_until([&] {
+    return rig.all_stored(id) && rig.shelf().statistics().cache_bytes <= 4 * MiB;
+  }));
+  expect_content(*volume, 0, 8 * MiB, 9);
+  const Shelf::Statistics read = rig.shelf().statistics();
+  EXPECT_GT(read.ranges.bytes, 0U);
+  EXPECT_LE(read.ranges.bytes, 2 * MiB);
+  // Bounded together, as soon as the shelf has had time for it.
+  ASSERT_TRUE(rig.run_until([&] { return rig.shelf().statistics().cache_bytes <= 4 * MiB; }));
+  // Nothing of it but ranges came down.
+  EXPECT_EQ(rig.catalog().cartridge_usage(id)->local_bytes + rig.shelf().statistics().ranges.bytes,
+            rig.shelf().statistics().cache_bytes);
+}
+
+TEST_F(UploaderImageTest, StoredImagesAreAllHere) {
+  ShelfOptions options;
+  options.cache_limit_bytes = 1 * MiB;
+  ImageRig rig(6, options);
+  auto volume = rig.make_image("v", kSize, "stored");
+  const Uuid id = volume->uuid();
+  fill(*volume, 0, 4 * MiB, 9);
+  ASSERT_TRUE(volume->seal().ok());
+  ASSERT_TRUE(rig.run_until([&] { return rig.all_stored(id); }));
+  for (int i = 0; i < 50; ++i) rig.run_once();
+  EXPECT_EQ(rig.local_segments(id), rig.catalog().segments(id)->size());
+  // Cached from now on: it goes; stored again: it comes back, whatever the limit is.
+  ASSERT_TRUE(volume->set_property(std::string(kPropertyMode), "cached").ok());
+  ASSERT_TRUE(rig.run_until([&] { return rig.local_segments(id) <= 2; }));
+  ASSERT_TRUE(volume->set_property(std::string(kPropertyMode), "stored").ok());
+  EXPECT_TRUE(rig.run_until(
+      [&] { return rig.local_segments(id) == rig.catalog().segments(id)->size(); }));
+  expect_content(*volume, 0, 4 * MiB, 9);
+}
+
+TEST_F(UploaderImageTest, WritersAreSlowedDownAndNotRefused) {
+  ShelfOptions options;
+  options.buffer_limit_bytes = 4 * MiB;
+  ImageRig rig(7, options);
+  const auto volume = rig.make_image("v", kSize);
+  EXPECT_EQ(volume->write_hold_ms(), 0);
+  fill(*volume, 0, 4 * MiB, 1);  // nobody uploads
+  EXPECT_GT(volume->write_hold_ms(), 0);
+  EXPECT_TRUE(rig.shelf().statistics().buffer.slowing);
+  ASSERT_TRUE(volume->seal().ok());
+  ASSERT_TRUE(rig.run_until([&] { return rig.all_stored(volume->uuid()); }));
+  EXPECT_FALSE(rig.shelf().statistics().buffer.slowing);
+  EXPECT_EQ(volume->write_hold_ms(), 0);
+}
+
+TEST_F(UploaderImageTest, ALostCatalogIsMadeAgainFromManifests) {
+  ImageRig rig(8);
+  auto volume = rig.make_image("v", kSize, "stored");
+  const Uuid id = volume->uuid();
+  fill(*volume, 0, 2 * MiB, 1);
+  ASSERT_TRUE(volume->close().ok());
+  volume.reset();
+  rig.lose_catalog();
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  const auto row = rig.catalog().image_by_name("v");
+  ASSERT_TRUE(row.ok() && row->has_value());
+  EXPECT_EQ((*row)->uuid, id);
+  EXPECT_EQ((*row)->mode, ImageMode::stored);
+  EXPECT_TRUE(rig.run_until([&] { return rig.all_stored(id); }));
+}
+
+}  // namespace
+}  // namespace coldshelf::test
