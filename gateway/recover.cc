@@ -1,6 +1,7 @@
 #include "gateway/recover.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -10,9 +11,11 @@
 #include "gateway/composition.h"
 #include "gateway/data_directory.h"
 #include "gateway/tape_service.h"
+#include "tape/format/image_manifest.h"
 #include "tape/library/inventory.h"
 #include "uploader/bucket_scan.h"
 #include "uploader/bucket_takeover.h"
+#include "uploader/detached_document.h"
 #include "uploader/inventory_document.h"
 #include "uploader/shelf.h"
 
@@ -45,6 +48,12 @@ Status remove_below(FileSystem& files, const std::string& directory) {
   return {};
 }
 
+uint64_t image_size(const Manifest& manifest) {
+  return std::strtoull(property_of(manifest, std::string(kPropertyBlocks)).c_str(), nullptr, 10) *
+         std::strtoull(property_of(manifest, std::string(kPropertyBlockBytes)).c_str(), nullptr,
+                       10);
+}
+
 std::string toml_text(const std::string& text) { return nlohmann::json(text).dump(); }
 
 class Rebuild {
@@ -73,6 +82,8 @@ class Rebuild {
     TRY(finish());
     std::sort(report_.tapes.begin(), report_.tapes.end(),
               [](const auto& a, const auto& b) { return a.barcode < b.barcode; });
+    std::sort(report_.images.begin(), report_.images.end(),
+              [](const auto& a, const auto& b) { return a.name < b.name; });
     return report_;
   }
 
@@ -215,10 +226,7 @@ class Rebuild {
       }
       return {};
     }
-    if (found.manifest->kind != CartridgeKind::tape) {
-      note_lost(found.uuid, "cartridge " + found.manifest->label + " is not a tape");
-      return {};
-    }
+    if (found.manifest->kind == CartridgeKind::image) return take_image(found, deleting);
     RecoveredTape tape;
     TapeStatus status = TapeStatus::archived;
     const std::string said = property_of(*found.manifest, "status");
@@ -246,7 +254,72 @@ class Rebuild {
     return enter(*found.manifest, status, std::move(tape));
   }
 
+  // An image goes on where the store's copy ends; whatever that is, the disk once was that.
+  Status take_image(BucketCartridge& found, bool deleting) {
+    const Uuid uuid = found.uuid;
+    const bool shelved = found.owner && found.owner->state == OwnerState::shelved;
+    const std::string said = property_of(*found.manifest, "status");
+    if (shelved && said == kDetachedStatus) {
+      const std::lock_guard lock(mutex_);
+      seen_.insert(uuid);
+      ++report_.others;  // anybody's; attach it here if it is wanted
+      return {};
+    }
+    RecoveredImage image;
+    TapeStatus status = TapeStatus::available;
+    if (deleting) {
+      status = TapeStatus::deleting;
+      image.note = "its deletion goes on";
+    } else if (said == to_string(TapeStatus::archived)) {
+      status = TapeStatus::archived;
+      if (!shelved) TRY(ownership_->shelve(uuid));
+    } else {
+      TRY(ownership_->take_over(uuid, true));
+      ASSIGN_OR_RETURN(TakenManifest taken, take_over_manifest(*env_.store, uuid, instance_,
+                                                               ownership_->conditional()));
+      if (property_of(taken.manifest, "status") == to_string(TapeStatus::archived)) {
+        status = TapeStatus::archived;
+        image.note = "was RETRIEVED, retrieve it again";
+        TRY(ownership_->shelve(uuid));
+      }
+      if (taken.incomplete) image.note = "the last of it had not been uploaded and is lost";
+      found.manifest = std::move(taken.manifest);
+    }
+    const Manifest& manifest = *found.manifest;
+    ASSIGN_OR_RETURN(const auto rows, put_rows(manifest, status, image.note));
+    if (!rows) return {};
+    image.name = manifest.label;
+    image.status = to_string(status);
+    image.mode = to_string(mode_of(manifest));
+    image.size_bytes = image_size(manifest);
+    image.segments = *rows;
+    image.clone = manifest.properties.contains(std::string(kPropertyBase));
+    for (const auto& [name, value] : manifest.properties) {
+      image.recovery_points += name.starts_with(kPropertyPoint) ? 1 : 0;
+    }
+    const std::lock_guard lock(mutex_);
+    seen_.insert(uuid);
+    report_.images.push_back(std::move(image));
+    return {};
+  }
+
   Status enter(const Manifest& manifest, TapeStatus status, RecoveredTape tape) {
+    ASSIGN_OR_RETURN(const auto rows, put_rows(manifest, status, tape.note));
+    if (!rows) return {};
+    tape.barcode = manifest.label;
+    tape.status = to_string(status);
+    tape.segments = *rows;
+    const std::lock_guard lock(mutex_);
+    entered_[manifest.uuid] = {manifest.uuid, manifest.label, manifest.medium};
+    if (status == TapeStatus::recovered) in_library_.insert(manifest.uuid);
+    barcodes_.insert(manifest.label);
+    report_.tapes.push_back(std::move(tape));
+    return {};
+  }
+
+  // Manifest on the disk, rows in the catalog: how many segments; none: the label is taken.
+  Result<std::optional<uint64_t>> put_rows(const Manifest& manifest, TapeStatus status,
+                                           const std::string& note) {
     const std::string directory = join_path(data_->cartridges_path(), manifest.uuid.to_string());
     TRY(env_.files->create_directories(directory));
     TRY(env_.files->replace_file(join_path(directory, "manifest"), encode_manifest(manifest)));
@@ -269,26 +342,25 @@ class Rebuild {
     row.locked_until_ms =
         std::strtoll(property_of(manifest, "locked_until_ms").c_str(), nullptr, 10);
     row.manifest_generation = row.uploaded_manifest_generation = manifest.generation;
-    row.problem = tape.note;
+    row.problem = note;
+    if (manifest.kind == CartridgeKind::image) {
+      row.kind = RowKind::image;
+      row.mode = mode_of(manifest);
+      row.pinned = says_pinned(manifest);
+    }
     const Status put = catalog_->put_tape(row);
     if (!put.ok() && put.error().code == ErrorCode::exists) {
-      note_lost(manifest.uuid, "another cartridge has barcode " + manifest.label + ", too");
-      return {};
+      const bool image = row.kind == RowKind::image;
+      note_lost(manifest.uuid, (image ? "another image has the name " : "another cartridge has barcode ") +
+                                   manifest.label + ", too");
+      return std::optional<uint64_t>();
     }
     TRY(put);
     ASSIGN_OR_RETURN(const auto pool, catalog_->pool(row.pool));
     const std::vector<SegmentRow> rows = remote_rows(manifest, class_in_store(pool, status), now);
     if (!rows.empty()) TRY(catalog_->put_segments(rows));
     if (status == TapeStatus::deleting) TRY(resume_delete(row));
-    tape.barcode = manifest.label;
-    tape.status = to_string(status);
-    tape.segments = rows.size();
-    const std::lock_guard lock(mutex_);
-    entered_[manifest.uuid] = {manifest.uuid, manifest.label, manifest.medium};
-    if (status == TapeStatus::recovered) in_library_.insert(manifest.uuid);
-    barcodes_.insert(manifest.label);
-    report_.tapes.push_back(std::move(tape));
-    return {};
+    return std::optional<uint64_t>(rows.size());
   }
 
   Status resume_delete(const TapeRow& row) {

@@ -38,10 +38,22 @@ struct RecoveredTape {
   std::string note;  // what the operator should know; empty: nothing
 };
 
+struct RecoveredImage {
+  std::string name;
+  std::string status;
+  std::string mode;
+  uint64_t size_bytes = 0;
+  uint64_t recovery_points = 0;
+  uint64_t segments = 0;
+  bool clone = false;
+  std::string note;
+};
+
 struct RecoverReport {
   std::string gateway, name;
   std::vector<RecoveredTape> tapes;  // by barcode
-  std::vector<std::string> lost;     // not rebuilt, and why
+  std::vector<RecoveredImage> images;  // by name
+  std::vector<std::string> lost;       // not rebuilt, and why
   std::vector<std::string> retired;  // barcodes of deleted tapes, which stay taken
   uint64_t others = 0;               // cartridges of other gateways
   std::string configuration;         // TOML: the library as it was
@@ -49,7 +61,9 @@ struct RecoverReport {
 
 // Takes the gateway's identity over and rebuilds catalog, inventory and manifests in an empty
 // directory. Archived tapes come back ARCHIVED; those that were in the library RECOVERED and
-// read-only, with what had been uploaded of them. Cut short, it is run again on the same directory.
+// read-only, with what had been uploaded of them. Images, the cartridges of volumes, come back
+// AVAILABLE: the disk as it was when the store heard of it last, with its recovery points and
+// clones. Those that were detached stay so. Cut short, it is run again on the same directory.
 // Needs no key. exists: the directory is not empty; conflict: the gateway is alive; not_found.
 Result<RecoverReport> recover_gateway(const RecoverEnv& env, const RecoverRequest& request);
 

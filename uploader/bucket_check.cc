@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 
+#include "tape/format/image_manifest.h"
 #include "tape/format/segment.h"
 #include "uploader/object_file.h"
 #include "uploader/shelf.h"
@@ -100,6 +101,37 @@ class Checker {
       objects.erase(segment_key(uuid, entry->sequence, entry->epoch));
     }
     for (const auto& [name, object] : objects) orphan(object, manifest.label);
+    return check_base(manifest);
+  }
+
+  // A clone needs the map it stands on, and that its source knows of it.
+  Status check_base(const Manifest& manifest) {
+    if (manifest.kind != CartridgeKind::image) return {};
+    const auto base = image_base(manifest);
+    const std::string key = manifest_key(manifest.uuid);
+    if (!base.ok()) {
+      problem("manifest", key, manifest.label, base.error().message());
+      return {};
+    }
+    if (!*base) return {};
+    ASSIGN_OR_RETURN(const BucketCartridge found, read_cartridge(store_, (*base)->image, false));
+    const std::string name = "image " + (*base)->image.to_string();
+    if (!found.manifest) {
+      problem("base", key, manifest.label, name + ", which it was cloned from, is not there");
+      return {};
+    }
+    bool there = false;
+    for (const Partition& partition : found.manifest->partitions) {
+      for (const SegmentEntry& entry : partition.segments) {
+        there = there || (entry.sequence == (*base)->sequence && entry.epoch == (*base)->epoch);
+      }
+    }
+    const std::vector<Uuid> clones = clones_of(*found.manifest);
+    if (!there) {
+      problem("base", key, manifest.label, name + " has lost the map that this one stands on");
+    } else if (std::find(clones.begin(), clones.end(), manifest.uuid) == clones.end()) {
+      problem("base", key, manifest.label, name + " does not know that this one stands on it");
+    }
     return {};
   }
 

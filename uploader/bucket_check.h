@@ -25,7 +25,7 @@ struct StoreCheckOptions {
 };
 
 struct StoreProblem {
-  std::string kind;  // "missing", "damaged", "manifest", "orphan"
+  std::string kind;  // "missing", "damaged", "manifest", "orphan", "base"
   std::string key;
   std::string barcode;
   std::string what;
@@ -70,7 +70,8 @@ struct StoreGcReport {
 //   - its sequence is one the manifest has passed; or
 //   - the cartridge is on the shelf: its manifest is complete.
 // Nothing else of a cartridge that somebody owns; nothing where the manifest is damaged, or says
-// that more goes up; nothing of images. The manifest is read after the listing, and once more
+// that more goes up; nothing of an image that another was cloned from and that does not say so. The
+// manifest is read after the listing, and once more
 // before the deletion. A cartridge without a manifest goes when nobody owns it and no barcode names
 // it, or when its deletion was begun.
 Result<StoreGcReport> collect_store_garbage(ObjectStore& store, Clock& clock,

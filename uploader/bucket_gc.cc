@@ -3,6 +3,7 @@
 #include <mutex>
 #include <set>
 
+#include "tape/format/image_manifest.h"
 #include "tape/format/segment.h"
 #include "uploader/bucket_check.h"
 #include "uploader/bucket_takeover.h"
@@ -66,7 +67,6 @@ class Collector {
       return cartridge.problem->message();
     }
     if (!cartridge.manifest) return "";
-    if (cartridge.manifest->kind != CartridgeKind::tape) return "not a tape";
     // More goes up, of segments the store may have already and this manifest does not name yet.
     if (property_of(*cartridge.manifest, kIncompleteProperty) == "true") return "is being uploaded";
     return "";
@@ -149,6 +149,14 @@ class Collector {
       }
       return out;
     }
+    ASSIGN_OR_RETURN(const bool needed, needed_by_a_clone(cartridge));
+    if (needed) {
+      if (!first_look) return out;
+      const std::lock_guard lock(mutex_);
+      report_.problems.push_back("cartridge " + uuid.to_string() +
+                                 ": an image was cloned from it and it does not say so");
+      return out;
+    }
     if (!cartridge.manifest) return abandoned_objects(cartridge, objects, first_look);
     const std::string prefix = std::string(kCartridgesPrefix) + uuid.to_string() + "/segments/";
     for (const ObjectInfo& object : objects) {
@@ -198,6 +206,34 @@ class Collector {
     return out;
   }
 
+  // What a clone needs, its source's manifest names, as long as that says that the clone is there.
+  Result<bool> needed_by_a_clone(const BucketCartridge& cartridge) {
+    if (cartridge.manifest && cartridge.manifest->kind != CartridgeKind::image) return false;
+    const std::lock_guard lock(clones_mutex_);
+    if (!clones_) {
+      std::map<Uuid, std::set<Uuid>> found;  // by what they were made from
+      std::mutex found_mutex;
+      ScanOptions scan;
+      scan.threads = options_.threads;
+      scan.owners = false;
+      TRY(scan_bucket(store_, scan, [&](BucketCartridge& c) -> Status {
+        if (!c.manifest || c.manifest->kind != CartridgeKind::image) return {};
+        ASSIGN_OR_RETURN(const auto base, image_base(*c.manifest));
+        const std::lock_guard found_lock(found_mutex);
+        if (base) found[base->image].insert(c.uuid);
+        return {};
+      }));
+      clones_ = std::move(found);
+    }
+    const auto at = clones_->find(cartridge.uuid);
+    if (at == clones_->end()) return false;
+    std::set<Uuid> unknown = at->second;
+    if (cartridge.manifest) {
+      for (const Uuid& clone : clones_of(*cartridge.manifest)) unknown.erase(clone);
+    }
+    return !unknown.empty();
+  }
+
   // Read once, when it is first needed: cartridges without a manifest are rare.
   Result<bool> has_barcode(const Uuid& uuid) {
     const std::lock_guard lock(barcodes_mutex_);
@@ -228,6 +264,8 @@ class Collector {
   std::set<std::string> locked_;
   std::mutex barcodes_mutex_;
   std::optional<std::set<Uuid>> barcodes_;
+  std::mutex clones_mutex_;
+  std::optional<std::map<Uuid, std::set<Uuid>>> clones_;
 };
 
 }  // namespace

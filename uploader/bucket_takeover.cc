@@ -1,6 +1,7 @@
 #include "uploader/bucket_takeover.h"
 
 #include "catalog/catalog.h"
+#include "uploader/detached_document.h"
 #include "uploader/ownership.h"
 #include "uploader/shelf.h"
 
@@ -34,7 +35,10 @@ Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartrid
     const std::string recovered(to_string(TapeStatus::recovered));
     const std::string status = property_of(manifest, "status");
     out.incomplete = manifest.properties.contains(kIncompleteProperty);
-    const bool done = status == recovered && property_of(manifest, kTakenByProperty) == taker;
+    const bool is_image = manifest.kind == CartridgeKind::image;
+    const bool detached = status == kDetachedStatus;
+    const bool done = (is_image ? !detached : status == recovered) &&
+                      property_of(manifest, kTakenByProperty) == taker;
     const std::string archived(to_string(TapeStatus::archived));
     if (status == archived || done) return out;
     // A retrieved one is as it was on the shelf: there it goes, for its objects are in the pool's
@@ -45,11 +49,16 @@ Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartrid
       return Error(ErrorCode::out_of_range, "cartridge " + manifest.label + " has no epochs left");
     }
     ++manifest.generation;
-    manifest.write_protected = true;
-    manifest.properties["status"] = shelve ? archived : recovered;
+    if (is_image && !shelve) {
+      manifest.properties.erase("status");
+      manifest.properties.erase(kIncompleteProperty);
+    } else {
+      manifest.write_protected = true;
+      manifest.properties["status"] = shelve ? archived : recovered;
+    }
     if (shelve) manifest.properties.erase("parts");
     manifest.properties[kTakenByProperty] = taker;
-    if (out.incomplete) manifest.properties[kIncompleteProperty] = "recovered";
+    if (out.incomplete && !is_image) manifest.properties[kIncompleteProperty] = "recovered";
     TRY(check_manifest(manifest));
     const Buffer image = encode_manifest(manifest);
     PutOptions options;

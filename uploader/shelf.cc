@@ -223,7 +223,9 @@ Result<Manifest> Shelf::State::read_manifest(const Uuid& cartridge) {
 }
 
 Shelf::Shelf(Env env, ShelfOptions options, StatusListener listener)
-    : state_(std::make_unique<State>(std::move(env), std::move(options), std::move(listener))) {}
+    : state_(std::make_unique<State>(std::move(env), std::move(options), std::move(listener))) {
+  state_->shelf = this;
+}
 
 Shelf::~Shelf() { stop(); }
 

@@ -18,6 +18,7 @@
 #include "tape/cartridge/segment_hooks.h"
 #include "uploader/cloud/object_store.h"
 #include "uploader/cost_model.h"
+#include "uploader/detached_document.h"
 #include "uploader/ownership.h"
 #include "uploader/range_cache.h"
 #include "uploader/restore_plan.h"
@@ -42,6 +43,10 @@ struct ImageStatistics {
   int64_t not_uploaded_age_ms = 0;  // of the oldest of these that is sealed; 0: there is none
   std::string problem;
 };
+
+// As the manifest of an image says.
+ImageMode mode_of(const Manifest& manifest);
+bool says_pinned(const Manifest& manifest);
 
 struct ShelfOptions {
   std::string cartridges_directory;  // <dir>/<uuid>/...
@@ -137,6 +142,26 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   // Takes a tape from a gateway that is gone (`force`: that may be alive): it comes as RECOVERED,
   // read-only, with what the store has of it. One that is ARCHIVED comes as that.
   Result<TapeRow> take_over(const std::string& barcode, bool force);
+  // -- images between gateways
+  // Gives a closed image up: all of it goes into the store, and any gateway of the store may attach
+  // it. A job; AVAILABLE -> DETACHING, then nothing of it is left here. busy: a clone stands on it.
+  Result<int64_t> detach(const Uuid& image);
+  Status cancel_detach(const Uuid& image);
+  Result<std::vector<DetachedImage>> detached_images();  // asks the store
+  // One that was detached; with `take_over` one of a gateway that is gone (`force`: or alive): what
+  // that had not uploaded is lost then, and the image is as it was before. Comes as AVAILABLE with
+  // nothing of it here but the manifest; an archived one as ARCHIVED. exists: it is here, or the
+  // name is taken.
+  struct AttachRequest {
+    std::string image;  // name or uuid
+    bool take_over = false;
+    bool force = false;
+  };
+  Result<TapeRow> attach(const AttachRequest& request);
+  // Where the manifest of an image lies that an image here was cloned from (ImageDirectory): its own
+  // directory, or, of another gateway's, a copy from the store.
+  Result<std::string> image_directory(const Uuid& image);
+
   // Why this gateway must not write the cartridge any more; ok: it may.
   Status check_owned(const Uuid& cartridge);
 

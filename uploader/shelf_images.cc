@@ -99,6 +99,19 @@ Result<bool> Shelf::State::base_is_stored(const Manifest& manifest) {
   return source.generation == row->uploaded_manifest_generation;
 }
 
+// Nobody must take its first segments for garbage: before they go up, the store says whose they are.
+// Asked once; after that it is remembered.
+Status Shelf::State::claim_image(const Uuid& cartridge) {
+  if (env.ownership == nullptr) return {};
+  {
+    const std::lock_guard lock(mutex);
+    if (!images.contains(cartridge)) return {};
+  }
+  const Status owned = env.ownership->ensure_owned(cartridge);
+  if (!owned.ok() && owned.error().code == ErrorCode::conflict) fence(cartridge, owned.error());
+  return owned;
+}
+
 Status Shelf::State::check_no_clones(const TapeRow& image) {
   const Result<Manifest> manifest = read_manifest(image.uuid);
   if (!manifest.ok() && manifest.error().code == ErrorCode::not_found) return {};

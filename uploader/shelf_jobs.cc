@@ -57,6 +57,7 @@ Result<int64_t> Shelf::State::begin_job(JobKind kind, const TapeRow& tape,
   TapeStatus status = tape.status;  // more of a RETRIEVED tape, another pool: it stays
   if (kind == JobKind::archive) status = TapeStatus::in_transit_to_vts;
   if (kind == JobKind::delete_tape) status = TapeStatus::deleting;
+  if (kind == JobKind::detach) status = TapeStatus::detaching;
   if (kind == JobKind::retrieve && status == TapeStatus::archived) status = TapeStatus::retrieving;
   const Status set = set_status(tape.uuid, status);
   const int64_t id = run->row.id;
@@ -152,7 +153,8 @@ Status Shelf::State::advance(JobRun& run) {
   }
   if (run.phase == JobPhase::fail) return end_failed(run);
   if (run.phase == JobPhase::cancel) return end_cancelled(run);
-  if (run.row.kind != JobKind::delete_tape) TRY(check_owned(run.row.cartridge));
+  const bool leaves = run.row.kind == JobKind::delete_tape || run.row.kind == JobKind::detach;
+  if (!leaves) TRY(check_owned(run.row.cartridge));
   switch (run.row.kind) {
     case JobKind::archive:
       return advance_archive(run);
@@ -162,6 +164,8 @@ Status Shelf::State::advance(JobRun& run) {
       return advance_delete(run);
     case JobKind::reassign:
       return advance_reassign(run);
+    case JobKind::detach:
+      return advance_detach(run);
     default:
       return Error(ErrorCode::internal, "a job the shelf does not do");
   }
@@ -222,7 +226,8 @@ Status Shelf::State::begin_archive(JobRun& run) {
   return save(run, true);
 }
 
-Status Shelf::State::await_uploads(JobRun& run) {
+// Every segment is in the store; an error: one cannot get there.
+Result<bool> Shelf::State::uploads_done(JobRun& run) {
   TRY(flush_rows());
   TRY(load_rows(run));
   uint64_t done_bytes = 0;
@@ -245,10 +250,14 @@ Status Shelf::State::await_uploads(JobRun& run) {
     run.row.done_bytes = done_bytes;
     run.row.done_objects = done_objects;
   }
-  if (done_objects < run.rows.size()) {
-    look_again(run, kUploadPollMs + static_cast<int64_t>(run.rows.size() / 50));
-    return save(run, false);
-  }
+  if (done_objects == run.rows.size()) return true;
+  look_again(run, kUploadPollMs + static_cast<int64_t>(run.rows.size() / 50));
+  return false;
+}
+
+Status Shelf::State::await_uploads(JobRun& run) {
+  ASSIGN_OR_RETURN(const bool done, uploads_done(run));
+  if (!done) return save(run, false);
   if (!set_phase(run, JobPhase::settle, "moving to the pool's storage class")) return {};
   // Before the first object is locked: should this fail half-way, a deletion is refused all the
   // same.
@@ -350,7 +359,7 @@ Status Shelf::State::advance_delete(JobRun& run) {
       TRY(remove_local(run.row.cartridge));
       ASSIGN_OR_RETURN(TapeRow tape, tape_row(run.row.cartridge));
       if (tape.kind == RowKind::image) {
-        TRY(env.catalog->forget_cartridge(run.row.cartridge));
+        TRY(forget_image(run.row.cartridge));
       } else {
         TRY(env.catalog->set_tape_deleted(run.row.cartridge, env.clock->unix_ms()));
       }
@@ -362,8 +371,6 @@ Status Shelf::State::advance_delete(JobRun& run) {
       {
         const std::lock_guard lock(mutex);
         deleting.erase(run.row.cartridge);
-        images.erase(run.row.cartridge);
-        pinned.erase(run.row.cartridge);
       }
       return end_job(run, JobState::succeeded, "deleted");
     }

@@ -256,12 +256,8 @@ Result<int64_t> Shelf::archive(const Uuid& cartridge) {
   }
   TRY(s.check_owned(cartridge));
   TRY(s.class_of_pool(tape.pool));
-  ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                   s.env.files->list(s.directory_of(cartridge)));
-  if (std::any_of(names.begin(), names.end(),
-                  [](const std::string& name) { return name.ends_with(".open"); })) {
-    return wrong_status(tape, "it was not closed; load and unload it once");
-  }
+  if (tape.kind == RowKind::image) TRY(s.check_no_clones(tape));
+  TRY(s.check_closed(tape));
   return s.begin_job(JobKind::archive, tape, {{"before", std::string(to_string(tape.status))}});
 }
 

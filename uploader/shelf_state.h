@@ -134,9 +134,6 @@ struct ImageWatch {
   std::deque<std::shared_ptr<const Manifest>> history;  // each the last before a map entered
   std::set<Uuid> sent_holds;  // clones that the store's manifest knows of, sent since the start
 };
-ImageMode mode_of(const Manifest& manifest);
-bool says_pinned(const Manifest& manifest);
-
 struct Recall {
   SegmentEntry entry;
   bool done = false;  // with the file under its part name until the recall is no longer known
@@ -198,6 +195,7 @@ struct Shelf::State {
   const Env env;
   const ShelfOptions options;
   const StatusListener listener;
+  Shelf* shelf = nullptr;
 
   // With locks of their own, taken after `mutex`.
   TransferGovernor upload_governor;
@@ -349,7 +347,14 @@ struct Shelf::State {
   std::optional<Manifest> storable(const Manifest& now, const std::vector<SegmentRow>& rows,
                                    bool& complete);
   Result<bool> base_is_stored(const Manifest& manifest);
+  Status claim_image(const Uuid& cartridge);
   Status check_no_clones(const TapeRow& image);  // busy: there are some
+  Status check_closed(const TapeRow& row);
+  Status advance_detach(JobRun& run);
+  Status begin_detach(JobRun& run);
+  Status finish_detach(JobRun& run);
+  Status forget_image(const Uuid& image);
+  Result<Uuid> find_image(const std::string& wanted);
 
   // -- who may write (shelf_ownership.cc)
   Status may_write() { return env.ownership != nullptr ? env.ownership->may_write() : Status(); }
@@ -426,6 +431,7 @@ struct Shelf::State {
   Status advance_delete(JobRun& run);
   Status begin_archive(JobRun& run);
   Status await_uploads(JobRun& run);
+  Result<bool> uploads_done(JobRun& run);
   Status settle_objects(JobRun& run);
   Status begin_retrieve(JobRun& run);
   Status await_restores(JobRun& run);

@@ -253,6 +253,7 @@ Status Shelf::State::send_segment(const SegmentRow& row, File& file) {
   if (!digest.ok()) return digest.error();
   TRY(env.catalog->set_segment_state(id.cartridge, id.sequence, id.epoch, SegmentState::uploading,
                                      true, row.storage_class));
+  TRY(claim_image(id.cartridge));
   PutSource source;
   source.file = &file;
   source.size = row.stored_bytes;

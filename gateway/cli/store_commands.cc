@@ -87,6 +87,7 @@ Json to_json(const RecoverReport& report) {
   Json out = {{"Gateway", report.gateway},
               {"Name", report.name},
               {"Tapes", Json::array()},
+              {"Images", Json::array()},
               {"Lost", report.lost},
               {"Retired", report.retired},
               {"OtherCartridges", report.others},
@@ -96,6 +97,16 @@ Json to_json(const RecoverReport& report) {
                             {"Status", tape.status},
                             {"Segments", tape.segments},
                             {"Note", tape.note}});
+  }
+  for (const RecoveredImage& image : report.images) {
+    out["Images"].push_back({{"Name", image.name},
+                             {"Status", image.status},
+                             {"Mode", image.mode},
+                             {"SizeInBytes", image.size_bytes},
+                             {"RecoveryPoints", image.recovery_points},
+                             {"Segments", image.segments},
+                             {"Clone", image.clone},
+                             {"Note", image.note}});
   }
   return out;
 }
@@ -150,9 +161,17 @@ void print_recover(std::ostream& out, const RecoverReport& report, const std::st
     rows.push_back({tape.barcode, tape.status, std::to_string(tape.segments), tape.note});
   }
   if (!rows.empty()) print_table(out, {"BARCODE", "STATUS", "SEGMENTS", "NOTE"}, rows);
+  rows.clear();
+  for (const RecoveredImage& image : report.images) {
+    rows.push_back({image.name, format_size(image.size_bytes), image.status, image.mode,
+                    std::to_string(image.recovery_points), image.clone ? "yes" : "no", image.note});
+  }
+  if (!rows.empty()) {
+    print_table(out, {"IMAGE", "SIZE", "STATUS", "MODE", "POINTS", "CLONE", "NOTE"}, rows);
+  }
   for (const std::string& lost : report.lost) out << "not rebuilt: " << lost << "\n";
   out << "gateway " << report.gateway << " (" << report.name << "): " << report.tapes.size()
-      << " tapes in " << data_dir << ", " << report.lost.size() << " things not rebuilt, "
+      << " tapes and " << report.images.size() << " images in " << data_dir << ", " << report.lost.size() << " things not rebuilt, "
       << report.retired.size() << " barcodes of deleted tapes kept, " << report.others
       << " cartridges of other gateways\n"
       << "its library as it was: " << data_dir << "/recovered.toml\n";
