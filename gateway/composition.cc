@@ -159,6 +159,7 @@ Status Gateway::open_storage() {
   ShelfOptions options;
   options.cartridges_directory = data_->cartridges_path();
   options.cache_limit_bytes = config_.cache.limit_bytes;
+  options.range_cache_directory = join_path(config_.gateway.data_dir, "cache");
   options.transfer_threads = static_cast<unsigned>(config_.store.transfer_threads);
   options.read_ahead_segments = static_cast<unsigned>(config_.cache.read_ahead_segments);
   options.default_restore_days = static_cast<unsigned>(config_.store.restore_days);

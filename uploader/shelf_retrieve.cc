@@ -131,16 +131,20 @@ Status Shelf::State::advance_retrieve(JobRun& run) {
     case JobPhase::transfer:
       return await_restores(run);
     case JobPhase::settle:
-    case JobPhase::manifest:
+    case JobPhase::manifest: {
       if (in_place) {
         set_phase(run, JobPhase::finish, "finishing");
         return {};
       }
       run.edited = true;
-      return edit_manifest(run,
-                           {SetWriteProtected{true},
-                            SetProperty{"status", std::string(to_string(TapeStatus::retrieved))},
-                            SetProperty{"parts", encode_parts(parts_of(run))}});
+      std::vector<ManifestEdit> edits = {
+          SetProperty{"status", std::string(to_string(TapeStatus::retrieved))},
+          SetProperty{"parts", encode_parts(parts_of(run))}};
+      ASSIGN_OR_RETURN(const TapeRow row, tape_row(run.row.cartridge));
+      // An image is written to a log of its own behind what was archived.
+      if (row.kind == RowKind::tape) edits.insert(edits.begin(), SetWriteProtected{true});
+      return edit_manifest(run, edits);
+    }
     case JobPhase::confirm:
       return await_manifest(run);
     default:

@@ -108,6 +108,7 @@ Result<std::unique_ptr<Volume>> VolumeOpener::run() {
   // 3. A new writer begins a new epoch before its first frame: no nonce comes twice.
   const uint64_t epoch = manifest.epoch + 1;
   TRY(log->commit({SetEpoch{epoch, recovered.next_sequence}}));
+  if (c.observer != nullptr) c.observer->manifest_changed(log->manifest());
   // 4. The map: the last one written, and the log since then.
   state_ = std::make_unique<VolumeState>(env_, options_, directory_, std::move(log), key,
                                          static_cast<uint32_t>(block_bytes));

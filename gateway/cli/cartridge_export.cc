@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/executor.h"
+#include "gateway/cli/image_export.h"
+#include "gateway/cli/scratch_directory.h"
 #include "gateway/cli/tar_writer.h"
 #include "tape/cartridge/cartridge.h"
 #include "tape/format/segment.h"
@@ -91,41 +93,6 @@ class StoreSegments final : public SegmentSource {
   std::list<std::pair<std::string, std::shared_ptr<File>>> kept_;
 };
 
-// A directory of our own that goes away with us.
-class ScratchDirectory {
- public:
-  static Result<std::unique_ptr<ScratchDirectory>> make(FileSystem& files, Random& random,
-                                                        const std::string& parent) {
-    Buffer tag(4);
-    random.fill(tag);
-    std::unique_ptr<ScratchDirectory> made(
-        new ScratchDirectory(files, join_path(parent, ".coldshelf-export-" + to_hex(tag))));
-    TRY(files.create_directories(made->path_));
-    return made;
-  }
-  ~ScratchDirectory() {
-    auto names = files_.list(path_);
-    if (!names.ok()) return;
-    for (const std::string& name : *names) {
-      const Status removed = files_.remove(join_path(path_, name));
-      if (!removed.ok()) complain(removed.error());
-    }
-    const Status removed = files_.remove_directory(path_);
-    if (!removed.ok()) complain(removed.error());
-  }
-  ScratchDirectory(const ScratchDirectory&) = delete;
-  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-  const std::string& path() const { return path_; }
-
- private:
-  ScratchDirectory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
-  static void complain(const Error& error) {
-    std::fprintf(stderr, "coldshelf: scratch files stay behind: %s\n", error.context.c_str());
-  }
-  FileSystem& files_;
-  const std::string path_;
-};
-
 Result<Manifest> read_manifest(ObjectStore& store, const Uuid& uuid) {
   ASSIGN_OR_RETURN(const Buffer image, store.get_all(manifest_key(uuid)));
   ASSIGN_OR_RETURN(auto replayed, decode_manifest(image, false));
@@ -161,6 +128,23 @@ Result<Manifest> find_cartridge(ObjectStore& store, const std::string& wanted) {
   if (found) return std::move(*found);
   return Error(ErrorCode::not_found,
                "the store (" + store.describe() + ") has no cartridge " + wanted);
+}
+
+// "NAME@POINT" is looked for as a name first.
+Result<Manifest> find_with_point(ObjectStore& store, const std::string& wanted,
+                                 std::string& point) {
+  auto found = find_cartridge(store, wanted);
+  const size_t at = wanted.rfind('@');
+  if (found.ok() || found.error().code != ErrorCode::not_found || at == std::string::npos) {
+    return found;
+  }
+  auto image = find_cartridge(store, wanted.substr(0, at));
+  if (!image.ok()) return image.error().code == ErrorCode::not_found ? found : image;
+  if (image->kind != CartridgeKind::image) {
+    return Error(ErrorCode::invalid_argument, image->label + " is a tape: it has no points");
+  }
+  point = wanted.substr(at + 1);
+  return image;
 }
 
 // Better now than after half of it is written.
@@ -286,8 +270,11 @@ class FileExporter {
 }  // namespace
 
 Result<ExportReport> export_cartridge(const ExportEnv& env, const ExportRequest& request) {
-  ASSIGN_OR_RETURN(const Manifest manifest, find_cartridge(*env.store, request.cartridge));
+  std::string point;
+  ASSIGN_OR_RETURN(const Manifest manifest,
+                   find_with_point(*env.store, request.cartridge, point));
   TRY(check_readable(*env.store, manifest, env.clock->unix_ms()));
+  if (manifest.kind == CartridgeKind::image) return export_image(env, request, manifest, point);
   ASSIGN_OR_RETURN(auto tar, TarWriter::create(*env.files, request.output, request.overwrite));
   ASSIGN_OR_RETURN(auto scratch, ScratchDirectory::make(*env.files, *env.random,
                                                         parent_directory(request.output)));

@@ -1,5 +1,5 @@
-// `coldshelf export`: a cartridge's files straight from the store, with no daemon. What it needs is
-// the manifest, the segments, and the key when the cartridge is encrypted.
+// `coldshelf export`: a cartridge's files, or an image's disk, straight from the store, with no
+// daemon. What it needs is the manifest, the segments, and the key when the cartridge is encrypted.
 #pragma once
 
 #include <functional>
@@ -16,8 +16,10 @@
 namespace coldshelf::cli {
 
 struct ExportRequest {
-  std::string cartridge;  // a barcode, or a uuid
-  std::string output;     // the tar; one member per filemark, named file-0001.bin, and index.json
+  std::string cartridge;  // a barcode, an image's name, or a uuid; of an image also NAME@POINT
+  // A tape's tar: one member per filemark, named file-0001.bin, and index.json; an image's raw disk,
+  // sparse.
+  std::string output;
   bool overwrite = false;
 };
 
@@ -34,7 +36,9 @@ struct ExportReport {
   std::string barcode;
   uint64_t files = 0;
   uint64_t records = 0;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0;  // of an image: what is mapped
+  bool image = false;
+  uint64_t size_bytes = 0;  // of an image
 };
 
 // not_found; cold: segments lie in an archive class and are not restored; corrupt: a record is

@@ -30,13 +30,20 @@ Status export_cartridge_files(CommandLine& line, const ExportValues& v) {
   ASSIGN_OR_RETURN(const ExportReport report,
                    export_cartridge(env, {v.barcode, v.output, v.force}));
   progress.finish();
-  const Json answer = {{"Barcode", report.barcode},
-                       {"Files", report.files},
-                       {"Records", report.records},
-                       {"Bytes", report.bytes},
-                       {"Output", v.output}};
+  const Json answer = report.image ? Json{{"Name", report.barcode},
+                                          {"SizeInBytes", report.size_bytes},
+                                          {"Bytes", report.bytes},
+                                          {"Output", v.output}}
+                                   : Json{{"Barcode", report.barcode},
+                                          {"Files", report.files},
+                                          {"Records", report.records},
+                                          {"Bytes", report.bytes},
+                                          {"Output", v.output}};
   if (line.json()) {
     line.print_json(answer);
+  } else if (report.image) {
+    line.out() << report.barcode << ": a disk of " << format_size(report.size_bytes) << ", "
+               << format_size(report.bytes) << " of it in " << v.output << "\n";
   } else {
     line.out() << report.barcode << ": " << report.files << " files, " << report.records
                << " records, " << format_size(report.bytes) << " in " << v.output << "\n";
@@ -48,14 +55,19 @@ void define_export(CommandLine& line) {
   auto v = std::make_shared<ExportValues>();
   CLI::App* out = line.command(
       line.root(), "export",
-      "write a tape's files as a tar, straight from the store, with no daemon",
+      "write a tape's files as a tar, or a volume's disk as a raw file, straight from the store, "
+      "with no daemon",
       [&line, v] { return export_cartridge_files(line, *v); },
       "  coldshelf --data /var/lib/coldshelf export ABC001L8 --to abc001.tar\n"
       "  coldshelf export ABC001L8 --to abc001.tar --store /mnt/store --key-file kek.hex\n"
+      "  coldshelf export mail@nightly --to mail.raw\n"
       "One member per filemark (file-0001.bin, ...) holding its records one after the other;\n"
-      "index.json tells their lengths.");
-  out->add_option("barcode", v->barcode, "the tape's barcode, or its uuid")->required();
-  out->add_option("--to", v->output, "the tar to write")->required();
+      "index.json tells their lengths. A volume, or one of its recovery points (NAME@POINT), comes\n"
+      "as a sparse file of the disk's size.");
+  out->add_option("cartridge", v->barcode,
+                  "the tape's barcode, the volume's name (and @POINT), or the uuid")
+      ->required();
+  out->add_option("--to", v->output, "the tar or raw file to write")->required();
   out->add_option("--store", v->store,
                   "s3://BUCKET/PREFIX or a directory; default: the configured one");
   line.add_key(out, "the key-encryption key of an encrypted tape");

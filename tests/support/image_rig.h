@@ -26,8 +26,9 @@ class ImageRig : public ShelfRig, public ImageDirectory {
 
   std::unique_ptr<Volume> make_image(const std::string& name, uint64_t size_bytes,
                                      const std::string& mode = "") {
-    auto made = Volume::create(volume_env(), volume_options, directory(next_uuid()),
-                               {last_uuid_, name, size_bytes, 4096});
+    const Uuid id = Uuid::generate(random());
+    auto made = Volume::create(volume_env(), volume_options, directory(id),
+                               {id, name, size_bytes, 4096});
     EXPECT_TRUE(made.ok()) << made.error().message();
     if (!mode.empty()) {
       EXPECT_TRUE((*made)->set_property(std::string(kPropertyMode), mode).ok());
@@ -40,7 +41,8 @@ class ImageRig : public ShelfRig, public ImageDirectory {
   }
   Result<std::unique_ptr<Volume>> clone_image(Volume& source, const Uuid& point,
                                               const std::string& name) {
-    auto made = Volume::clone(source, point, directory(next_uuid()), last_uuid_, name);
+    const Uuid id = Uuid::generate(random());
+    auto made = Volume::clone(source, point, directory(id), id, name);
     if (made.ok()) {
       EXPECT_TRUE(shelf().adopt((*made)->manifest(), "", TapeStatus::available).ok());
     }
@@ -73,6 +75,32 @@ class ImageRig : public ShelfRig, public ImageDirectory {
     const auto stored = stored_manifest(id);
     return stored && *stored == manifest(id);
   }
+  // And nothing else of it.
+  bool stored_exactly(const Uuid& id) {
+    const Manifest local = manifest(id);
+    size_t segments = 0;
+    for (const Partition& p : local.partitions) segments += p.segments.size();
+    return all_stored(id) && stored_objects(id) == segments &&
+           catalog().segments(id)->size() == segments;
+  }
+  // For messages.
+  std::string describe_stored(const Uuid& id) {
+    std::map<SegmentState, size_t> states;
+    const std::vector<SegmentRow> rows = *catalog().segments(id);
+    for (const SegmentRow& row : rows) ++states[row.state];
+    const Manifest local = manifest(id);
+    size_t segments = 0;
+    for (const Partition& p : local.partitions) segments += p.segments.size();
+    const auto stored = stored_manifest(id);
+    std::string out = id.to_string() + ": manifest " + std::to_string(local.generation) +
+                      " of " + std::to_string(segments) + " segments, in the store " +
+                      (stored ? std::to_string(stored->generation) : "none") + ", " +
+                      std::to_string(stored_objects(id)) + " objects, rows";
+    for (const auto& [state, count] : states) {
+      out += " " + std::to_string(count) + " " + std::string(to_string(state));
+    }
+    return out + " " + (*catalog().tape(id))->problem;
+  }
   size_t stored_objects(const Uuid& id) {
     const auto page = store().list("cartridges/" + id.to_string() + "/segments/", "", 10'000);
     EXPECT_TRUE(page.ok());
@@ -88,10 +116,6 @@ class ImageRig : public ShelfRig, public ImageDirectory {
   static ShelfOptions with_ranges(ShelfOptions options) {
     options.range_cache_directory = "/data/cache";
     return options;
-  }
-  const Uuid& next_uuid() {
-    last_uuid_ = Uuid::generate(random());
-    return last_uuid_;
   }
   bool copy_stored(const Uuid& id, SimFileSystem& to) {
     const auto m = stored_manifest(id);
@@ -119,7 +143,6 @@ class ImageRig : public ShelfRig, public ImageDirectory {
     })) << "the map that a clone stands on is not in the store";
     return true;
   }
-  Uuid last_uuid_;
 };
 
 }  // namespace coldshelf::test

@@ -70,6 +70,9 @@ class ShelfRig {
     env.catalog = catalog_.get();
     env.store = faulty_.get();
     env.buffers = BufferPool::create(16 * MiB);
+    env.on_evicted = [this](const Uuid& id, uint64_t sequence, uint64_t epoch) {
+      if (on_evicted) on_evicted(id, sequence, epoch);
+    };
     if (!sharing_.gateway.empty()) {
       ownership_ = std::make_unique<Ownership>(
           Ownership::Env{faulty_.get(), &clock_},
@@ -298,6 +301,7 @@ class ShelfRig {
   size_t record_count(const Uuid& id) { return records_[id].size(); }
 
   StoreFaults faults;
+  std::function<void(const Uuid&, uint64_t, uint64_t)> on_evicted;  // a segment's file went
 
  private:
   void open_catalog() {

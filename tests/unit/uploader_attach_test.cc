@@ -1,0 +1,248 @@
+// Images between gateways of one store, on the shelf of an archive class, and rebuilt.
+#include <gtest/gtest.h>
+
+#include "base/log.h"
+#include "tests/support/image_rig.h"
+#include "uploader/bucket_check.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr uint64_t kSize = 8 * MiB;
+
+Buffer pattern(uint64_t seed) {
+  SeededRandom random(seed);
+  Buffer out(64 * KiB);
+  random.fill(out);
+  return out;
+}
+void fill(Volume& volume, uint64_t from, uint64_t bytes, uint64_t seed) {
+  for (uint64_t at = from; at < from + bytes; at += 64 * KiB) {
+    ASSERT_TRUE(volume.write(at, pattern(seed + at), false).ok());
+  }
+}
+void expect_content(BlockDevice& volume, uint64_t from, uint64_t bytes, uint64_t seed) {
+  Buffer read(64 * KiB);
+  for (uint64_t at = from; at < from + bytes; at += 64 * KiB) {
+    const Status done = volume.read(at, read);
+    ASSERT_TRUE(done.ok()) << done.error().message();
+    ASSERT_TRUE(equal(read, pattern(seed + at))) << "at " << at;
+  }
+}
+
+// Two gateways on one store.
+class UploaderAttachTest : public testing::Test {
+ protected:
+  UploaderAttachTest()
+      : a(1, {}, {"sgw-A", &store_disk, &clock}), b(2, {}, {"sgw-B", &store_disk, &clock}) {
+    capture_log([](std::string_view) {});
+    a.run_once();
+    b.run_once();
+  }
+  ~UploaderAttachTest() override { capture_log(nullptr); }
+
+  // Closed, with everything in it sealed.
+  Uuid make(ImageRig& rig, const std::string& name, uint64_t seed) {
+    const auto volume = rig.make_image(name, kSize);
+    fill(*volume, 0, 2 * MiB, seed);
+    EXPECT_TRUE(volume->close().ok());
+    return volume->uuid();
+  }
+  void detach(ImageRig& from, const Uuid& id) {
+    const auto job = from.shelf().detach(id);
+    ASSERT_TRUE(job.ok()) << job.error().message();
+    ASSERT_TRUE(from.run_until(
+        [&] { return (*from.catalog().job(*job))->state >= JobState::succeeded; }));
+    ASSERT_EQ((*from.catalog().job(*job))->state, JobState::succeeded)
+        << (*from.catalog().job(*job))->error;
+  }
+  static Shelf::AttachRequest request(const std::string& image, bool take = false,
+                                      bool force = false) {
+    Shelf::AttachRequest out;
+    out.image = image;
+    out.take_over = take;
+    out.force = force;
+    return out;
+  }
+
+  SimFileSystem store_disk;
+  SimClock clock;
+  ImageRig a, b;
+};
+
+TEST_F(UploaderAttachTest, DetachedHereAttachedThere) {
+  const Uuid id = make(a, "v", 1);
+  EXPECT_EQ(b.shelf().attach(request("v")).error().code, ErrorCode::not_found)
+      << "the store has not heard of it";
+  ASSERT_TRUE(a.run_until([&] { return a.all_stored(id); }));
+  EXPECT_EQ(b.shelf().attach(request("v")).error().code, ErrorCode::conflict);
+  detach(a, id);
+  EXPECT_FALSE(a.catalog().tape(id)->has_value());
+  EXPECT_FALSE(a.disk().content(a.directory(id) + "/manifest").ok());
+  const auto detached = b.shelf().detached_images();
+  ASSERT_TRUE(detached.ok());
+  ASSERT_EQ(detached->size(), 1U);
+  EXPECT_EQ((*detached)[0].name, "v");
+  EXPECT_EQ((*detached)[0].size_bytes, kSize);
+  EXPECT_EQ((*detached)[0].gateway, "sgw-A");
+
+  const auto row = b.shelf().attach(request("v"));
+  ASSERT_TRUE(row.ok()) << row.error().message();
+  EXPECT_EQ(row->status, TapeStatus::available);
+  EXPECT_EQ(b.shelf().attach(request("v")).error().code, ErrorCode::exists);
+  EXPECT_EQ(a.shelf().attach(request("v")).error().code, ErrorCode::conflict);
+  EXPECT_TRUE(b.shelf().detached_images()->empty());
+  {
+    auto volume = b.open_image(id);
+    ASSERT_TRUE(volume.ok()) << volume.error().message();
+    expect_content(**volume, 0, 2 * MiB, 1);
+    fill(**volume, 1 * MiB, 2 * MiB, 2);
+    ASSERT_TRUE((*volume)->close().ok());
+  }
+  ASSERT_TRUE(b.run_until([&] { return b.all_stored(id); }));
+  // And back.
+  detach(b, id);
+  ASSERT_TRUE(a.shelf().attach(request(id.to_string())).ok());
+  auto volume = a.open_image(id);
+  ASSERT_TRUE(volume.ok()) << volume.error().message();
+  expect_content(**volume, 0, 1 * MiB, 1);
+  expect_content(**volume, 1 * MiB, 2 * MiB, 2);
+}
+
+TEST_F(UploaderAttachTest, ADetachThatIsInterruptedEndsAllTheSame) {
+  for (uint64_t events = 1; events < 60; ++events) {
+    const std::string name = "v" + std::to_string(events);
+    const Uuid id = make(a, name, events);
+    ASSERT_TRUE(a.run_until([&] { return a.all_stored(id); }));
+    ASSERT_TRUE(a.shelf().detach(id).ok());
+    a.kill_after(events);
+    bool killed = false;
+    try {
+      for (int i = 0; i < 200; ++i) {
+        if (!a.run_once()) clock.advance_ms(25);
+      }
+    } catch (const Killed&) {
+      killed = true;
+    }
+    a.kill_after(0);
+    if (killed) {
+      a.restart(events % 2 == 0);
+      a.run_once();
+      ASSERT_TRUE(a.shelf().reconcile().ok());
+    }
+    ASSERT_TRUE(a.run_until([&] { return !a.catalog().tape(id)->has_value(); }, 600'000))
+        << "killed after " << events << " operations";
+    const auto row = b.shelf().attach(request(name));
+    ASSERT_TRUE(row.ok()) << events << ": " << row.error().message();
+    auto volume = b.open_image(id);
+    ASSERT_TRUE(volume.ok()) << volume.error().message();
+    expect_content(**volume, 0, 2 * MiB, events);
+    if (!killed) break;
+  }
+}
+
+TEST_F(UploaderAttachTest, AGatewayThatIsGoneLosesItsImage) {
+  const auto volume = a.make_image("v", kSize);
+  const Uuid id = volume->uuid();
+  fill(*volume, 0, 2 * MiB, 1);
+  ASSERT_TRUE(volume->seal().ok());
+  ASSERT_TRUE(a.run_until([&] { return a.all_stored(id); }));
+  EXPECT_EQ(b.shelf().attach(request("v", true)).error().code, ErrorCode::conflict)
+      << "it is alive";
+  // What is written from here on is lost: the store never has it.
+  fill(*volume, 0, 1 * MiB, 7);
+  const auto row = b.shelf().attach(request("v", true, true));
+  ASSERT_TRUE(row.ok()) << row.error().message();
+  {
+    auto taken = b.open_image(id);
+    ASSERT_TRUE(taken.ok());
+    expect_content(**taken, 0, 2 * MiB, 1);
+    fill(**taken, 2 * MiB, 1 * MiB, 3);
+    ASSERT_TRUE((*taken)->close().ok());
+  }
+  ASSERT_TRUE(b.run_until([&] { return b.all_stored(id); }));
+  // The old one finds out, and harms nothing.
+  fill(*volume, 0, 2 * MiB, 8);
+  ASSERT_TRUE(volume->seal().ok());
+  ASSERT_TRUE(a.run_until([&] { return a.fenced(id); }));
+  for (int i = 0; i < 100; ++i) {
+    if (!a.run_once()) clock.advance_ms(500);
+  }
+  EXPECT_TRUE(b.all_stored(id));
+  const auto stored = b.open_stored(id);
+  ASSERT_NE(stored, nullptr);
+  expect_content(*stored->volume, 0, 2 * MiB, 1);
+  expect_content(*stored->volume, 2 * MiB, 1 * MiB, 3);
+}
+
+TEST_F(UploaderAttachTest, ACloneMovesAndItsSourceStays) {
+  const auto source = a.make_image("source", kSize);
+  fill(*source, 0, 2 * MiB, 1);
+  const auto point = source->create_point("p");
+  ASSERT_TRUE(point.ok());
+  auto clone = a.clone_image(*source, point->id, "clone");
+  ASSERT_TRUE(clone.ok());
+  fill(**clone, 0, 1 * MiB, 2);
+  ASSERT_TRUE((*clone)->close().ok());
+  const Uuid id = (*clone)->uuid();
+  clone->reset();
+  ASSERT_TRUE(source->seal().ok());
+  EXPECT_EQ(a.shelf().detach(source->uuid()).error().code, ErrorCode::busy);
+  ASSERT_TRUE(a.run_until([&] { return a.all_stored(id) && a.all_stored(source->uuid()); }));
+  detach(a, id);
+  ASSERT_TRUE(b.shelf().attach(request("clone")).ok());
+  struct References : ImageDirectory {
+    explicit References(Shelf& s) : shelf(s) {}
+    Result<std::string> directory_of(const Uuid& image) override {
+      return shelf.image_directory(image);
+    }
+    Shelf& shelf;
+  } references(b.shelf());
+  VolumeEnv env = b.volume_env();
+  env.cartridge.files = &b.disk();
+  env.images = &references;
+  auto moved = Volume::open(env, b.volume_options, b.directory(id));
+  ASSERT_TRUE(moved.ok()) << moved.error().message();
+  expect_content(**moved, 0, 1 * MiB, 2);
+  expect_content(**moved, 1 * MiB, 1 * MiB, 1);
+  // The source goes on meanwhile, and collects what it does not need.
+  fill(*source, 0, 2 * MiB, 5);
+  ASSERT_TRUE(source->collect().ok());
+  ASSERT_TRUE(a.run_until([&] { return a.all_stored(source->uuid()); }));
+  expect_content(**moved, 1 * MiB, 1 * MiB, 1);
+}
+
+TEST_F(UploaderAttachTest, ArchivedAndRetrievedLikeATape) {
+  ASSERT_TRUE(b.catalog().put_pool({"glacier", "GLACIER"}).ok());
+  const Uuid id = make(a, "v", 1);
+  EXPECT_EQ(a.shelf().archive(id).error().code, ErrorCode::invalid_argument) << "it has no pool";
+  ASSERT_TRUE(a.shelf().assign_pool(id, "glacier").ok());
+  const auto job = a.shelf().archive(id);
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  ASSERT_TRUE(a.run_until([&] { return a.status(id) == TapeStatus::archived; }));
+  EXPECT_EQ(a.local_segments(id), 0U);
+  const Manifest archived = a.manifest(id);
+  for (const SegmentEntry& e : archived.partitions[0].segments) {
+    EXPECT_EQ(a.store().head(segment_key(id, e.sequence, e.epoch))->storage_class,
+              StorageClass::glacier);
+  }
+  {
+    // Nothing of it can be read.
+    const Manifest m = a.manifest(id);
+    Buffer out(4096);
+    const Status cold = a.shelf().fetch_range(id, m.partitions[0].segments[0], 0, out, 1'000);
+    EXPECT_EQ(cold.error().code, ErrorCode::cold);
+  }
+  // Another gateway finds it on the shelf and takes it from there.
+  const auto row = b.shelf().attach(request("v"));
+  ASSERT_TRUE(row.ok()) << row.error().message();
+  EXPECT_EQ(row->status, TapeStatus::archived);
+  ASSERT_TRUE(b.shelf().retrieve(id, RestoreTier::standard, 7).ok());
+  ASSERT_TRUE(b.run_until([&] { return b.status(id) == TapeStatus::retrieved; }, 86'400'000));
+  auto volume = b.open_image(id);
+  ASSERT_TRUE(volume.ok()) << volume.error().message();
+  expect_content(**volume, 0, 2 * MiB, 1);
+}
+
+}  // namespace
+}  // namespace coldshelf::test
