@@ -132,9 +132,9 @@ static_assert(static_cast<int>(JobState::succeeded) == 3);
 static_assert(static_cast<int>(RowKind::image) == 1);
 static_assert(static_cast<int>(ImageMode::stored) == 1);
 
-#define TAPE_COLUMNS                                                                      \
-  "uuid, barcode, medium, capacity_bytes, used_bytes, stored_bytes, pool, status, worm, " \
-  "write_protected, created_ms, status_changed_ms, archived_ms, manifest_generation, "    \
+#define TAPE_COLUMNS                                                                       \
+  "uuid, barcode, medium, capacity_bytes, used_bytes, stored_bytes, pool, status, worm, "  \
+  "write_protected, created_ms, status_changed_ms, archived_ms, manifest_generation, "     \
   "uploaded_manifest_generation, problem, parts, lock_mode, locked_until_ms, kind, mode, " \
   "pinned"
 
@@ -267,17 +267,17 @@ Result<std::optional<TapeRow>> Catalog::tape(const Uuid& uuid) {
 
 Result<std::optional<TapeRow>> Catalog::tape_by_barcode(std::string_view barcode) {
   const std::lock_guard lock(state_->mutex);
-  ASSIGN_OR_RETURN(Statement s,
-                   state_->prepare("SELECT " TAPE_COLUMNS " FROM tapes WHERE kind = 0 AND barcode = ?"));
+  ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT " TAPE_COLUMNS
+                                                " FROM tapes WHERE kind = 0 AND barcode = ?"));
   s.text(barcode);
   return one_tape(s);
 }
 
 Result<std::vector<TapeRow>> Catalog::tapes(size_t limit, std::string_view after_barcode) {
   const std::lock_guard lock(state_->mutex);
-  ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT " TAPE_COLUMNS
-                                                " FROM tapes WHERE kind = 0 AND "
-                                                "status <> 'DELETED' AND barcode > ? ORDER BY barcode LIMIT ?"));
+  ASSIGN_OR_RETURN(Statement s,
+                   state_->prepare("SELECT " TAPE_COLUMNS " FROM tapes WHERE kind = 0 AND "
+                                   "status <> 'DELETED' AND barcode > ? ORDER BY barcode LIMIT ?"));
   s.text(after_barcode).integer(limit == 0 ? -1 : static_cast<int64_t>(limit));
   std::vector<TapeRow> rows;
   while (true) {

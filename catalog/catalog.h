@@ -49,7 +49,7 @@ std::optional<ImageMode> parse_image_mode(std::string_view text);
 struct TapeRow {
   Uuid uuid;
   std::string barcode;  // of an image its name
-  std::string medium;  // "LTO-8"
+  std::string medium;   // "LTO-8"
   uint64_t capacity_bytes = 0;
   uint64_t used_bytes = 0;    // plain bytes on it
   uint64_t stored_bytes = 0;  // what it takes in the store

@@ -275,8 +275,8 @@ class Rebuild {
       if (!shelved) TRY(ownership_->shelve(uuid));
     } else {
       TRY(ownership_->take_over(uuid, true));
-      ASSIGN_OR_RETURN(TakenManifest taken, take_over_manifest(*env_.store, uuid, instance_,
-                                                               ownership_->conditional()));
+      ASSIGN_OR_RETURN(TakenManifest taken,
+                       take_over_manifest(*env_.store, uuid, instance_, ownership_->conditional()));
       if (property_of(taken.manifest, "status") == to_string(TapeStatus::archived)) {
         status = TapeStatus::archived;
         image.note = "was RETRIEVED, retrieve it again";
@@ -351,8 +351,9 @@ class Rebuild {
     const Status put = catalog_->put_tape(row);
     if (!put.ok() && put.error().code == ErrorCode::exists) {
       const bool image = row.kind == RowKind::image;
-      note_lost(manifest.uuid, (image ? "another image has the name " : "another cartridge has barcode ") +
-                                   manifest.label + ", too");
+      note_lost(manifest.uuid,
+                (image ? "another image has the name " : "another cartridge has barcode ") +
+                    manifest.label + ", too");
       return std::optional<uint64_t>();
     }
     TRY(put);

@@ -51,12 +51,12 @@ struct RecoveredImage {
 
 struct RecoverReport {
   std::string gateway, name;
-  std::vector<RecoveredTape> tapes;  // by barcode
+  std::vector<RecoveredTape> tapes;    // by barcode
   std::vector<RecoveredImage> images;  // by name
   std::vector<std::string> lost;       // not rebuilt, and why
-  std::vector<std::string> retired;  // barcodes of deleted tapes, which stay taken
-  uint64_t others = 0;               // cartridges of other gateways
-  std::string configuration;         // TOML: the library as it was
+  std::vector<std::string> retired;    // barcodes of deleted tapes, which stay taken
+  uint64_t others = 0;                 // cartridges of other gateways
+  std::string configuration;           // TOML: the library as it was
 };
 
 // Takes the gateway's identity over and rebuilds catalog, inventory and manifests in an empty

@@ -18,8 +18,8 @@ struct TakenManifest {
 // one its old gateway can have taken meanwhile: what that gateway still puts finds its condition
 // broken, and no nonce and no segment's name can occur twice. An image, detached or not, goes on as
 // it is in the store: whatever part of its log is there is a disk it once was. not_found; corrupt.
-// Done again, it changes nothing. `conditional`: the store honours conditions. `taker`: the instance of the
-// gateway that takes it.
+// Done again, it changes nothing. `conditional`: the store honours conditions. `taker`: the
+// instance of the gateway that takes it.
 Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartridge,
                                          const std::string& taker, bool conditional);
 

@@ -70,7 +70,7 @@ class RangeCache {
   };
   void load();
   void load_record(uint32_t slot, ByteView record);
-  TwoQueue::Key key_of(const RangeId& id);               // the lock is held, as below
+  TwoQueue::Key key_of(const RangeId& id);  // the lock is held, as below
   std::optional<TwoQueue::Key> find_key(const RangeId& id) const;
   void free_slot(TwoQueue::Key key);
   void release(uint32_t slot);

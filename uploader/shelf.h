@@ -53,8 +53,8 @@ struct ShelfOptions {
   uint64_t cache_limit_bytes = 0;    // local segments and ranges; 0: no limit
   // Of parts of segments that are not local, up to half of cache_limit_bytes; empty: none is kept.
   std::string range_cache_directory = {};
-  unsigned transfer_threads = 16;    // at most, each way; how many run follows the store
-  uint64_t buffer_limit_bytes = 0;   // of what is not in the store; 0: no limit
+  unsigned transfer_threads = 16;   // at most, each way; how many run follows the store
+  uint64_t buffer_limit_bytes = 0;  // of what is not in the store; 0: no limit
   // Uploads cost the machine so much itself (a store on its own disks) that they stand back while
   // drives write, for a while and up to some data.
   bool uploads_yield = false;
@@ -158,8 +158,8 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
     bool force = false;
   };
   Result<TapeRow> attach(const AttachRequest& request);
-  // Where the manifest of an image lies that an image here was cloned from (ImageDirectory): its own
-  // directory, or, of another gateway's, a copy from the store.
+  // Where the manifest of an image lies that an image here was cloned from (ImageDirectory): its
+  // own directory, or, of another gateway's, a copy from the store.
   Result<std::string> image_directory(const Uuid& image);
 
   // Why this gateway must not write the cartridge any more; ok: it may.

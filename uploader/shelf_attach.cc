@@ -106,8 +106,8 @@ Status Shelf::State::finish_detach(JobRun& run) {
   const Uuid& image = run.row.cartridge;
   // After a restart in the middle of this another gateway may have it already.
   ASSIGN_OR_RETURN(const auto owner, env.ownership->owner_of(image));
-  const bool ours = !owner || (owner->gateway == env.ownership->self().id &&
-                               owner->state == OwnerState::owned);
+  const bool ours =
+      !owner || (owner->gateway == env.ownership->self().id && owner->state == OwnerState::owned);
   ASSIGN_OR_RETURN(const bool here, env.files->exists(manifest_path_of(image)));
   if (ours && here) {
     ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(image));
@@ -198,8 +198,7 @@ Result<Uuid> Shelf::State::find_image(const std::string& wanted) {
   std::sort(found.begin(), found.end());
   return Error(ErrorCode::conflict, "the store has several images " + wanted + ": " +
                                         found[0].to_string() + ", " + found[1].to_string() +
-                                        (found.size() > 2 ? "..." : "") +
-                                        "; name one by its uuid");
+                                        (found.size() > 2 ? "..." : "") + "; name one by its uuid");
 }
 
 Result<TapeRow> Shelf::attach(const AttachRequest& request) {

@@ -99,8 +99,8 @@ Result<bool> Shelf::State::base_is_stored(const Manifest& manifest) {
   return source.generation == row->uploaded_manifest_generation;
 }
 
-// Nobody must take its first segments for garbage: before they go up, the store says whose they are.
-// Asked once; after that it is remembered.
+// Nobody must take its first segments for garbage: before they go up, the store says whose they
+// are. Asked once; after that it is remembered.
 Status Shelf::State::claim_image(const Uuid& cartridge) {
   if (env.ownership == nullptr) return {};
   {

@@ -153,7 +153,8 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
     already = watch.sent_generation == manifest.generation && watch.sent_segments == count;
   }
   if (!complete) {
-    // A tape is a prefix of itself, and so is an image: the store holds the part that is safe there.
+    // A tape is a prefix of itself, and so is an image: the store holds the part that is safe
+    // there.
     if (!may_be_partial || already) return Sent::waiting;
     manifest.properties["incomplete"] = "true";
   }

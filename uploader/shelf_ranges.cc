@@ -109,9 +109,9 @@ Result<std::shared_ptr<const Buffer>> Shelf::State::fetch_chunks(const SegmentId
       if (theirs->error) return *theirs->error;
       if (skip == 0) return theirs->bytes;
       const ByteView rest = ByteView(*theirs->bytes).subspan(skip * kChunk);
-      return std::shared_ptr<const Buffer>(
-          std::make_shared<Buffer>(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(
-                                                     std::min<size_t>(kChunk, rest.size()))));
+      return std::shared_ptr<const Buffer>(std::make_shared<Buffer>(
+          rest.begin(),
+          rest.begin() + static_cast<std::ptrdiff_t>(std::min<size_t>(kChunk, rest.size()))));
     }
     mine = std::make_shared<RangeFetch>();
     mine->count = count;
@@ -228,8 +228,8 @@ bool Shelf::State::ranges_step() {
     --ahead.count;
   }
   if (ahead.count == 0) return true;
-  const auto got = fetch_chunks(ahead.id, ahead.entry, ahead.first, ahead.count,
-                                now_ms() + kRangeAheadMs);
+  const auto got =
+      fetch_chunks(ahead.id, ahead.entry, ahead.first, ahead.count, now_ms() + kRangeAheadMs);
   if (!got.ok()) {
     // A hint: whoever reads it asks again, and is told.
     log_debug("shelf", "range not read ahead",

@@ -275,8 +275,7 @@ Status Shelf::State::evict(const SegmentRow& row) {
 
 Result<size_t> Shelf::State::evict_down_to(uint64_t limit_bytes) {
   ASSIGN_OR_RETURN(const Catalog::Totals totals, env.catalog->totals());
-  const uint64_t cached =
-      totals.local_bytes - totals.stored_image_bytes + ranges.view().bytes;
+  const uint64_t cached = totals.local_bytes - totals.stored_image_bytes + ranges.view().bytes;
   if (cached <= limit_bytes) return size_t{0};
   uint64_t excess = cached - limit_bytes;
   std::set<Uuid> kept;

@@ -148,8 +148,7 @@ Status SegmentFiles::fetch(const ImageSegment& segment, uint64_t offset, Mutable
       }
       bytes = std::move(fresh);
     }
-    const size_t n =
-        static_cast<size_t>(std::min<uint64_t>(begin + bytes->size() - at, end - at));
+    const size_t n = static_cast<size_t>(std::min<uint64_t>(begin + bytes->size() - at, end - at));
     std::memcpy(out.data() + (at - offset), bytes->data() + (at - begin), n);
     at += n;
   }

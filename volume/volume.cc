@@ -69,7 +69,8 @@ Status Volume::set_property(const std::string& name, const std::string& value) {
   for (const std::string_view own : {kPropertyBlockBytes, kPropertyBlocks, kPropertyBase,
                                      kPropertyMap, kPropertyPoint, kPropertyHold}) {
     if (!name.empty() && !name.starts_with(own)) continue;
-    return Error(ErrorCode::invalid_argument, "volume: property '" + name + "' is not yours to set");
+    return Error(ErrorCode::invalid_argument,
+                 "volume: property '" + name + "' is not yours to set");
   }
   TRY(state_->failed());
   if (state_->property(name).value_or("") == value) return {};

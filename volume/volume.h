@@ -82,8 +82,8 @@ class Volume final : public BlockDevice {
   Status seal();
   // seal(), then no further use. Errors leave everything recoverable by open().
   Status close() { return seal(); }
-  // Of the manifest, for whoever keeps the image (mode, pin, pool): durable when it returns. An empty
-  // value removes it. invalid_argument: one of the engine's own.
+  // Of the manifest, for whoever keeps the image (mode, pin, pool): durable when it returns. An
+  // empty value removes it. invalid_argument: one of the engine's own.
   Status set_property(const std::string& name, const std::string& value);
   // From now on nothing is written: the image belongs to somebody else. Reading goes on.
   void stop_writes(const Error& why);

@@ -271,8 +271,7 @@ class FileExporter {
 
 Result<ExportReport> export_cartridge(const ExportEnv& env, const ExportRequest& request) {
   std::string point;
-  ASSIGN_OR_RETURN(const Manifest manifest,
-                   find_with_point(*env.store, request.cartridge, point));
+  ASSIGN_OR_RETURN(const Manifest manifest, find_with_point(*env.store, request.cartridge, point));
   TRY(check_readable(*env.store, manifest, env.clock->unix_ms()));
   if (manifest.kind == CartridgeKind::image) return export_image(env, request, manifest, point);
   ASSIGN_OR_RETURN(auto tar, TarWriter::create(*env.files, request.output, request.overwrite));

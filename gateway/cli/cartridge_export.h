@@ -17,8 +17,8 @@ namespace coldshelf::cli {
 
 struct ExportRequest {
   std::string cartridge;  // a barcode, an image's name, or a uuid; of an image also NAME@POINT
-  // A tape's tar: one member per filemark, named file-0001.bin, and index.json; an image's raw disk,
-  // sparse.
+  // A tape's tar: one member per filemark, named file-0001.bin, and index.json; an image's raw
+  // disk, sparse.
   std::string output;
   bool overwrite = false;
 };

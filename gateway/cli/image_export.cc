@@ -226,9 +226,9 @@ Result<ExportReport> export_image(const ExportEnv& env, const ExportRequest& req
   VolumeOptions options;
   options.key = env.key;
   options.compact_percent = 100;  // nothing is written here that is to last
-  ASSIGN_OR_RETURN(const auto volume,
-                   Volume::open(with, options,
-                                join_path(scratch->path(), manifest.uuid.to_string())));
+  ASSIGN_OR_RETURN(
+      const auto volume,
+      Volume::open(with, options, join_path(scratch->path(), manifest.uuid.to_string())));
   std::unique_ptr<BlockDevice> view;
   if (!point.empty()) {
     ASSIGN_OR_RETURN(const Uuid id, find_point(*volume, manifest.label, point));

@@ -62,7 +62,8 @@ void define_export(CommandLine& line) {
       "  coldshelf export ABC001L8 --to abc001.tar --store /mnt/store --key-file kek.hex\n"
       "  coldshelf export mail@nightly --to mail.raw\n"
       "One member per filemark (file-0001.bin, ...) holding its records one after the other;\n"
-      "index.json tells their lengths. A volume, or one of its recovery points (NAME@POINT), comes\n"
+      "index.json tells their lengths. A volume, or one of its recovery points (NAME@POINT), "
+      "comes\n"
       "as a sparse file of the disk's size.");
   out->add_option("cartridge", v->barcode,
                   "the tape's barcode, the volume's name (and @POINT), or the uuid")

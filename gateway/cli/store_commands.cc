@@ -171,9 +171,9 @@ void print_recover(std::ostream& out, const RecoverReport& report, const std::st
   }
   for (const std::string& lost : report.lost) out << "not rebuilt: " << lost << "\n";
   out << "gateway " << report.gateway << " (" << report.name << "): " << report.tapes.size()
-      << " tapes and " << report.images.size() << " images in " << data_dir << ", " << report.lost.size() << " things not rebuilt, "
-      << report.retired.size() << " barcodes of deleted tapes kept, " << report.others
-      << " cartridges of other gateways\n"
+      << " tapes and " << report.images.size() << " images in " << data_dir << ", "
+      << report.lost.size() << " things not rebuilt, " << report.retired.size()
+      << " barcodes of deleted tapes kept, " << report.others << " cartridges of other gateways\n"
       << "its library as it was: " << data_dir << "/recovered.toml\n";
 }
 

@@ -229,8 +229,8 @@ class ImageSim {
     last.volume.reset();
     const auto job = rig_.shelf().remove(last.id);
     ASSERT_TRUE(job.ok()) << job.error().message();
-    ASSERT_TRUE(rig_.run_until(
-        [&] { return (*rig_.catalog().job(*job))->state >= JobState::succeeded; }));
+    ASSERT_TRUE(
+        rig_.run_until([&] { return (*rig_.catalog().job(*job))->state >= JobState::succeeded; }));
     EXPECT_EQ((*rig_.catalog().job(*job))->state, JobState::succeeded)
         << (*rig_.catalog().job(*job))->error;
     expect(images_[last.source->first].volume->release_clone(last.id));
@@ -309,9 +309,8 @@ class ImageSim {
     rig_.set_faults({});
     for (Image& image : images_) expect(image.volume->seal());
     ASSERT_TRUE(rig_.run_until([&] {
-      return std::all_of(images_.begin(), images_.end(), [&](const Image& image) {
-        return rig_.stored_exactly(image.id);
-      });
+      return std::all_of(images_.begin(), images_.end(),
+                         [&](const Image& image) { return rig_.stored_exactly(image.id); });
     })) << "seed "
         << seed_ << describe();
     for (Image& image : images_) {
@@ -325,7 +324,8 @@ class ImageSim {
     deep.threads = 1;
     deep.deep = true;
     const auto report = check_store_of(*buffers, deep);
-    EXPECT_EQ(report.problems_total, 0U) << "seed " << seed_ << ": " << report.problems.front().what;
+    EXPECT_EQ(report.problems_total, 0U)
+        << "seed " << seed_ << ": " << report.problems.front().what;
     StoreGcOptions gc;
     gc.threads = 1;
     gc.min_age_ms = 0;

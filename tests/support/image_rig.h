@@ -1,8 +1,8 @@
 // Volumes on a simulated shelf (shelf_rig.h), and what the store holds of them.
 #pragma once
 
-#include "tests/support/shelf_rig.h"
 #include "tape/format/image_manifest.h"
+#include "tests/support/shelf_rig.h"
 #include "volume/volume.h"
 
 namespace coldshelf::test {
@@ -27,8 +27,8 @@ class ImageRig : public ShelfRig, public ImageDirectory {
   std::unique_ptr<Volume> make_image(const std::string& name, uint64_t size_bytes,
                                      const std::string& mode = "") {
     const Uuid id = Uuid::generate(random());
-    auto made = Volume::create(volume_env(), volume_options, directory(id),
-                               {id, name, size_bytes, 4096});
+    auto made =
+        Volume::create(volume_env(), volume_options, directory(id), {id, name, size_bytes, 4096});
     EXPECT_TRUE(made.ok()) << made.error().message();
     if (!mode.empty()) {
       EXPECT_TRUE((*made)->set_property(std::string(kPropertyMode), mode).ok());
@@ -92,8 +92,8 @@ class ImageRig : public ShelfRig, public ImageDirectory {
     size_t segments = 0;
     for (const Partition& p : local.partitions) segments += p.segments.size();
     const auto stored = stored_manifest(id);
-    std::string out = id.to_string() + ": manifest " + std::to_string(local.generation) +
-                      " of " + std::to_string(segments) + " segments, in the store " +
+    std::string out = id.to_string() + ": manifest " + std::to_string(local.generation) + " of " +
+                      std::to_string(segments) + " segments, in the store " +
                       (stored ? std::to_string(stored->generation) : "none") + ", " +
                       std::to_string(stored_objects(id)) + " objects, rows";
     for (const auto& [state, count] : states) {
@@ -109,9 +109,7 @@ class ImageRig : public ShelfRig, public ImageDirectory {
 
  private:
   struct StoredImages : ImageDirectory {
-    Result<std::string> directory_of(const Uuid& image) override {
-      return "/" + image.to_string();
-    }
+    Result<std::string> directory_of(const Uuid& image) override { return "/" + image.to_string(); }
   };
   static ShelfOptions with_ranges(ShelfOptions options) {
     options.range_cache_directory = "/data/cache";

@@ -51,8 +51,8 @@ class UploaderAttachTest : public testing::Test {
   void detach(ImageRig& from, const Uuid& id) {
     const auto job = from.shelf().detach(id);
     ASSERT_TRUE(job.ok()) << job.error().message();
-    ASSERT_TRUE(from.run_until(
-        [&] { return (*from.catalog().job(*job))->state >= JobState::succeeded; }));
+    ASSERT_TRUE(
+        from.run_until([&] { return (*from.catalog().job(*job))->state >= JobState::succeeded; }));
     ASSERT_EQ((*from.catalog().job(*job))->state, JobState::succeeded)
         << (*from.catalog().job(*job))->error;
   }

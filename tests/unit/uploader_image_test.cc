@@ -111,8 +111,8 @@ TEST_F(UploaderImageTest, ACloneKeepsWhatItStandsOn) {
   clone->reset();
   const auto job = rig.shelf().remove(clone_id);
   ASSERT_TRUE(job.ok()) << job.error().message();
-  ASSERT_TRUE(rig.run_until(
-      [&] { return (*rig.catalog().job(*job))->state == JobState::succeeded; }));
+  ASSERT_TRUE(
+      rig.run_until([&] { return (*rig.catalog().job(*job))->state == JobState::succeeded; }));
   EXPECT_FALSE(rig.catalog().tape(clone_id)->has_value());
   EXPECT_FALSE(rig.stored_manifest(clone_id).has_value());
   ASSERT_TRUE(source->release_clone(clone_id).ok());
@@ -152,9 +152,8 @@ TEST_F(UploaderImageTest, CachedImagesAreReadByRange) {
   follow(rig, *volume);
   fill(*volume, 0, 8 * MiB, 9);
   ASSERT_TRUE(volume->seal().ok());
-  ASSERT_TRUE(rig.run_until([&] {
-    return rig.all_stored(id) && rig.shelf().statistics().cache_bytes <= 4 * MiB;
-  }));
+  ASSERT_TRUE(rig.run_until(
+      [&] { return rig.all_stored(id) && rig.shelf().statistics().cache_bytes <= 4 * MiB; }));
   expect_content(*volume, 0, 8 * MiB, 9);
   const Shelf::Statistics read = rig.shelf().statistics();
   EXPECT_GT(read.ranges.bytes, 0U);
@@ -182,8 +181,8 @@ TEST_F(UploaderImageTest, StoredImagesAreAllHere) {
   ASSERT_TRUE(volume->set_property(std::string(kPropertyMode), "cached").ok());
   ASSERT_TRUE(rig.run_until([&] { return rig.local_segments(id) <= 4; }));
   ASSERT_TRUE(volume->set_property(std::string(kPropertyMode), "stored").ok());
-  EXPECT_TRUE(rig.run_until(
-      [&] { return rig.local_segments(id) == rig.catalog().segments(id)->size(); }));
+  EXPECT_TRUE(
+      rig.run_until([&] { return rig.local_segments(id) == rig.catalog().segments(id)->size(); }));
   expect_content(*volume, 0, 4 * MiB, 9);
 }
 

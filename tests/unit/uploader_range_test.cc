@@ -96,8 +96,9 @@ TEST(TwoQueueTest, OneScanLeavesTheWorkingSet) {
     lru.use(1'000'000 + key);
   }
   const auto after = working_set(1'000);
-  std::printf("hits before the scan: 2Q %.1f %%, LRU %.1f %%; just after it: 2Q %.1f %%, LRU %.1f %%\n",
-              warm.first, warm.second, after.first, after.second);
+  std::printf(
+      "hits before the scan: 2Q %.1f %%, LRU %.1f %%; just after it: 2Q %.1f %%, LRU %.1f %%\n",
+      warm.first, warm.second, after.first, after.second);
   EXPECT_GE(warm.first, warm.second - 3) << "as good as LRU without scans";
   EXPECT_GE(after.first, warm.first - 8) << "the scan flushed little";
   EXPECT_GE(after.first, after.second + 10);
