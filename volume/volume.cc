@@ -168,7 +168,7 @@ Status Volume::write(const PreparedWrite& prepared) {
   op.range = prepared.range();
   op.prepared = &prepared;
   const Status done = writer_->run(op);
-  after_log_op();
+  after_log_op(prepared.data_bytes());
   return done;
 }
 

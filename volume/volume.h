@@ -125,6 +125,7 @@ class Volume final : public BlockDevice {
   Status check_range(uint64_t offset, uint64_t length) const;
   Result<Point> find_point(const Uuid& id) const;
   Result<ImageSegment> map_of(const Point& point);
+  Result<uint32_t> slot_of(const MapSource& source, Ancestors& ancestors);
   Status wait_for_map(uint64_t position);
   void after_log_op(uint64_t written_bytes);
 

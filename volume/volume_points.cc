@@ -224,6 +224,27 @@ class PointView final : public BlockDevice {
   std::vector<std::shared_ptr<const ImageSegment>> slots_;
 };
 
+// A segment of an ancestor that the map of today does not name has no slot yet.
+Result<uint32_t> Volume::slot_of(const MapSource& source, Ancestors& ancestors) {
+  const SegmentId id{source.cartridge, source.sequence, source.epoch};
+  {
+    const std::lock_guard lock(state_->mutex);
+    const auto at = state_->slot_of.find(id);
+    if (at != state_->slot_of.end()) return at->second;
+  }
+  if (id.cartridge == state_->uuid) {
+    return Error(ErrorCode::corrupt, "a segment of a recovery point is gone");
+  }
+  ASSIGN_OR_RETURN(const ImageSegment theirs, ancestors.segment(id, kImageLogPartition));
+  ASSIGN_OR_RETURN(const Ancestor* ancestor, ancestors.find(id.cartridge));
+  const std::lock_guard lock(state_->mutex);
+  const auto segment = state_->add_segment(id, ancestor->directory, ancestor->data_key);
+  segment->sealed = true;
+  segment->entry = theirs.entry;
+  segment->readable_bytes = theirs.readable_bytes;
+  return segment->slot;
+}
+
 Result<std::unique_ptr<BlockDevice>> Volume::open_point(const Uuid& id) {
   std::unique_lock lock(points_mutex_);
   ASSIGN_OR_RETURN(const Point point, find_point(id));
@@ -232,13 +253,11 @@ Result<std::unique_ptr<BlockDevice>> Volume::open_point(const Uuid& id) {
   ++mounted_[id];
   auto view = std::make_unique<PointView>(*this, point.what);
   // While the point stands, so do the segments of its map.
+  Ancestors ancestors(state_->env, state_->options);
   const auto slot_for = [&](const MapSource& source) -> Result<uint32_t> {
+    ASSIGN_OR_RETURN(const uint32_t slot, slot_of(source, ancestors));
     const std::lock_guard state_lock(state_->mutex);
-    const auto at = state_->slot_of.find({source.cartridge, source.sequence, source.epoch});
-    if (at == state_->slot_of.end()) {
-      return Error(ErrorCode::corrupt, "a segment of a recovery point is gone");
-    }
-    view->slots_.push_back(state_->slots[at->second]);
+    view->slots_.push_back(state_->slots[slot]);
     return static_cast<uint32_t>(view->slots_.size() - 1);
   };
   auto loaded = load_map(state_->files, state_->reader, segment, slot_for);
@@ -260,12 +279,8 @@ Status Volume::roll_back(const Uuid& id) {
   TRY(maintenance_->drain());
   TRY(wait_for_map(point.position));
   ASSIGN_OR_RETURN(const ImageSegment segment, map_of(point));
-  const auto slot_for = [&](const MapSource& source) -> Result<uint32_t> {
-    const std::lock_guard state_lock(state_->mutex);
-    const auto at = state_->slot_of.find({source.cartridge, source.sequence, source.epoch});
-    if (at != state_->slot_of.end()) return at->second;
-    return Error(ErrorCode::corrupt, "a segment of a recovery point is gone");
-  };
+  Ancestors ancestors(state_->env, state_->options);
+  const auto slot_for = [&](const MapSource& source) { return slot_of(source, ancestors); };
   ASSIGN_OR_RETURN(LoadedMap loaded, load_map(state_->files, state_->reader, segment, slot_for));
   // 2. A position of the log of its own, and the map of the point there. Compaction that goes on
   //    meanwhile moves nothing the old map alone names: what it compares with has changed.

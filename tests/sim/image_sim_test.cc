@@ -308,11 +308,13 @@ class ImageSim {
   void settle() {
     rig_.set_faults({});
     for (Image& image : images_) expect(image.volume->seal());
-    ASSERT_TRUE(rig_.run_until([&] {
-      return std::all_of(images_.begin(), images_.end(),
-                         [&](const Image& image) { return rig_.stored_exactly(image.id); });
-    })) << "seed "
-        << seed_ << describe();
+    ASSERT_TRUE(rig_.run_until(
+        [&] {
+          return std::all_of(images_.begin(), images_.end(),
+                             [&](const Image& image) { return rig_.all_stored(image.id); });
+        },
+        10 * 60'000))
+        << "seed " << seed_ << describe();
     for (Image& image : images_) {
       const auto stored = rig_.open_stored(image.id);
       ASSERT_NE(stored, nullptr);
@@ -333,6 +335,14 @@ class ImageSim {
     const auto collected = collect_store_garbage(rig_.store(), rig_.clock(), gc);
     ASSERT_TRUE(collected.ok()) << collected.error().message();
     EXPECT_EQ(check_store_of(*buffers, deep).problems_total, 0U);
+    // What a lost catalog had forgotten is found by the collector.
+    EXPECT_TRUE(rig_.run_until(
+        [&] {
+          return std::all_of(images_.begin(), images_.end(),
+                             [&](const Image& image) { return rig_.stored_exactly(image.id); });
+        },
+        10 * 60'000))
+        << "seed " << seed_ << describe();
     for (Image& image : images_) EXPECT_EQ(read_all(*image.volume), now_of(image));
   }
   std::string describe() {
