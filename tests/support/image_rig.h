@@ -49,21 +49,24 @@ class ImageRig : public ShelfRig, public ImageDirectory {
     return made;
   }
 
+  struct StoredImages : ImageDirectory {
+    Result<std::string> directory_of(const Uuid& image) override { return "/" + image.to_string(); }
+  };
   // The image as the store has it, on a disk of its own; null: not yet, or not whole.
   struct Stored {
     SimFileSystem disk;
+    StoredImages images;
     std::unique_ptr<Volume> volume;
   };
   std::unique_ptr<Stored> open_stored(const Uuid& id) {
     auto out = std::make_unique<Stored>();
     if (!copy_stored(id, out->disk)) return nullptr;
-    StoredImages images;
     VolumeEnv env = volume_env();
     env.cartridge.files = &out->disk;
     env.cartridge.source = nullptr;
     env.cartridge.observer = nullptr;
     env.cartridge.gate = nullptr;
-    env.images = &images;
+    env.images = &out->images;
     auto opened = Volume::open(env, volume_options, "/" + id.to_string());
     EXPECT_TRUE(opened.ok()) << opened.error().message();
     if (!opened.ok()) return nullptr;
@@ -108,9 +111,6 @@ class ImageRig : public ShelfRig, public ImageDirectory {
   }
 
  private:
-  struct StoredImages : ImageDirectory {
-    Result<std::string> directory_of(const Uuid& image) override { return "/" + image.to_string(); }
-  };
   static ShelfOptions with_ranges(ShelfOptions options) {
     options.range_cache_directory = "/data/cache";
     return options;
