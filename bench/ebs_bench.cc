@@ -20,7 +20,6 @@ constexpr double kQuotaBlocks = 1000;  // a second
 constexpr unsigned kLatencyMs = 100;
 constexpr unsigned kSdkThreads = 64;
 constexpr unsigned kCliBlocks = 24;
-constexpr uint64_t kLargestGib = 16 * 1024;
 
 struct Settings {
   std::string only;
@@ -28,6 +27,7 @@ struct Settings {
   std::string programs;
   uint64_t gib = 16;
   uint64_t free_gib = 4;
+  uint64_t list_gib = 16 * 1024;
   unsigned rounds = 1;
   bool encrypt = false;
   bool ours_only = false;  // to profile
@@ -140,13 +140,14 @@ Status bench_quota(const Settings& s) {
 }
 
 Status bench_list(const Settings& s) {
-  StandinSettings how = standin_settings(s, kLargestGib);
+  StandinSettings how = standin_settings(s, s.list_gib);
   how.quota = true;  // of 50 lists a second
   ASSIGN_OR_RETURN(const auto standin, Standin::start(how));
   ASSIGN_OR_RETURN(const ListResult list, run_list(*standin));
   std::printf(
-      "list of 16 TiB: %llu blocks in %.1f s, %.1f CPU s; %zu entries in memory at most, "
+      "list of %llu TiB: %llu blocks in %.1f s, %.1f CPU s; %zu entries in memory at most, "
       "%.1f MiB more resident, %.2f bytes a block (goal 16, 256 MiB)\n",
+      static_cast<unsigned long long>(s.list_gib / 1024),
       static_cast<unsigned long long>(list.blocks), list.seconds, list.cpu_seconds,
       list.peak_entries, static_cast<double>(list.resident_bytes) / MiB,
       static_cast<double>(list.resident_bytes) / static_cast<double>(list.blocks));
@@ -195,6 +196,7 @@ int run(int argc, char** argv) {
   app.add_option("--only", settings.only)->check(CLI::IsMember({"quota", "list", "free"}));
   app.add_option("--gib", settings.gib, "with the quota");
   app.add_option("--free-gib", settings.free_gib, "without it");
+  app.add_option("--list-gib", settings.list_gib, "of the list, a multiple of 1024");
   app.add_option("--rounds", settings.rounds);
   app.add_option("--dir", settings.directory, "where the image is");
   app.add_flag("--encrypt", settings.encrypt);

@@ -3,8 +3,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <fstream>
-#include <thread>
 
 #include "snapshot/block_list.h"
 
@@ -69,6 +69,7 @@ struct Client {
     options.endpoint = standin.endpoint();
     options.account = std::string("111122223333/") + kRegion;
     options.window.most = requests;
+    options.window.first = std::min<size_t>(options.window.first, requests);
     out->ebs = std::make_unique<EbsClient>(options, out->clock, out->transport, out->credentials,
                                            std::make_shared<EbsPace>(quotas));
     Ec2Client::Options ec2;
@@ -130,8 +131,8 @@ std::vector<std::string> Standin::environment() {
 }
 
 Result<std::unique_ptr<Standin>> Standin::start(const StandinSettings& settings) {
-  std::vector<std::string> command = {settings.programs + "/coldshelf_ebs_standin", "--latency-ms",
-                                      std::to_string(settings.latency_ms)};
+  std::vector<std::string> command = {settings.programs + "/coldshelf_ebs_standin", "--with-parent",
+                                      "--latency-ms", std::to_string(settings.latency_ms)};
   if (settings.quota) {
     // Buckets of 100 ms, so that what was not used before does not count.
     command.insert(command.end(), {"--burst-ms", "100"});

@@ -151,7 +151,7 @@ Result<std::unique_ptr<EbsClient>> AwsAccounts::ebs(const AwsPlace& wanted, Stop
   options.account = (known ? account->id : place.account) + "/" + place.region;
   options.timeout_ms = config_.aws.timeout_ms;
   options.window.most = static_cast<size_t>(config_.aws.requests);
-  options.window.first = std::min<size_t>(64, options.window.most);
+  options.window.first = std::min(options.window.first, options.window.most);
   options.window.least = std::min<size_t>(4, options.window.most);
   return std::make_unique<EbsClient>(options, env_.clock, transport_, std::move(provider), pace_,
                                      std::move(stop));

@@ -2,6 +2,7 @@
 // is said in commands, in arguments and then line by line on standard input; each answers with one
 // line. Ends with SIGTERM or SIGINT.
 #include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -265,6 +266,7 @@ int run(int argc, char** argv) {
   std::vector<std::string> accounts;
   std::vector<std::string> commands;
   bool no_limits = false;
+  bool with_parent = false;
   CLI::App app{"AWS's EBS direct APIs, EC2, STS and SNS for tests, on loopback."};
   app.footer(kCommands);
   app.add_option("--port", options.port, "0: any; the endpoint is printed first");
@@ -280,8 +282,10 @@ int run(int argc, char** argv) {
   app.add_option("--burst-ms", options.limits.burst_ms, "what the quotas' buckets hold");
   app.add_option("--threads", options.threads);
   app.add_flag("--no-limits", no_limits, "no quotas");
+  app.add_flag("--with-parent", with_parent, "end when who started it ends");
   app.add_option("--do", commands, "a command, see below; may be given several times");
   CLI11_PARSE(app, argc, argv);
+  if (with_parent) ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (!accounts.empty()) options.accounts.clear();
   for (const std::string& text : accounts) {
     const size_t a = text.find(':');

@@ -13,7 +13,7 @@ class InFlightWindow {
  public:
   struct Options {
     size_t least = 4;
-    size_t first = 64;
+    size_t first = 128;  // at 100 ms for an answer, more than the quota of EBS
     size_t most = 256;
   };
   explicit InFlightWindow(const Options& options);
