@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <limits>
 
 namespace coldshelf {
 
@@ -152,16 +153,19 @@ bool has_ended(const Child& child) {
 // Reads until the output is at its end and the child has ended. False: the time is over, or the
 // output is too long.
 bool collect(const Child& child, Pipe& out_pipe, Pipe& err_pipe, Collected& out, Collected& err,
-             int64_t timeout_ms) {
+             int64_t timeout_ms, const std::atomic<bool>* cancelled) {
+  constexpr int64_t kLookAtCancelledMs = 100;
   constexpr int64_t kLookAgainMs = 5;  // for the end of a child that has closed its output
   const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   while (out_pipe.read.get() >= 0 || !has_ended(child)) {
     const int64_t left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-    if (left <= 0) return false;
+    if (left <= 0 || (cancelled != nullptr && cancelled->load())) return false;
     std::array<pollfd, 2> waiting = {
         {{out_pipe.read.get(), POLLIN, 0}, {err_pipe.read.get(), POLLIN, 0}}};
-    const int64_t wait_ms = out_pipe.read.get() >= 0 ? left : std::min(left, kLookAgainMs);
+    int64_t wait_ms = out_pipe.read.get() >= 0 ? left : std::min(left, kLookAgainMs);
+    if (cancelled != nullptr) wait_ms = std::min(wait_ms, kLookAtCancelledMs);
+    wait_ms = std::min<int64_t>(wait_ms, std::numeric_limits<int>::max());
     const int ready = ::poll(waiting.data(), waiting.size(), static_cast<int>(wait_ms));
     if (ready < 0 && errno != EINTR) return false;
     if (ready <= 0) continue;
@@ -240,8 +244,11 @@ Result<Secret> run_program(const std::vector<std::string>& words, const CommandL
   err_pipe.write.close();
   Collected out(limits.max_output_bytes);
   Collected err(4096);
-  if (!collect(child, out_pipe, err_pipe, out, err, limits.timeout_ms)) {
+  if (!collect(child, out_pipe, err_pipe, out, err, limits.timeout_ms, limits.cancelled)) {
     child.kill_all();
+    if (limits.cancelled != nullptr && limits.cancelled->load()) {
+      return Error(ErrorCode::cancelled, words[0] + " was ended");
+    }
     if (out.full()) {
       return Error(ErrorCode::out_of_range, words[0] + " printed more than " +
                                                 std::to_string(limits.max_output_bytes) + " bytes");

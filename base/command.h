@@ -1,6 +1,7 @@
 // Other programs that are asked for something: a credential, a key. Bounded in time and output.
 #pragma once
 
+#include <atomic>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,8 @@ namespace coldshelf {
 struct CommandLimits {
   int64_t timeout_ms = 30'000;
   size_t max_output_bytes = 64 * KiB;
+  const std::atomic<bool>* cancelled =
+      nullptr;  // looked at now and then: cancelled, when it is set
 };
 
 // A command line as a shell would cut it into words: quotes ('...', "...") and backslashes, no

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "gateway/config_quiesce.h"
 #include "gateway/pools.h"
 #include "gateway/store_factory.h"
 #include "gateway/version.h"
@@ -24,6 +25,7 @@ constexpr uint64_t kDataOutBudget = 96 * MiB;
 constexpr uint64_t kIdleBuffers = 48 * MiB;
 constexpr uint64_t kIdleTargetBuffers = 32 * MiB;
 constexpr unsigned kSealers = 2;
+constexpr unsigned kVolumeSealers = 3;
 constexpr auto kLogoutDeadline = std::chrono::milliseconds(5'000);
 
 std::string upper_hex(Random& random, size_t bytes) {
@@ -78,13 +80,18 @@ Status Gateway::build() {
   ASSIGN_OR_RETURN(secrets_, load_secrets(*env_.files, config_));
   TRY(open_storage());
   TRY(open_library());
+  make_volumes();  // before the shelf's threads, which tell it of what they do
   ownership_->start();
   shelf_->start();
   tapes_->start();
-  keys_ = std::make_unique<KeyRotation>(KeyRotation::Env{
-      env_.clock, env_.random, catalog_.get(), vault_.get(), tapes_.get(), secrets_.key.get()});
+  TRY(open_volumes());
+  keys_ = std::make_unique<KeyRotation>(KeyRotation::Env{env_.clock, env_.random, catalog_.get(),
+                                                         vault_.get(), tapes_.get(),
+                                                         secrets_.key.get(), volumes_.get()});
   TRY(keys_->resume());
   TRY(open_target());
+  volumes_->attach_targets(volume_targets_.get());
+  volume_schedules_->start();
   return open_api();
 }
 
@@ -111,6 +118,7 @@ Status Gateway::take_lease() {
   ownership_ = std::make_unique<Ownership>(Ownership::Env{store_.get(), env_.clock}, self, options);
   ownership_->on_lost([this](const Error& why) {
     if (vault_) vault_->stop_all_writes(why);
+    if (volumes_) volumes_->stop_all_writes(why);
   });
   return ownership_->open();
 }
@@ -148,6 +156,7 @@ Status Gateway::open_storage() {
   buffers_ = BufferPool::create(kIdleBuffers);
   workers_ = std::make_unique<WorkerPool>(std::max(2U, std::thread::hardware_concurrency()));
   sealers_ = std::make_unique<WorkerPool>(kSealers);
+  volume_sealers_ = std::make_unique<WorkerPool>(kVolumeSealers);
   StoreEnv store{env_.files, env_.clock, env_.random, config_.bandwidth, nullptr};
   store.on_retry = [this](const Error& why) {
     if (shelf_ && is_overload(why)) shelf_->store_overloaded();
@@ -179,9 +188,14 @@ Status Gateway::open_storage() {
       Shelf::Env{env_.files, env_.clock, catalog_.get(), store_.get(), buffers_, ownership_.get(),
                  [this](const Uuid& uuid, const Error& why) {
                    if (vault_) vault_->stop_writes(uuid, why);
+                   if (volumes_) volumes_->stop_writes(uuid, why);
+                 },
+                 [this](const Uuid& uuid, uint64_t sequence, uint64_t epoch) {
+                   if (volumes_) volumes_->segment_evicted(uuid, sequence, epoch);
                  }},
-      options,
-      [this](const TapeRow& row, TapeStatus before) { tapes_->tape_status_changed(row, before); });
+      options, [this](const TapeRow& row, TapeStatus before) {
+        if (row.kind == RowKind::tape) tapes_->tape_status_changed(row, before);
+      });
   return {};
 }
 
@@ -197,6 +211,14 @@ CartridgeOptions Gateway::cartridge_options() const {
   return options;
 }
 
+Status Gateway::may_write(const Uuid& cartridge) {
+  if (Status ours = shelf_->check_owned(cartridge); !ours.ok()) return ours;
+  const Status may = ownership_->may_write();
+  // A lease that is only late does not keep anybody from writing to the local disk.
+  if (!may.ok() && may.error().code == ErrorCode::write_protected) return may.error();
+  return {};
+}
+
 Status Gateway::open_library() {
   Vault::Options vault;
   vault.directory = data_->cartridges_path();
@@ -205,13 +227,7 @@ Status Gateway::open_library() {
   vault.cartridge = cartridge_options();
   vault.catalog = catalog_.get();
   vault.storage = [this] { return health(); };
-  vault.writable = [this](const Uuid& uuid) -> Status {
-    if (Status ours = shelf_->check_owned(uuid); !ours.ok()) return ours;
-    const Status may = ownership_->may_write();
-    // A lease that is only late does not keep anybody from writing to the local disk.
-    if (!may.ok() && may.error().code == ErrorCode::write_protected) return may.error();
-    return {};
-  };
+  vault.writable = [this](const Uuid& uuid) { return may_write(uuid); };
   vault_ = std::make_unique<Vault>(vault);
 
   const DriveProfile* profile = find_drive(config_.library.drive_model);
@@ -260,6 +276,45 @@ Status Gateway::open_library() {
   return tapes_->reconcile();
 }
 
+void Gateway::make_volumes() {
+  VolumeService::Env env;
+  env.volume.cartridge = {
+      env_.files, env_.clock,   env_.random,  workers_.get(), volume_sealers_.get(),
+      buffers_,   shelf_.get(), shelf_.get(), shelf_.get()};
+  const CartridgeOptions tapes = cartridge_options();
+  env.options.segment_bytes = tapes.segment_bytes;
+  env.options.compression = tapes.compression;
+  env.options.key = tapes.key;
+  env.directory = data_->cartridges_path();
+  env.units = data_->units_path();
+  env.gateway_name = config_.gateway.name;
+  env.storage = [this] { return health(); };
+  env.writable = [this](const Uuid& uuid) { return may_write(uuid); };
+  env.shelf = shelf_.get();
+  env.catalog = catalog_.get();
+  volumes_ = std::make_unique<VolumeService>(std::move(env));
+}
+
+Status Gateway::open_volumes() {
+  TRY(volumes_->open_all());
+  quiescer_ = std::make_unique<CommandQuiescer>(*env_.files, *env_.clock, *env_.random,
+                                                data_->quiesce_path());
+  ASSIGN_OR_RETURN(const auto thawed, quiescer_->thaw_left_behind());
+  for (const std::string& what : thawed) log_warning("gateway", "quiescing", {{"done", what}});
+  volume_points_ =
+      std::make_unique<VolumePoints>(volumes_.get(), quiescer_.get(), quiesce_commands(config_));
+  VolumeScheduler::Env schedules;
+  schedules.clock = env_.clock;
+  schedules.volumes = volumes_.get();
+  schedules.points = volume_points_.get();
+  volume_schedules_ = std::make_unique<VolumeScheduler>(std::move(schedules));
+  TRY(volume_schedules_->load());
+  volume_transfers_ = std::make_unique<VolumeTransfers>(
+      VolumeTransfers::Env{env_.clock, env_.files, catalog_.get(), volumes_.get(), data_->path(),
+                           data_->scratch_path()});
+  return volume_transfers_->clean_up();
+}
+
 Status Gateway::open_target() {
   const std::string& name = config_.gateway.name;
   std::vector<iscsi::TargetConfig> targets;
@@ -292,6 +347,8 @@ Status Gateway::open_target() {
   options.data_out_budget_bytes = kDataOutBudget;
   options.buffer_pool_bytes = kIdleTargetBuffers;
   ASSIGN_OR_RETURN(server_, iscsi::Server::start(options, targets, *env_.random));
+  volume_targets_ = std::make_unique<IscsiVolumeTargets>(env_.files, env_.clock, server_.get(),
+                                                         config_.gateway.name);
   std::string portals;
   for (const std::string& e : server_->endpoints()) portals += (portals.empty() ? "" : ",") + e;
   for (const iscsi::TargetConfig& target : targets) {
@@ -308,6 +365,10 @@ Status Gateway::open_api() {
   env.gateway_id = gateway_id_;
   env.version = kVersion;
   env.store = store_->describe();
+  env.volumes = volumes_.get();
+  env.volume_points = volume_points_.get();
+  env.volume_schedules = volume_schedules_.get();
+  env.volume_transfers = volume_transfers_.get();
   env.ownership = ownership_.get();
   env.object_store = store_.get();
   StoreKeeper::Env keeper{store_.get(), env_.clock, buffers_};
@@ -371,12 +432,18 @@ Status Gateway::stop() {
   if (http_) http_->stop();
   if (history_) history_->stop();
   if (server_) server_->stop(kLogoutDeadline);
+  if (volume_schedules_) volume_schedules_->stop();
+  if (volume_transfers_) volume_transfers_->stop();
   if (keys_) keys_->stop();
   if (tapes_) tapes_->stop();
   if (keeper_) keeper_->stop();
-  // 2. Every tape synced and sealed, still in its drive's element.
+  // 2. Every tape and volume synced and sealed, tapes still in their drives' elements.
   Status closed;
   if (library_) closed = library_->close_drives();
+  if (volumes_) {
+    const Status sealed = volumes_->stop();
+    if (closed.ok()) closed = sealed;
+  }
   // 3. Transfers last: they were told of the segments just sealed and know them after a restart.
   if (shelf_) shelf_->stop();
   // 4. Others need not wait for the lease to run out.

@@ -19,6 +19,8 @@
 #include "gateway/store_keeper.h"
 #include "gateway/tape_service.h"
 #include "gateway/vault.h"
+#include "gateway/volume_scheduler.h"
+#include "gateway/volume_transfers.h"
 #include "target/iscsi/server.h"
 #include "target/scsi/changer_unit.h"
 #include "target/scsi/tape_unit.h"
@@ -55,6 +57,8 @@ class Gateway {
   Status build();
   Status open_storage();  // data directory, catalog, store, shelf
   Status open_library();  // vault, drives, library, their agreement with the catalog
+  void make_volumes();
+  Status open_volumes();  // the disks, without targets
   Status open_target();   // iSCSI
   Status open_api();
   HistorySample measure() const;
@@ -62,6 +66,7 @@ class Gateway {
   Status enter_pools();      // the store is open
   Status take_lease();
   CartridgeOptions cartridge_options() const;
+  Status may_write(const Uuid& cartridge);  // another gateway may have taken it over
 
   const Config config_;
   const GatewayEnv env_;
@@ -77,6 +82,7 @@ class Gateway {
   std::shared_ptr<BufferPool> buffers_;
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<WorkerPool> sealers_;
+  std::unique_ptr<WorkerPool> volume_sealers_;  // compaction must not hold up a tape
   std::unique_ptr<ObjectStore> store_;
   std::unique_ptr<Ownership> ownership_;
   std::unique_ptr<Shelf> shelf_;
@@ -85,8 +91,14 @@ class Gateway {
   std::unique_ptr<TapeService> tapes_;
   std::unique_ptr<KeyRotation> keys_;
   std::unique_ptr<Library> library_;
+  std::unique_ptr<VolumeService> volumes_;
+  std::unique_ptr<CommandQuiescer> quiescer_;
+  std::unique_ptr<VolumePoints> volume_points_;
+  std::unique_ptr<VolumeScheduler> volume_schedules_;
+  std::unique_ptr<VolumeTransfers> volume_transfers_;
   std::unique_ptr<StoreKeeper> keeper_;
   std::unique_ptr<iscsi::Server> server_;
+  std::unique_ptr<VolumeTargets> volume_targets_;
   std::unique_ptr<History> history_;
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<HttpServer> http_;

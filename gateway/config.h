@@ -34,6 +34,15 @@ struct AccountConfig {
   std::vector<std::string> regions = {};  // empty: aws.region
 };
 
+// Commands around a recovery point, as a shell would cut them into words.
+struct QuiesceConfig {
+  std::string name;
+  std::string pre, post;
+  int64_t pre_timeout_ms = 30'000;
+  int64_t post_timeout_ms = 30'000;
+  int64_t longest_ms = 60'000;
+};
+
 struct Config {
   struct Gateway {
     std::string name = "coldshelf";  // part of the iSCSI target names
@@ -139,6 +148,8 @@ struct Config {
 
   std::vector<PoolConfig> pools = {{"GLACIER", "GLACIER", "staged"},
                                    {"DEEP_ARCHIVE", "DEEP_ARCHIVE", "staged"}};
+
+  std::vector<QuiesceConfig> quiesce;
 
   Prices prices;
 

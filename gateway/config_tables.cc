@@ -6,6 +6,7 @@
 
 #include "gateway/bandwidth_config.h"
 #include "gateway/config_aws.h"
+#include "gateway/config_quiesce.h"
 #include "gateway/pools.h"
 #include "uploader/cloud/object_store.h"
 
@@ -152,6 +153,7 @@ std::vector<TableSpec> config_tables() {
        read_bandwidth,
        show_bandwidth},
       account_table(),
+      quiesce_table(),
   };
 }
 

@@ -19,9 +19,13 @@ bool is_gone(TapeStatus status) {
          status == TapeStatus::creating;
 }
 
-// Calls `use` with every tape there is.
+// Calls `use` with every tape and every volume there is.
 template <typename Use>
 Status for_each_tape(Catalog& catalog, const Use& use) {
+  ASSIGN_OR_RETURN(const auto images, catalog.images());
+  for (const TapeRow& row : images) {
+    if (!is_gone(row.status)) TRY(use(row));
+  }
   std::string after;
   while (true) {
     ASSIGN_OR_RETURN(const auto rows, catalog.tapes(kPage, after));
@@ -262,7 +266,9 @@ Result<KeyRotation::Outcome> KeyRotation::rotate(const TapeRow& row) {
     return Error(ErrorCode::internal, "the key wrapped anew is another one");
   }
   // 3. One durable edit of the manifest; the shelf takes it to the store.
-  const auto changed = env_.tapes->set_wrapped_key(row.uuid, manifest.key, *fresh);
+  const bool volume = row.kind == RowKind::image && env_.volumes != nullptr;
+  const auto changed = volume ? env_.volumes->set_wrapped_key(row.uuid, manifest.key, *fresh)
+                              : env_.tapes->set_wrapped_key(row.uuid, manifest.key, *fresh);
   if (!changed.ok()) {
     if (changed.error().code == ErrorCode::busy) return Outcome::later;
     return changed.error();

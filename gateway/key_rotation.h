@@ -1,7 +1,7 @@
-// Which key every tape's data key is wrapped by, and the rotation that wraps all of them by the key
-// in use. Data is not touched: a rotation is one edit of each manifest, which goes up to the store
-// again. A tape opens at every moment: its manifest names the old or the new key, and both are
-// configured until the operator takes the old one away. Thread-safe.
+// Which key every tape's and volume's data key is wrapped by, and the rotation that wraps all of
+// them by the key in use. Data is not touched: a rotation is one edit of each manifest, which goes
+// up to the store again. A tape opens at every moment: its manifest names the old or the new key,
+// and both are configured until the operator takes the old one away. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "catalog/catalog.h"
 #include "gateway/tape_service.h"
+#include "gateway/volume_service.h"
 #include "tape/format/keys.h"
 
 namespace coldshelf {
@@ -62,6 +63,7 @@ class KeyRotation {
     Vault* vault = nullptr;
     TapeService* tapes = nullptr;
     const KeyRing* ring = nullptr;  // null: no key is configured
+    VolumeService* volumes = nullptr;
   };
   explicit KeyRotation(Env env) : env_(env) {}
   ~KeyRotation() { stop(); }

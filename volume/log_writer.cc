@@ -378,7 +378,10 @@ Status LogWriter::write_out() {
     abandon(done.error());
     return done;
   }
-  enter_in_map();
+  const uint64_t unsealed = enter_in_map();
+  if (WriteGate* gate = state_.env.cartridge.gate; gate != nullptr) {
+    gate->wrote(state_.uuid, used_, unsealed);
+  }
   offset_ += used_;
   used_ = 0;
   indexed_ = open_->index.frames.size();
@@ -391,7 +394,8 @@ Status LogWriter::write_out() {
   return {};
 }
 
-void LogWriter::enter_in_map() {
+// Gives what is not sealed now.
+uint64_t LogWriter::enter_in_map() {
   const std::lock_guard lock(state_.mutex);
   ImageSegment& segment = *open_->segment;
   open_->written_bytes = offset_ + used_;
@@ -412,6 +416,7 @@ void LogWriter::enter_in_map() {
   state_.counters.log_bytes += gained_.log_bytes;
   state_.counters.moved_bytes += gained_.moved_bytes;
   gained_ = {};
+  return state_.unsealed_bytes;
 }
 
 // A write failed; what it left in the file counts for nothing. On a full disk the volume goes on,

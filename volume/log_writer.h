@@ -73,7 +73,7 @@ class LogWriter {
   void finish_segment();
   Status write_out();
   void abandon(const Error& why);
-  void enter_in_map();
+  uint64_t enter_in_map();
   void want_map();  // state's mutex held
   void wait_for_sealer();
 

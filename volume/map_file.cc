@@ -108,6 +108,14 @@ Result<ImageReader::FrameInfo> read_map_frame(ImageReader& reader, const ImageSe
 
 }  // namespace
 
+bool is_engine_property(std::string_view name) {
+  for (const std::string_view prefix :
+       {std::string_view("volume."), kPropertyMap, kPropertyPoint, kPropertyHold, kPropertyAbout}) {
+    if (name.starts_with(prefix)) return true;
+  }
+  return false;
+}
+
 Result<SegmentIndex> read_segment_index(SegmentFiles& files, const ImageSegment& segment) {
   const uint64_t size = segment.entry.stored_bytes;
   if (size < kSegmentHeaderSize + kSegmentTrailerSize) return corrupt(segment, "too short");

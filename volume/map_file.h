@@ -8,6 +8,11 @@
 
 namespace coldshelf {
 
+// Of a manifest, beside those of tape/format/image_manifest.h.
+constexpr std::string_view kPropertyAbout = "about.";  // + id of a point: what its maker says
+// Whether the engine alone may set it.
+bool is_engine_property(std::string_view name);
+
 // The index of a sealed segment, local or not.
 Result<SegmentIndex> read_segment_index(SegmentFiles& files, const ImageSegment& segment);
 

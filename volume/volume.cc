@@ -24,6 +24,9 @@ uint64_t Volume::size_bytes() const { return state_->block_count * state_->block
 uint32_t Volume::block_bytes() const { return state_->block_bytes; }
 bool Volume::read_only() const { return !state_->failed().ok(); }
 const Uuid& Volume::uuid() const { return state_->uuid; }
+const std::string& Volume::name() const { return state_->label; }
+Status Volume::failure() const { return state_->failed(); }
+void Volume::stop_writes(const Error& why) { state_->stop_writes(why); }
 
 VolumeCounters Volume::counters() const {
   const std::lock_guard lock(state_->mutex);
@@ -36,6 +39,40 @@ Volume::MapStatistics Volume::map_statistics() const {
 }
 
 Manifest Volume::manifest() const { return state_->manifest(); }
+
+Status Volume::set_properties(const Properties& values) {
+  if (values.empty()) return {};
+  std::vector<ManifestEdit> edits;
+  for (const auto& [name, value] : values) {
+    if (name.empty() || is_engine_property(name)) {
+      return Error(ErrorCode::invalid_argument,
+                   "volume: property " + name + " is the engine's own");
+    }
+    edits.push_back(SetProperty{name, value});
+  }
+  TRY(state_->failed());
+  return state_->commit(edits);
+}
+
+Status Volume::set_wrapped_key(const WrappedKey& before, const WrappedKey& after) {
+  const std::lock_guard lock(points_mutex_);
+  TRY(state_->failed());
+  if (state_->manifest().key != before) {
+    return Error(ErrorCode::busy, "volume " + state_->label + " has another key by now");
+  }
+  return state_->commit({SetWrappedKey{after}});
+}
+
+// A write is copied into the page cache: where that is not certain, a thread that may wait does it.
+bool Volume::write_may_wait(uint64_t, uint64_t length) const {
+  if (length > kMaxFrameDataBytes || admission_.closing()) return true;
+  return state_->unsealed_bytes * 2 > state_->options.max_unsealed_bytes;
+}
+
+int64_t Volume::write_hold_ms() const {
+  WriteGate* gate = state_->env.cartridge.gate;
+  return gate == nullptr ? 0 : gate->hold_ms(state_->uuid);
+}
 
 Status Volume::check_range(uint64_t offset, uint64_t length) const {
   const uint64_t size = size_bytes();
@@ -78,6 +115,15 @@ Status Volume::set_property(const std::string& name, const std::string& value) {
 }
 
 void Volume::stop_writes(const Error& why) { state_->fail(why); }
+
+void Volume::segment_evicted(const Uuid& image, uint64_t sequence, uint64_t epoch) {
+  state_->files.close_file({image, sequence, epoch});
+}
+
+Status Volume::set_property(const std::string& name, const std::string& value) {
+  if (state_->property(name).value_or("") == value) return {};
+  return set_properties({{name, value}});
+}
 
 void Volume::segment_evicted(const Uuid& image, uint64_t sequence, uint64_t epoch) {
   state_->files.close_file({image, sequence, epoch});
@@ -170,14 +216,6 @@ Status Volume::write(const PreparedWrite& prepared) {
   const Status done = writer_->run(op);
   after_log_op(prepared.data_bytes());
   return done;
-}
-
-Status Volume::set_properties(const Properties& properties) {
-  if (properties.empty()) return {};
-  TRY(state_->failed());
-  std::vector<ManifestEdit> edits;
-  for (const auto& [name, value] : properties) edits.push_back(SetProperty{name, value});
-  return state_->commit(edits);
 }
 
 Status Volume::unmap(uint64_t offset, uint64_t length) {

@@ -10,7 +10,9 @@
 #include <functional>
 #include <map>
 #include <shared_mutex>
+#include <span>
 
+#include "volume/admission.h"
 #include "volume/ancestors.h"
 #include "volume/block_device.h"
 #include "volume/maintenance.h"
@@ -20,8 +22,9 @@ namespace coldshelf {
 struct NewVolume {
   Uuid uuid;
   std::string name;
-  uint64_t size_bytes = 0;      // a multiple of block_bytes
-  uint32_t block_bytes = 4096;  // or 512
+  uint64_t size_bytes = 0;                             // a multiple of block_bytes
+  uint32_t block_bytes = 4096;                         // or 512
+  std::map<std::string, std::string> properties = {};  // of the manifest, for whoever makes volumes
 };
 
 struct RecoveryPoint {
@@ -29,6 +32,13 @@ struct RecoveryPoint {
   std::string name;
   uint64_t size_bytes = 0;
   int64_t created_unix_ms = 0;
+  std::string about;  // whatever its maker wanted to keep with it
+};
+
+struct NewClone {
+  Uuid uuid;
+  std::string name;
+  std::map<std::string, std::string> properties = {};
 };
 
 class Volume final : public BlockDevice {
@@ -45,8 +55,7 @@ class Volume final : public BlockDevice {
   // waits for the point's map. The point stays until `source` is told release_clone(): call that
   // when the clone is deleted, or when this fails with anything but `exists`.
   static Result<std::unique_ptr<Volume>> clone(Volume& source, const Uuid& point,
-                                               const std::string& directory, const Uuid& uuid,
-                                               const std::string& name);
+                                               const std::string& directory, const NewClone& what);
   ~Volume() override;  // does not sync: close() does
 
   uint64_t size_bytes() const override;
@@ -61,7 +70,10 @@ class Volume final : public BlockDevice {
   Result<Run> run_at(uint64_t offset, uint64_t limit) override;
   bool prefetch(uint64_t offset, uint64_t length) override;
   bool read_may_wait(uint64_t offset, uint64_t length) const override;
+  bool write_may_wait(uint64_t offset, uint64_t length) const override;
   int64_t write_hold_ms() const override;
+  bool can_erase(Erasure kind) const override;
+  Status erase(Erasure kind) override;
   Usage usage() const override;
 
   const Uuid& uuid() const;
@@ -72,10 +84,8 @@ class Volume final : public BlockDevice {
   Result<std::shared_ptr<PreparedWrite>> begin_write(uint64_t offset, uint64_t length);
   void finish_write(PreparedWrite& prepared) const;
   Status write(const PreparedWrite& prepared);
-  // Properties of the manifest, for its user's own purposes: all of them durable, or none. An empty
-  // value removes one.
   using Properties = std::map<std::string, std::string>;
-  Status set_properties(const Properties& properties);
+  const std::string& name() const;
   Status resize(uint64_t size_bytes);  // grows; durable when it returns
   // Flushes, seals the open segment, waits for everything that is pending: then the image can be
   // stored whole. Writing may go on.
@@ -99,12 +109,29 @@ class Volume final : public BlockDevice {
   };
   MapStatistics map_statistics() const;
   Manifest manifest() const;
+  // Why it is read-only; ok: it is not.
+  Status failure() const;
+  // Properties of the manifest that are not the engine's own; an empty value removes one. Durable.
+  Status set_properties(const Properties& values);
+  // Key rotation: the same data key, wrapped by another one; durable. busy: it is not `before` now.
+  Status set_wrapped_key(const WrappedKey& before, const WrappedKey& after);
 
   // -- recovery points: what was acknowledged when create_point() was called, for good. Making one
   // does not depend on the size of the volume; durable when it returns.
   // `also`: set in the same step, told the point's id.
   using PointProperties = std::function<Properties(const Uuid&)>;
   Result<RecoveryPoint> create_point(const std::string& name, const PointProperties& also = {});
+  // The same of several volumes, at one moment: what was acknowledged by any of them before what
+  // another one took later is in it. They get one id. `passed` is called when the moment is over
+  // and writers go on, before anything is durable; also when it failed. All get theirs, or none.
+  struct PointRequest {
+    std::string name;
+    std::string about;
+    std::function<void()> passed;
+    PointProperties also = {};  // of each of them
+  };
+  static Result<std::vector<RecoveryPoint>> create_points(std::span<Volume* const> volumes,
+                                                          const PointRequest& request);
   Result<std::vector<RecoveryPoint>> points() const;  // by time
   // busy: mounted, or a clone stands on it. Its space comes back with the next map.
   Status delete_point(const Uuid& id, const Properties& also = {});
@@ -124,6 +151,10 @@ class Volume final : public BlockDevice {
   Volume(std::unique_ptr<VolumeState> state, uint64_t epoch, const LogMark& last);
   Status check_range(uint64_t offset, uint64_t length) const;
   Result<Point> find_point(const Uuid& id) const;
+  Status mark_point(Point& point);
+  Status keep_point(const Point& point, const PointProperties& also);
+  void forget_mark(const Point& point);
+  Status drop_point(const Uuid& id, const Properties& also);  // points_mutex_ held
   Result<ImageSegment> map_of(const Point& point);
   Result<uint32_t> slot_of(const MapSource& source, Ancestors& ancestors);
   Status wait_for_map(uint64_t position);
@@ -131,8 +162,8 @@ class Volume final : public BlockDevice {
 
   std::unique_ptr<VolumeState> state_;
   std::unique_ptr<LogWriter> writer_;
-  std::shared_mutex admission_;  // writers share it; a roll back has it alone
-  std::mutex points_mutex_;      // one change of recovery points at a time
+  Admission admission_;      // writers share it; a roll back has it alone
+  std::mutex points_mutex_;  // one change of recovery points at a time
   std::map<Uuid, unsigned> mounted_;
   std::unique_ptr<Maintenance> maintenance_;
 };

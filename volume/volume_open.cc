@@ -256,6 +256,7 @@ Result<std::unique_ptr<Volume>> Volume::create(const VolumeEnv& env, const Volum
     return Error(ErrorCode::invalid_argument, "volume: not a geometry it can have");
   }
   Manifest manifest;
+  manifest.properties = what.properties;
   manifest.uuid = what.uuid;
   manifest.label = what.name;
   manifest.capacity_bytes = what.size_bytes;
@@ -272,8 +273,7 @@ Result<std::unique_ptr<Volume>> Volume::open(const VolumeEnv& env, const VolumeO
 }
 
 Result<std::unique_ptr<Volume>> Volume::clone(Volume& source, const Uuid& point,
-                                              const std::string& directory, const Uuid& uuid,
-                                              const std::string& name) {
+                                              const std::string& directory, const NewClone& what) {
   const VolumeState& from = *source.state_;
   Manifest manifest;
   {
@@ -283,9 +283,10 @@ Result<std::unique_ptr<Volume>> Volume::clone(Volume& source, const Uuid& point,
     ASSIGN_OR_RETURN(const ImageSegment map, source.map_of(found));
     // 1. The point stays, from now on, whatever becomes of the clone.
     TRY(source.state_->commit(
-        {SetProperty{std::string(kPropertyHold) + uuid.to_string(), point.to_string()}}));
-    manifest.uuid = uuid;
-    manifest.label = name;
+        {SetProperty{std::string(kPropertyHold) + what.uuid.to_string(), point.to_string()}}));
+    manifest.properties = what.properties;
+    manifest.uuid = what.uuid;
+    manifest.label = what.name;
     manifest.parent = from.uuid;
     manifest.capacity_bytes = found.what.size_bytes;
     manifest.properties[std::string(kPropertyBlockBytes)] = std::to_string(from.block_bytes);

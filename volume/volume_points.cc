@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/log.h"
 #include "volume/volume.h"
 
 namespace coldshelf {
@@ -9,8 +10,12 @@ namespace coldshelf {
 namespace {
 
 constexpr size_t kMaxPointName = 1024;
+constexpr int kEraseTries = 3;  // the last segment of the log stays: the second time it is empty
+constexpr size_t kMaxPointAbout = 16 * KiB;
 
 std::string point_property(const Uuid& id) { return std::string(kPropertyPoint) + id.to_string(); }
+
+std::string about_property(const Uuid& id) { return std::string(kPropertyAbout) + id.to_string(); }
 
 }  // namespace
 
@@ -34,20 +39,19 @@ Result<Volume::Point> Volume::find_point(const Uuid& id) const {
   point.what.size_bytes = fields[1] * state_->block_bytes;
   point.what.created_unix_ms = static_cast<int64_t>(fields[2]);
   point.what.name.assign(at, end);
+  point.what.about = state_->property(about_property(id)).value_or("");
   return point;
 }
 
 Result<RecoveryPoint> Volume::create_point(const std::string& name, const PointProperties& also) {
-  if (name.size() > kMaxPointName) {
-    return Error(ErrorCode::invalid_argument, "recovery point: a name too long");
-  }
-  const std::lock_guard lock(points_mutex_);
-  Point point;
-  point.what.id = Uuid::generate(*state_->env.cartridge.random);
-  point.what.name = name;
-  point.what.created_unix_ms = state_->env.cartridge.clock->unix_ms();
-  // 1. The segment ends here; the map as it is now waits to be written, and what it will name is
-  //    kept from now on.
+  Volume* const me = this;
+  ASSIGN_OR_RETURN(const auto made, create_points({&me, 1}, {name, {}, {}, also}));
+  return made.front();
+}
+
+// The segment ends here; the map as it is now waits to be written, and what it will name is kept
+// from now on.
+Status Volume::mark_point(Point& point) {
   LogOp op;
   op.kind = LogOp::Kind::roll;
   op.at_boundary = [&](const LogMark& mark) {
@@ -66,27 +70,91 @@ Result<RecoveryPoint> Volume::create_point(const std::string& name, const PointP
   TRY(writer_->run(op));
   state_->maintenance_due = true;
   maintenance_->kick();
+  return {};
+}
+
+Status Volume::keep_point(const Point& point, const PointProperties& also) {
+  TRY(maintenance_->wait_sealed(point.position));
+  std::vector<ManifestEdit> edits;
+  edits.push_back(SetProperty{point_property(point.what.id),
+                              std::to_string(point.position) + " " +
+                                  std::to_string(point.what.size_bytes / state_->block_bytes) +
+                                  " " + std::to_string(point.what.created_unix_ms) + " " +
+                                  point.what.name});
+  if (!point.what.about.empty()) {
+    edits.push_back(SetProperty{about_property(point.what.id), point.what.about});
+  }
+  if (also) {
+    for (const auto& [key, value] : also(point.what.id)) edits.push_back(SetProperty{key, value});
+  }
+  return state_->commit(edits);
+}
+
+void Volume::forget_mark(const Point& point) {
+  const std::lock_guard state_lock(state_->mutex);
+  auto& reserved = state_->reserved_positions;
+  const auto at = std::find(reserved.begin(), reserved.end(), point.position);
+  if (at != reserved.end()) reserved.erase(at);
+}
+
+Result<std::vector<RecoveryPoint>> Volume::create_points(std::span<Volume* const> volumes,
+                                                         const PointRequest& request) {
+  bool told = false;
+  const auto pass = [&] {
+    if (!told && request.passed) request.passed();
+    told = true;
+  };
+  if (volumes.empty() || request.name.size() > kMaxPointName ||
+      request.about.size() > kMaxPointAbout) {
+    pass();
+    return Error(ErrorCode::invalid_argument, "recovery point: no volume, or a name too long");
+  }
+  // Always in the same order: two calls must not wait for each other.
+  std::vector<Volume*> sorted(volumes.begin(), volumes.end());
+  std::sort(sorted.begin(), sorted.end(),
+            [](const Volume* a, const Volume* b) { return a->uuid() < b->uuid(); });
+  std::vector<std::unique_lock<std::mutex>> locks;
+  for (Volume* volume : sorted) locks.emplace_back(volume->points_mutex_);
+  const CartridgeEnv& env = volumes.front()->state_->env.cartridge;
+  Point first;
+  first.what.id = Uuid::generate(*env.random);
+  first.what.name = request.name;
+  first.what.about = request.about;
+  first.what.created_unix_ms = env.clock->unix_ms();
+  std::vector<Point> points(volumes.size(), first);
+  Status done;
+  size_t marked = 0;
+  {
+    // 1. One moment for all: none of them takes a write while each ends its segment. One alone has
+    //    its moment anyway.
+    std::vector<std::unique_lock<Admission>> still;
+    if (sorted.size() > 1) {
+      for (Volume* volume : sorted) still.emplace_back(volume->admission_);
+    }
+    for (; marked < volumes.size() && done.ok(); marked += done.ok() ? 1 : 0) {
+      done = volumes[marked]->mark_point(points[marked]);
+    }
+  }
+  pass();
   // 2. The log up to there is sealed and in the manifest. 3. So is the point; a crash before its
   //    map is written finds it again on the way through the log.
-  Status done = maintenance_->wait_sealed(point.position);
-  if (done.ok()) {
-    std::vector<ManifestEdit> edits;
-    edits.push_back(SetProperty{point_property(point.what.id),
-                                std::to_string(point.position) + " " +
-                                    std::to_string(point.what.size_bytes / state_->block_bytes) +
-                                    " " + std::to_string(point.what.created_unix_ms) + " " + name});
-    if (also) {
-      for (const auto& [key, value] : also(point.what.id)) edits.push_back(SetProperty{key, value});
+  size_t kept = 0;
+  for (; kept < volumes.size() && done.ok(); kept += done.ok() ? 1 : 0) {
+    done = volumes[kept]->keep_point(points[kept], request.also);
+  }
+  for (size_t i = 0; i < marked; ++i) volumes[i]->forget_mark(points[i]);
+  if (!done.ok()) {
+    for (size_t i = 0; i < kept; ++i) {
+      const Status undone = volumes[i]->drop_point(points[i].what.id, {});
+      if (undone.ok()) continue;
+      log_warning("volume", "a recovery point that others failed to make stays",
+                  {{"label", volumes[i]->name()}, {"error", undone.error().message()}});
     }
-    done = state_->commit(edits);
+    return std::move(done).error();
   }
-  {
-    const std::lock_guard state_lock(state_->mutex);
-    auto& reserved = state_->reserved_positions;
-    reserved.erase(std::find(reserved.begin(), reserved.end(), point.position));
-  }
-  TRY(done);
-  return point.what;
+  std::vector<RecoveryPoint> out;
+  for (Point& point : points) out.push_back(std::move(point.what));
+  return out;
 }
 
 Result<std::vector<RecoveryPoint>> Volume::points() const {
@@ -115,8 +183,13 @@ Status Volume::delete_point(const Uuid& id, const Properties& also) {
       return Error(ErrorCode::busy, "clone " + clone + " stands on the recovery point");
     }
   }
+  return drop_point(id, also);
+}
+
+Status Volume::drop_point(const Uuid& id, const Properties& also) {
   std::vector<ManifestEdit> edits{SetProperty{point_property(id), ""}};
   for (const auto& [key, value] : also) edits.push_back(SetProperty{key, value});
+  if (state_->property(about_property(id))) edits.push_back(SetProperty{about_property(id), ""});
   return state_->commit(edits);
 }
 
@@ -298,6 +371,58 @@ Status Volume::roll_back(const Uuid& id) {
   state_->maintenance_due = true;
   maintenance_->kick();
   return maintenance_->drain();
+}
+
+// -- erasing
+
+// What recovery points hold is not the disk's to erase, nor what an ancestor has.
+bool Volume::can_erase(Erasure kind) const {
+  if (kind != Erasure::blocks) return false;
+  const Manifest now = state_->manifest();
+  const auto has = [&](std::string_view prefix) {
+    const auto at = now.properties.lower_bound(std::string(prefix));
+    return at != now.properties.end() && at->first.starts_with(prefix);
+  };
+  return now.parent.is_nil() && !has(kPropertyPoint) && !has(kPropertyHold);
+}
+
+// An empty map at the end of the log, so that every segment before it is given back: the files go,
+// and the observer takes the objects out of the store.
+Status Volume::erase(Erasure kind) {
+  const std::lock_guard lock(points_mutex_);
+  if (!can_erase(kind)) {
+    return Error(ErrorCode::not_supported,
+                 "volume " + name() + ": recovery points or clones hold what is on it");
+  }
+  const std::unique_lock alone(admission_);
+  uint64_t begin = 0;
+  for (int i = 0; i < kEraseTries; ++i) {
+    state_->maintenance_due = true;
+    maintenance_->kick();
+    TRY(maintenance_->drain());
+    uint64_t position = 0;
+    LogOp op;
+    op.kind = LogOp::Kind::roll;
+    op.force = true;
+    op.at_boundary = [&](const LogMark& mark) {
+      position = mark.next_sequence;
+      state_->map = ExtentMap();
+      state_->recount_live();
+      state_->pending_maps.push_back({mark, state_->map});
+      state_->log_bytes_since_map = 0;
+    };
+    TRY(writer_->run(op));
+    if (i == 0) begin = position;  // from here on nothing is written but marks
+    state_->maintenance_due = true;
+    maintenance_->kick();
+    TRY(maintenance_->drain());
+    const Manifest now = state_->manifest();
+    const auto& log = now.partitions[kImageLogPartition].segments;
+    if (log.empty() || log.front().sequence >= begin) {
+      return state_->env.wait_dropped ? state_->env.wait_dropped(state_->uuid) : Status();
+    }
+  }
+  return Error(ErrorCode::io, "volume " + name() + ": segments that should be gone are there");
 }
 
 }  // namespace coldshelf

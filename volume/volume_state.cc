@@ -36,6 +36,17 @@ void VolumeState::fail(const Error& why) {
   if (env.cartridge.observer != nullptr) env.cartridge.observer->write_failed(uuid, why);
 }
 
+void VolumeState::stop_writes(const Error& why) {
+  {
+    const std::lock_guard lock(mutex);
+    if (failure) return;
+    failure =
+        Error(ErrorCode::read_only, "volume " + label + " takes no more writes: " + why.message());
+  }
+  changed.notify_all();
+  log_warning("volume", "no more writes", {{"label", label}, {"why", why.message()}});
+}
+
 Status VolumeState::commit(const std::vector<ManifestEdit>& edits, const SegmentEntry* sealed,
                            const std::optional<Sha256Digest>& file_digest,
                            std::vector<SegmentEntry>* dropped) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -24,6 +25,9 @@ class ImageDirectory {
 struct VolumeEnv {
   CartridgeEnv cartridge;
   ImageDirectory* images = nullptr;  // null: clones cannot be opened
+  // Returns when the store holds nothing of an image any more that its observer was told is
+  // dropped. Empty: there is no store.
+  std::function<Status(const Uuid&)> wait_dropped = {};
 };
 
 struct VolumeOptions {
@@ -99,7 +103,7 @@ struct VolumeState {
   std::deque<PendingMap> pending_maps;
   std::vector<uint64_t> map_positions;       // of maps in the manifest
   std::vector<uint64_t> reserved_positions;  // of points about to be entered in the manifest
-  uint64_t unsealed_bytes = 0;
+  std::atomic<uint64_t> unsealed_bytes{0};   // changed under mutex
   uint64_t log_bytes_since_map = 0;
   uint64_t next_sequence = 0;
   uint64_t sealed_position = 0;  // every segment of the log below it is in the manifest
@@ -111,7 +115,8 @@ struct VolumeState {
 
   // All below: mutex not held, unless it says so.
   Status failed();
-  void fail(const Error& why);  // the first one counts; the volume is read-only from then on
+  void fail(const Error& why);         // the first one counts; the volume is read-only from then on
+  void stop_writes(const Error& why);  // the same, but nothing is broken
   // Durable when it returns; any failure is the volume's. `sealed`: edits[0] adds it.
   Status commit(const std::vector<ManifestEdit>& edits, const SegmentEntry* sealed = nullptr,
                 const std::optional<Sha256Digest>& file_digest = std::nullopt,

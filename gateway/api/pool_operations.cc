@@ -26,6 +26,9 @@ Json Service::job_json(const JobRow& job) const {
   shown("tier", "Tier");
   shown("days", "Days");
   shown("pool", "Pool");
+  shown("kind", "Kind");  // imports and exports of volumes
+  shown("file", "File");
+  shown("point", "RecoveryPoint");
   if (const auto at = job.parameters.find("parts"); at != job.parameters.end()) {
     if (const auto parts = decode_parts(at->second); parts.ok()) {
       out["Parts"] = describe_parts(*parts);

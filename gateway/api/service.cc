@@ -60,6 +60,7 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_gateway_operations();
   add_key_operations();
   add_console_operations();
+  add_volume_operations();
 }
 
 void Service::aws(const std::string& name, Operation op) {

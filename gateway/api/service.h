@@ -18,7 +18,12 @@
 namespace coldshelf {
 class History;
 class StoreKeeper;
+class VolumePoints;
+class VolumeScheduler;
+class VolumeService;
+class VolumeTransfers;
 }  // namespace coldshelf
+
 namespace coldshelf::api {
 
 constexpr std::string_view kAwsPrefix = "StorageGateway_20130630.";
@@ -42,8 +47,12 @@ struct ServiceEnv {
   std::string store;  // ObjectStore::describe()
   Ownership* ownership = nullptr;
   ObjectStore* object_store = nullptr;
-  StoreKeeper* keeper = nullptr;  // null: nobody looks after the store
-  History* history = nullptr;     // null: nothing is kept for charts
+  StoreKeeper* keeper = nullptr;     // null: nobody looks after the store
+  History* history = nullptr;        // null: nothing is kept for charts
+  VolumeService* volumes = nullptr;  // null: no operations on volumes, as of the three below
+  VolumePoints* volume_points = nullptr;
+  VolumeScheduler* volume_schedules = nullptr;
+  VolumeTransfers* volume_transfers = nullptr;
   int64_t started_ms = 0;
   std::function<std::vector<Session>()> sessions;
   std::function<std::vector<std::string>()> endpoints;
@@ -61,15 +70,19 @@ class Service {
 
  private:
   using Operation = std::function<Result<Json>(const Params&)>;
-  void add_tape_operations();     // tape_operations.cc
-  void add_shelf_operations();    // shelf_operations.cc
-  void add_pool_operations();     // pool_operations.cc
-  void add_library_operations();  // library_operations.cc
-  void add_job_operations();      // pool_operations.cc
-  void add_store_operations();    // store_operations.cc
-  void add_gateway_operations();  // library_operations.cc
-  void add_key_operations();      // key_operations.cc
-  void add_console_operations();  // console_operations.cc
+  void add_tape_operations();             // tape_operations.cc
+  void add_shelf_operations();            // shelf_operations.cc
+  void add_pool_operations();             // pool_operations.cc
+  void add_library_operations();          // library_operations.cc
+  void add_job_operations();              // pool_operations.cc
+  void add_store_operations();            // store_operations.cc
+  void add_gateway_operations();          // library_operations.cc
+  void add_key_operations();              // key_operations.cc
+  void add_console_operations();          // console_operations.cc
+  void add_volume_operations();           // volume_operations.cc
+  void add_point_operations();            // volume_operations.cc
+  void add_volume_schedule_operations();  // volume_schedule_operations.cc
+  void add_volume_transfer_operations();  // volume_schedule_operations.cc
   Result<Json> describe_keys() const;
   void add_key(Json& out, const TapeRow& row) const;
   void aws(const std::string& name, Operation op);

@@ -2,5 +2,7 @@
 if(TARGET coldshelfd)
   add_test(NAME guest_tape
     COMMAND ${CMAKE_CURRENT_LIST_DIR}/run.sh $<TARGET_FILE_DIR:coldshelfd>)
-  set_tests_properties(guest_tape PROPERTIES LABELS guest TIMEOUT 1500 RUN_SERIAL TRUE)
+  add_test(NAME guest_disk
+    COMMAND ${CMAKE_CURRENT_LIST_DIR}/run.sh $<TARGET_FILE_DIR:coldshelfd> ${CMAKE_CURRENT_LIST_DIR}/disk.sh)
+  set_tests_properties(guest_tape guest_disk PROPERTIES LABELS guest TIMEOUT 1500 RUN_SERIAL TRUE)
 endif()

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A gateway on an ephemeral port and data directory, driven by a Linux guest:
-#   run.sh BIN_DIR [GUEST_SCRIPT]
+#   run.sh BIN_DIR [GUEST_SCRIPT]          tape.sh (default): a library; disk.sh: volumes
 # Prints the guest's PASS and FAIL lines, then checks on this side, then "N passed, M failed".
 # GUEST_CACHE: where the guest's image is kept (built on first use, as root, in about a minute).
 set -euo pipefail
@@ -12,10 +12,19 @@ export GUEST_CACHE=${GUEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coldshelf-gues
 "$here/build-guest"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/coldshelf-guest.XXXXXX")
-gateway=
+# The gateway's pid is in a file: what the guest asks for may start another one.
+gateway() { cat "$work/gateway" 2>/dev/null; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+stop() {
+  local pid
+  pid=$(gateway) || return 0
+  kill -TERM "$pid"
+  for _ in $(seq 300); do gone "$pid" && break; sleep 0.1; done
+  rm "$work/gateway"
+  gone "$pid" && tail -n 1 "$work/log" | grep -q stopped
+}
 cleanup() {
-  [[ -z $gateway ]] || kill "$gateway" 2>/dev/null || true
-  [[ -z $gateway ]] || wait "$gateway" 2>/dev/null || true
+  stop || true
   [[ -n ${KEEP:-} ]] && echo "kept: $work" || rm -rf "$work"
 }
 trap cleanup EXIT
@@ -35,27 +44,52 @@ drives = 2
 drive_model = "IBM-ULT3580-TD8"
 on_export = "hold"
 TOML
-"$bin/coldshelfd" --config "$work/coldshelf.toml" >"$work/log" 2>&1 &
-gateway=$!
 cli() { "$bin/coldshelf" --data "$work/data" "$@"; }
-for _ in $(seq 100); do
-  cli status >/dev/null 2>&1 && break
-  kill -0 "$gateway" 2>/dev/null || { cat "$work/log"; echo "0 passed, 1 failed"; exit 1; }
-  sleep 0.1
-done
-for n in 1 2 3 4; do cli tape create --barcode "GST00${n}L8" --size 2GiB >/dev/null; done
-cli tape create --barcode GST005L8 --size ${small_mib}MiB >/dev/null
+start() {
+  "$bin/coldshelfd" --config "$work/coldshelf.toml" >>"$work/log" 2>&1 &
+  echo $! >"$work/gateway"
+  for _ in $(seq 100); do
+    cli status >/dev/null 2>&1 && return
+    gone "$(gateway)" && break
+    sleep 0.1
+  done
+  cat "$work/log"
+  echo "0 passed, 1 failed"
+  return 1
+}
+mapped() { cli --json volume show data | sed -n 's/.*"MappedInBytes": \([0-9]*\).*/\1/p'; }
+# What the guest asks of this side, in its output.
+listen() {
+  local line
+  while IFS= read -r line; do
+    printf '%s\n' "$line"
+    case $line in
+      "@@ kill"*) kill -9 "$(gateway)"; start ;;
+      "@@ measure "*) line=${line%$'\r'}; mapped >"$work/${line##* }" ;;
+    esac
+  done
+}
+start
+kind=$(basename "$script" .sh)
+if [[ $kind = disk ]]; then
+  cli volume create --name data --size 1GiB >/dev/null
+  cli volume create --name four --size 256MiB --block-size 4096 >/dev/null
+else
+  for n in 1 2 3 4; do cli tape create --barcode "GST00${n}L8" --size 2GiB >/dev/null; done
+  cli tape create --barcode GST005L8 --size ${small_mib}MiB >/dev/null
+fi
 
 status=0
 "$here/run-guest" -t "${GUEST_TIMEOUT:-900}" -e "SLOTS=$slots" -e "SMALL_SLOT=$small_slot" \
-  -e "SMALL_MIB=$small_mib" "$script" "$port" | tee "$work/output" || status=$?
+  -e "SMALL_MIB=$small_mib" -e VOLUME=data -e VOLUME4=four "$script" "$port" | listen |
+  tee "$work/output" || status=$?
 passed=$(sed -n 's/^\([0-9]*\) passed, [0-9]* failed$/\1/p' "$work/output" | tail -n 1)
 failed=$(sed -n 's/^[0-9]* passed, \([0-9]*\) failed$/\1/p' "$work/output" | tail -n 1)
 # A guest that ended early, or a script that did not come to its end, is a failure too.
 if [[ -z $failed ]] || ((status != 0 && failed == 0)); then failed=$((${failed:-0} + 1)); fi
 passed=${passed:-0}
 
-# On this side: every cartridge is sound and the daemon stops cleanly.
+# On this side: every cartridge is sound, space came back, and the daemon stops cleanly.
 here_check() {
   local name=$1
   shift
@@ -65,11 +99,14 @@ here_check() {
     failed=$((failed + 1)); echo "FAIL $name"; sed 's/^/     | /' "$work/check" | tail -n 20
   fi
 }
-stop() { kill -TERM "$gateway" && wait "$gateway"; }
 echo; echo "== the gateway's side"
-for n in 1 2 3 4 5; do here_check "tape verify GST00${n}L8" cli tape verify "GST00${n}L8"; done
+if [[ $kind = disk ]]; then
+  here_check "fstrim freed 100 MiB at least" eval '(($(<"$work/before") - $(<"$work/after") >= 100 << 20))'
+  here_check "volume compact" cli volume compact data
+else
+  for n in 1 2 3 4 5; do here_check "tape verify GST00${n}L8" cli tape verify "GST00${n}L8"; done
+fi
 here_check "clean stop" stop
-gateway=
 here_check "no error in the gateway's log" eval "! grep -iE '(^| )(error|fatal)( |:|])|check failed' '$work/log'"
 if ((failed)); then echo "== the gateway's log ends"; tail -n 30 "$work/log"; fi
 echo

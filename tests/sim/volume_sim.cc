@@ -305,7 +305,7 @@ void VolumeSim::clone() {
   std::advance(at, static_cast<std::ptrdiff_t>(random_.below(points_.size())));
   const Uuid id = Uuid::generate(volume_random_);
   const std::string directory = "/c" + std::to_string(next_tag_++);
-  auto made = Volume::clone(*volume_, at->first, directory, id, "clone");
+  auto made = Volume::clone(*volume_, at->first, directory, {id, "clone"});
   if (!made.ok()) {
     failed_ = true;
     return;

@@ -298,7 +298,7 @@ TEST_F(VolumeTest, PointsClonesAndTheWayBack) {
   view->reset();
 
   const Uuid id = Uuid::generate(random);
-  auto clone = Volume::clone(*v, point->id, "/c", id, "clone");
+  auto clone = Volume::clone(*v, point->id, "/c", {id, "clone"});
   ASSERT_TRUE(clone.ok()) << clone.error().message();
   EXPECT_EQ(read(**clone, 0, a.size()), a);
   ASSERT_TRUE((*clone)->write(4096, ByteView(b).first(4096), true).ok());
@@ -376,6 +376,121 @@ TEST_F(VolumeTest, ThreadsSeeTheirOwnWrites) {
       ASSERT_EQ(load_le<uint64_t>(out.data() + 4088), expected[t][block]);
     }
   }
+}
+
+// A number goes to one volume and then to the other, over and over, while both are kept at one
+// moment, over and over.
+TEST_F(VolumeTest, PointsOfSeveralAreOfOneMoment) {
+  WorkerPool sealers(2);
+  env.cartridge.sealers = &sealers;
+  std::vector<std::unique_ptr<Volume>> volumes;
+  std::vector<Volume*> bare;
+  for (const char* name : {"/one", "/two"}) {
+    auto made = Volume::create(env, options, name, {Uuid::generate(random), name, 1 * MiB, 512});
+    ASSERT_TRUE(made.ok());
+    volumes.push_back(std::move(*made));
+    bare.push_back(volumes.back().get());
+  }
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    Buffer block(512);
+    for (uint64_t n = 1; !stop; ++n) {
+      store_le(block.data(), n);
+      for (const auto& volume : volumes) ASSERT_TRUE(volume->write(0, block, false).ok());
+    }
+  });
+  std::vector<RecoveryPoint> made;
+  int passed = 0;
+  for (int i = 0; i < 30; ++i) {
+    const auto points = Volume::create_points(bare, {"p", "{}", [&] { ++passed; }});
+    ASSERT_TRUE(points.ok()) << points.error().message();
+    ASSERT_EQ(points->size(), 2U);
+    EXPECT_EQ((*points)[0].id, (*points)[1].id);
+    EXPECT_EQ((*points)[0].about, "{}");
+    made.push_back(points->front());
+  }
+  stop = true;
+  writer.join();
+  EXPECT_EQ(passed, 30);
+  for (const RecoveryPoint& point : made) {
+    uint64_t seen[2] = {};
+    for (size_t v = 0; v < 2; ++v) {
+      const auto disk = volumes[v]->open_point(point.id);
+      ASSERT_TRUE(disk.ok());
+      seen[v] = load_le<uint64_t>(read(**disk, 0, 512).data());
+    }
+    EXPECT_TRUE(seen[0] == seen[1] || seen[0] == seen[1] + 1) << seen[0] << " " << seen[1];
+  }
+}
+
+// One of two cannot: neither has it, and whoever was held still is let go.
+TEST_F(VolumeTest, PointsOfSeveralAreAllOrNone) {
+  auto one = create();
+  auto two = Volume::create(env, options, "/w", {Uuid::generate(random), "w", 1 * MiB, 512});
+  ASSERT_TRUE(two.ok());
+  (*two)->stop_writes(Error(ErrorCode::conflict, "another gateway has it"));
+  int passed = 0;
+  for (const bool first : {true, false}) {
+    std::vector<Volume*> bare = {one.get(), two->get()};
+    if (first) std::swap(bare[0], bare[1]);
+    EXPECT_FALSE(Volume::create_points(bare, {"p", "", [&] { ++passed; }}).ok());
+    EXPECT_TRUE(one->points()->empty());
+  }
+  EXPECT_EQ(passed, 2);
+  EXPECT_TRUE(one->write(0, pattern(1, 4096), false).ok());
+  EXPECT_EQ((*two)->write(0, pattern(1, 512), false).error().code, ErrorCode::read_only);
+  EXPECT_TRUE(one->create_point("later").ok());
+}
+
+TEST_F(VolumeTest, WhatIsErasedIsNowhere) {
+  auto v = create();
+  const Buffer secret = to_buffer(as_view(std::string(64 * KiB, 'S')));
+  for (uint64_t at = 0; at < 4 * MiB; at += secret.size()) {
+    ASSERT_TRUE(v->write(at, secret, false).ok());
+  }
+  auto point = v->create_point("holds it");
+  ASSERT_TRUE(point.ok());
+  EXPECT_FALSE(v->can_erase(BlockDevice::Erasure::blocks));
+  EXPECT_FALSE(v->erase(BlockDevice::Erasure::blocks).ok());
+  ASSERT_TRUE(v->delete_point(point->id).ok());
+  EXPECT_TRUE(v->can_erase(BlockDevice::Erasure::blocks));
+  EXPECT_FALSE(v->can_erase(BlockDevice::Erasure::key));
+  ASSERT_TRUE(v->erase(BlockDevice::Erasure::blocks).ok());
+  EXPECT_EQ(read(*v, 0, secret.size()), Buffer(secret.size(), std::byte{0}));
+  for (const std::string& path : files.all_files()) {
+    EXPECT_EQ(as_text(*files.content(path)).find("SSSSSSSS"), std::string_view::npos) << path;
+  }
+  ASSERT_TRUE(v->write(0, pattern(1, 4096), true).ok());
+  v = open();
+  EXPECT_EQ(read(*v, 0, 4096), pattern(1, 4096));
+  EXPECT_EQ(read(*v, 4096, 4096), Buffer(4096, std::byte{0}));
+}
+
+TEST_F(VolumeTest, PropertiesAreForOthersAndTheKeyCanBeWrappedAnew) {
+  auto old_key = KeyEncryptionKey::parse(std::string(64, '1'));
+  auto new_key = KeyEncryptionKey::parse(std::string(64, '2'));
+  options.key = &*old_key;
+  auto v = create();
+  ASSERT_TRUE(v->write(0, pattern(1, 4096), true).ok());
+  ASSERT_TRUE(v->set_properties({{"mode", "stored"}, {"x", "1"}}).ok());
+  ASSERT_TRUE(v->set_properties({{"x", ""}}).ok());
+  for (const char* own : {"point.x", "map.1", "hold.2", "volume.blocks", "about.x"}) {
+    EXPECT_EQ(v->set_properties({{own, "1"}}).error().code, ErrorCode::invalid_argument) << own;
+  }
+  const WrappedKey before = v->manifest().key;
+  const auto plain = old_key->unwrap(before, v->uuid());
+  ASSERT_TRUE(plain.ok());
+  const auto after = new_key->wrap(*plain, v->uuid(), random);
+  ASSERT_TRUE(after.ok());
+  ASSERT_TRUE(v->set_wrapped_key(before, *after).ok());
+  EXPECT_EQ(v->set_wrapped_key(before, *after).error().code, ErrorCode::busy);
+  v.reset();
+  options.key = &*new_key;
+  v = open();
+  ASSERT_NE(v, nullptr);
+  EXPECT_EQ(v->manifest().properties.at("mode"), "stored");
+  EXPECT_FALSE(v->manifest().properties.contains("x"));
+  EXPECT_EQ(read(*v, 0, 4096), pattern(1, 4096));
 }
 
 }  // namespace

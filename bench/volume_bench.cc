@@ -1,0 +1,248 @@
+// ./dev bench volume: a volume of coldshelf and a file behind Debian's tgt, by the same libiscsi
+// client over loopback, in turn; and how long a restart with a large map takes.
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include "base/clock.h"
+#include "bench/disk_load.h"
+#include "bench/processes.h"
+
+namespace coldshelf::bench {
+namespace {
+
+struct Settings {
+  std::string programs;
+  std::string scratch;
+  uint64_t span = 1 * GiB;
+  double seconds = 5;
+  unsigned rounds = 3;
+  double map_mblocks = 100;
+  std::string only;
+};
+
+struct Case {
+  const char* name;
+  LoadSpec load;
+  bool megabytes;  // shown as MB/s
+};
+
+std::vector<Case> cases(const Settings& s) {
+  LoadSpec random_write;
+  random_write.write = true;
+  LoadSpec random_read;
+  LoadSpec sequential_write;
+  sequential_write.write = true;
+  sequential_write.sequential = true;
+  sequential_write.bytes = 1 * MiB;
+  sequential_write.depth = 4;
+  LoadSpec sequential_read = sequential_write;
+  sequential_read.write = false;
+  LoadSpec synced = random_write;
+  synced.depth = 1;
+  synced.sync_each = true;
+  LoadSpec synced_deep = synced;
+  synced_deep.depth = 32;
+  std::vector<Case> out = {{"write 1 MiB sequential QD4", sequential_write, true},
+                           {"read 1 MiB sequential QD4", sequential_read, true},
+                           {"write 4 KiB random QD32", random_write, false},
+                           {"read 4 KiB random QD32", random_read, false},
+                           {"write 4 KiB + fdatasync QD1", synced, false},
+                           {"write 4 KiB + fdatasync QD32", synced_deep, false}};
+  for (Case& c : out) {
+    c.load.span = s.span;
+    c.load.seconds = s.seconds;
+  }
+  return out;
+}
+
+struct DiskTarget {
+  std::string portal, iqn;
+  int lun = 0;
+  std::unique_ptr<Process> process;
+};
+
+Status retry(const std::vector<std::string>& command, int attempts) {
+  SystemClock clock;
+  Result<std::string> last = Error(ErrorCode::internal, "not tried");
+  for (int i = 0; i < attempts; ++i) {
+    last = run_command(command);
+    if (last.ok()) return {};
+    clock.sleep_ms(100);
+  }
+  return last.error();
+}
+
+Result<DiskTarget> start_coldshelf_disk(const Settings& s, const std::string& directory) {
+  std::filesystem::create_directories(directory);
+  const int port = test::free_port();
+  DiskTarget target;
+  target.portal = "127.0.0.1:" + std::to_string(port);
+  target.iqn = "iqn.2026-11.io.coldshelf:bench-volume-disk";
+  const std::string file = directory + "/coldshelf.toml";
+  std::ofstream(file) << "[gateway]\nname = \"bench\"\ndata_dir = \"" << directory
+                      << "/data\"\n[iscsi]\nlisten = [\"" << target.portal
+                      << "\"]\n[library]\nslots = 2\ndrives = 1\n";
+  ASSIGN_OR_RETURN(target.process, Process::start({s.programs + "/coldshelfd", "--config", file},
+                                                  directory + "/coldshelfd.log", SIGTERM));
+  const std::vector<std::string> base = {s.programs + "/coldshelf", "--data", directory + "/data"};
+  auto command = [&](std::initializer_list<std::string> more) {
+    std::vector<std::string> all = base;
+    all.insert(all.end(), more);
+    return all;
+  };
+  TRY(retry(command({"status"}), 100));
+  TRY(retry(command({"volume", "create", "--name", "disk", "--size",
+                     std::to_string(s.span / MiB) + "MiB"}),
+            1));
+  return target;
+}
+
+Result<DiskTarget> start_tgt_disk(const Settings& s, const std::string& directory) {
+  std::filesystem::create_directories(directory);
+  const std::string control = std::to_string(test::free_port());
+  DiskTarget target;
+  target.portal = "127.0.0.1:" + control;
+  target.iqn = "iqn.2024-01.peer.tgt:disk";
+  target.lun = 1;
+  ASSIGN_OR_RETURN(target.process, Process::start({"tgtd", "-f", "-C", control, "--iscsi",
+                                                   "portal=" + target.portal},
+                                                  directory + "/tgtd.log", SIGKILL));
+  const std::string file = directory + "/disk";
+  std::ofstream(file).close();
+  std::filesystem::resize_file(file, s.span);
+  const std::vector<std::string> base = {"tgtadm", "-C", control, "--lld", "iscsi"};
+  auto command = [&](std::initializer_list<std::string> more) {
+    std::vector<std::string> all = base;
+    all.insert(all.end(), more);
+    return all;
+  };
+  TRY(retry(command({"--mode", "sys", "--op", "show"}), 100));
+  TRY(retry(command({"--mode", "target", "--op", "new", "--tid", "1", "-T", target.iqn}), 1));
+  TRY(retry(
+      command({"--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", "1", "-b", file}),
+      1));
+  TRY(retry(command({"--mode", "target", "--op", "bind", "--tid", "1", "-I", "ALL"}), 1));
+  return target;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+struct Measured {
+  std::vector<double> rate, p99;
+};
+
+Result<std::map<std::string, Measured>> measure(const Settings& s, bool ours) {
+  std::map<std::string, Measured> out;
+  for (unsigned round = 0; round < s.rounds; ++round) {
+    ScratchDirectory scratch(s.scratch);
+    const std::string where = scratch.path() + (ours ? "/coldshelf" : "/tgt");
+    ASSIGN_OR_RETURN(DiskTarget target,
+                     ours ? start_coldshelf_disk(s, where) : start_tgt_disk(s, where));
+    {
+      ASSIGN_OR_RETURN(const auto load, DiskLoad::connect(target.portal, target.iqn, target.lun));
+      LoadSpec fill;  // both have every block then
+      fill.write = true;
+      fill.sequential = true;
+      fill.bytes = 1 * MiB;
+      fill.depth = 4;
+      fill.span = s.span;
+      fill.seconds = 0;
+      TRY(load->run(fill));
+      for (const Case& c : cases(s)) {
+        if (!s.only.empty() && std::string(c.name).find(s.only) == std::string::npos) continue;
+        LoadSpec spec = c.load;
+        spec.seed = round + 1;
+        ASSIGN_OR_RETURN(const LoadResult result, load->run(spec));
+        out[c.name].rate.push_back(result.rate());
+        out[c.name].p99.push_back(result.p99_us);
+      }
+    }
+    target.process->stop_and_wait();
+  }
+  return out;
+}
+
+const char* verdict(bool met) { return met ? "met" : "MISSED"; }
+
+// Gives how many goals were missed.
+Result<int> against_tgt(const Settings& s) {
+  ASSIGN_OR_RETURN(auto ours, measure(s, true));
+  ASSIGN_OR_RETURN(auto theirs, measure(s, false));
+  std::printf("%-30s %12s %12s %7s %-7s %10s %10s %7s %s\n", "case", "coldshelf", "tgt", "ratio",
+              ">= 1.0", "p99 us", "tgt p99", "ratio", "<= 1.0");
+  int missed = 0;
+  for (const Case& c : cases(s)) {
+    if (!ours.contains(c.name)) continue;
+    const double unit = c.megabytes ? static_cast<double>(c.load.bytes) / 1e6 : 1;
+    const double a = median(ours[c.name].rate), b = median(theirs[c.name].rate);
+    const double pa = median(ours[c.name].p99), pb = median(theirs[c.name].p99);
+    std::printf("%-30s %7.0f %4s %7.0f %4s %6.2fx %-7s %10.0f %10.0f %6.2fx %s\n", c.name, a * unit,
+                c.megabytes ? "MB/s" : "/s", b * unit, c.megabytes ? "MB/s" : "/s", a / b,
+                verdict(a >= b), pa, pb, pa / pb, verdict(pa <= pb));
+    missed += (a >= b ? 0 : 1) + (pa <= pb ? 0 : 1);
+  }
+  return missed;
+}
+
+// In a process of its own: the memory it takes is its own.
+Result<int> restart(const Settings& s) {
+  ScratchDirectory scratch(s.scratch);
+  ASSIGN_OR_RETURN(const std::string said,
+                   run_command({s.programs + "/coldshelf_bench_volume_engine", scratch.path(),
+                                "--map-mblocks", std::to_string(s.map_mblocks)}));
+  std::fputs(said.c_str(), stdout);
+  double extents = 0, seconds = 0, bytes = 0;
+  const size_t at = said.find("restart with");
+  if (at == std::string::npos ||
+      std::sscanf(said.c_str() + at, "restart with %lf million extents: %lf s, %lf bytes of memory",
+                  &extents, &seconds, &bytes) != 3) {
+    return Error(ErrorCode::internal, "the engine's benchmark said something else: " + said);
+  }
+  std::printf("restart <= 5 s: %s; memory <= 16 bytes per extent: %s\n", verdict(seconds <= 5),
+              verdict(bytes <= 16));
+  return (seconds <= 5 ? 0 : 1) + (bytes <= 16 ? 0 : 1);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Volumes beside Debian's tgt"};
+  Settings s;
+  s.programs = std::filesystem::path(argv[0]).parent_path().string();
+  s.scratch = std::filesystem::temp_directory_path().string();
+  uint64_t span_mib = s.span / MiB;
+  app.add_option("--scratch", s.scratch, "where the servers keep their data");
+  app.add_option("--span-mib", span_mib, "of the disk");
+  app.add_option("--seconds", s.seconds, "of each measurement");
+  app.add_option("--rounds", s.rounds, "each in fresh directories; the median counts")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--map-mblocks", s.map_mblocks, "million extents of the restart; 0: no restart");
+  app.add_option("--only", s.only, "cases whose name has this");
+  CLI11_PARSE(app, argc, argv);
+  s.span = span_mib * MiB;
+  int missed = 0;
+  const auto add = [&](const Result<int>& part) {
+    if (part.ok()) {
+      missed += *part;
+      return true;
+    }
+    std::fprintf(stderr, "%s\n", part.error().message().c_str());
+    return false;
+  };
+  bool whole = add(against_tgt(s));
+  if (s.map_mblocks > 0) whole = add(restart(s)) && whole;
+  std::printf("%d goal%s missed\n", missed, missed == 1 ? "" : "s");
+  return whole ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace coldshelf::bench
+
+int main(int argc, char** argv) { return coldshelf::bench::run(argc, argv); }

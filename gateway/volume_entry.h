@@ -1,0 +1,37 @@
+// What VolumeService knows of one volume, and of one mounted recovery point.
+#pragma once
+
+#include "gateway/volume_service.h"
+
+namespace coldshelf {
+
+struct VolumeService::Entry {
+  Entry(const Uuid& id, std::string label, std::string where)
+      : uuid(id), name(std::move(label)), directory(std::move(where)) {}
+  const Uuid uuid;
+  const std::string name;
+  const std::string directory;
+  std::mutex life;  // one change of its life at a time; taken before the service's mutex
+
+  // Under the service's mutex.
+  std::shared_ptr<Volume> volume;  // null: it is not open
+  std::string status = "AVAILABLE";
+  std::string problem;
+  bool offered = false;  // its target is there
+  Manifest known;        // of one that is not open, as far as it can be read
+};
+
+struct VolumeService::Mount {
+  std::string name;
+  Uuid volume;
+  std::string volume_name;
+  RecoveryPoint point;
+  // Under the service's mutex.
+  bool offered = false;
+  std::string problem;
+};
+
+std::string lower_case(std::string text);
+std::string property_or(const Manifest& manifest, std::string_view name, std::string otherwise);
+
+}  // namespace coldshelf

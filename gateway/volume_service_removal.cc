@@ -1,0 +1,316 @@
+// Volumes that go: deleted, or to another gateway. The order decides what a crash leaves: a volume
+// that is marked is removed by the next start.
+#include "base/log.h"
+#include "gateway/volume_entry.h"
+#include "volume/map_file.h"
+
+namespace coldshelf {
+
+namespace {
+
+constexpr int kLetGoTries = 100;
+constexpr int64_t kLetGoMs = 20;
+constexpr int64_t kRemovalWaitMs = 20'000;  // then it goes on behind the caller's back
+
+// For a volume that is not open.
+Status mark_closed(FileSystem& files, const std::string& directory) {
+  ASSIGN_OR_RETURN(const auto log, ManifestLog::open(files, join_path(directory, "manifest")));
+  return log->commit({SetProperty{std::string(kVolumeDeleting), "true"}});
+}
+
+Status remove_files(FileSystem& files, const std::string& directory) {
+  ASSIGN_OR_RETURN(const bool there, files.exists(directory));
+  if (!there) return {};
+  ASSIGN_OR_RETURN(const auto names, files.list(directory));
+  // The manifest goes last: without it nobody knows what the rest is.
+  for (const std::string& name : names) {
+    if (name != "manifest") TRY(files.remove(join_path(directory, name)));
+  }
+  TRY(files.sync_directory(directory));
+  for (const std::string& name : names) {
+    if (name == "manifest") TRY(files.remove(join_path(directory, name)));
+  }
+  TRY(files.remove_directory(directory));
+  return files.sync_directory(parent_directory(directory));
+}
+
+}  // namespace
+
+// Neither clones nor mounts.
+Status VolumeService::check_not_stood_on(const EntryPtr& entry, const Manifest& manifest) {
+  const auto hold = manifest.properties.lower_bound(std::string(kPropertyHold));
+  if (hold != manifest.properties.end() && hold->first.starts_with(kPropertyHold)) {
+    return Error(ErrorCode::conflict, "volume " + entry->name + " has clones (" +
+                                          hold->first.substr(kPropertyHold.size()) +
+                                          ") that share its data; delete them first");
+  }
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, mount] : mounts_) {
+    if (mount->volume != entry->uuid) continue;
+    return Error(ErrorCode::busy, "a recovery point of volume " + entry->name + " is mounted as " +
+                                      mount->name + "; unmount it first");
+  }
+  return {};
+}
+
+Result<std::shared_ptr<Volume>> VolumeService::take_open(const EntryPtr& entry,
+                                                         const std::string& status, bool force) {
+  TRY(withdraw(entry, force));
+  // Those who only look let go soon; exports and mounts do not.
+  for (int i = 0; i < kLetGoTries; ++i) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!entry->volume || entry->volume.use_count() == 1) {
+        std::shared_ptr<Volume> taken = std::move(entry->volume);
+        entry->volume.reset();
+        entry->status = status;
+        if (taken) entry->known = taken->manifest();
+        return taken;
+      }
+    }
+    env_.volume.cartridge.clock->sleep_ms(kLetGoMs);
+  }
+  TRY(offer(entry));
+  return Error(ErrorCode::busy, "volume " + entry->name + " is being worked on");
+}
+
+Status VolumeService::remove(const std::string& volume, bool force) {
+  ASSIGN_OR_RETURN(const EntryPtr entry, find(volume));
+  const std::lock_guard life(entry->life);
+  Manifest manifest;
+  bool closed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    closed = entry->volume == nullptr;
+    if (closed && entry->status != "FAILED" && entry->status != "DELETING") {
+      return Error(ErrorCode::conflict, "volume " + entry->name + " is " + entry->status);
+    }
+    manifest = closed ? entry->known : entry->volume->manifest();
+  }
+  if (closed && !force) {
+    return Error(ErrorCode::conflict, "volume " + entry->name +
+                                          " is not open; with force it is deleted all the same, "
+                                          "with what may still be on it");
+  }
+  TRY(check_not_stood_on(entry, manifest));
+  // 1. Nobody writes to it any more.
+  ASSIGN_OR_RETURN(auto open, take_open(entry, "DELETING", force));
+  // 2. From here on it is going, whatever happens.
+  const Status marked = open && open->failure().ok()
+                            ? open->set_properties({{std::string(kVolumeDeleting), "true"}})
+                            : mark_closed(*env_.volume.cartridge.files, entry->directory);
+  const Status sealed = open && env_.shelf != nullptr ? open->close() : Status();
+  open.reset();
+  if (!marked.ok() && !force) {
+    const std::lock_guard lock(mutex_);
+    entry->status = "FAILED";
+    entry->problem = "it could not be marked as going: " + marked.error().message();
+    return marked;
+  }
+  if (!sealed.ok()) {
+    log_warning("volumes", "a volume that goes was not closed",
+                {{"name", entry->name}, {"error", sealed.error().message()}});
+  }
+  if (env_.shelf != nullptr) return begin_removal(entry);
+  return finish_removal(entry);
+}
+
+// 3. What stands in the store and on the disk goes, as a job of the shelf. The point that a clone
+// stands on is free when that has ended: its source remembers that it waits for it.
+Status VolumeService::begin_removal(const EntryPtr& entry) {
+  const auto begin = [&]() -> Status {
+    if (!entry->known.parent.is_nil()) {
+      const auto parent = open_volume(entry->known.parent.to_string());
+      const std::string hold = std::string(kPropertyHold) + entry->uuid.to_string();
+      if (parent.ok() && (*parent)->manifest().properties.contains(hold)) {
+        TRY((*parent)->set_properties(
+            {{std::string(kVolumeReleasing) + entry->uuid.to_string(), "true"}}));
+      }
+    }
+    ASSIGN_OR_RETURN(const auto row, row_of(entry->uuid));
+    if (!row) return {};
+    if (row->status == TapeStatus::deleting) return {};  // its job is under way
+    ASSIGN_OR_RETURN(const int64_t job, env_.shelf->remove(entry->uuid));
+    const auto ended = env_.shelf->wait(job, kRemovalWaitMs);
+    if (ended.ok() && ended->state == JobState::failed) {
+      return Error(ErrorCode::io, "volume " + entry->name + ": " + ended->error);
+    }
+    return {};
+  }();
+  if (!begin.ok()) {
+    const std::lock_guard lock(mutex_);
+    entry->problem = begin.error().message();
+    return begin;
+  }
+  return finish_removal(entry);
+}
+
+// entry's life is held, the volume is marked and closed. 4. What the disk remembers.
+Status VolumeService::finish_removal(const EntryPtr& entry) {
+  const auto done = [&]() -> Status {
+    if (env_.shelf != nullptr) {
+      ASSIGN_OR_RETURN(const auto row, row_of(entry->uuid));
+      if (row) return {};  // tick() looks again
+      release_clones();
+    } else if (!entry->known.parent.is_nil()) {
+      const auto parent = open_volume(entry->known.parent.to_string());
+      if (!parent.ok() && parent.error().code != ErrorCode::not_found) return parent.error();
+      if (parent.ok()) {
+        const Status released = (*parent)->release_clone(entry->uuid);
+        if (!released.ok() && released.error().code != ErrorCode::not_found) return released;
+      }
+    }
+    FileSystem& files = *env_.volume.cartridge.files;
+    TRY(remove_files(files, entry->directory));
+    TRY(remove_files(files, join_path(env_.units, entry->uuid.to_string())));
+    const std::lock_guard lock(mutex_);
+    entries_.erase(entry->uuid);
+    log_info("volumes", "volume removed", {{"name", entry->name}});
+    return {};
+  }();
+  if (!done.ok()) {
+    const std::lock_guard lock(mutex_);
+    entry->problem = done.error().message();
+  }
+  return done;
+}
+
+// Clones that are gone give the points free that they stood on.
+void VolumeService::release_clones() {
+  for (const auto& volume : open_volumes()) {
+    const Manifest manifest = volume->manifest();
+    const std::string prefix(kVolumeReleasing);
+    for (auto at = manifest.properties.lower_bound(prefix);
+         at != manifest.properties.end() && at->first.starts_with(prefix); ++at) {
+      const auto clone = Uuid::parse(at->first.substr(prefix.size()));
+      if (!clone) continue;
+      const auto row = row_of(*clone);
+      if (!row.ok() || *row) continue;
+      Status done = volume->release_clone(*clone);
+      if (done.ok() || done.error().code == ErrorCode::not_found) {
+        done = volume->set_properties({{at->first, ""}});
+      }
+      if (done.ok()) continue;
+      log_warning("volumes", "a recovery point stays held by a clone that is gone",
+                  {{"volume", volume->name()}, {"error", done.error().message()}});
+    }
+  }
+}
+
+bool VolumeService::tick() {
+  std::vector<EntryPtr> going;
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return false;
+    for (const auto& [uuid, entry] : entries_) {
+      if (entry->volume == nullptr &&
+          (entry->status == "DELETING" || entry->status == "DETACHING")) {
+        going.push_back(entry);
+      }
+    }
+  }
+  for (const EntryPtr& entry : going) {
+    const std::unique_lock life(entry->life, std::try_to_lock);
+    if (!life) continue;  // somebody is at it
+    std::string status;
+    {
+      const std::lock_guard lock(mutex_);
+      status = entry->status;
+    }
+    if (status == "DETACHING") {
+      settle_detach(entry);
+    } else {
+      // It has said what is wrong, in the entry.
+      static_cast<void>(
+          (env_.shelf != nullptr ? begin_removal(entry) : finish_removal(entry)).ok());
+    }
+  }
+  return !going.empty();
+}
+
+Result<uint64_t> VolumeService::set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
+                                                const WrappedKey& after) {
+  ASSIGN_OR_RETURN(const EntryPtr entry, find(uuid.to_string()));
+  const std::lock_guard life(entry->life);
+  if (const auto open = open_volume(uuid.to_string()); open.ok()) {
+    TRY((*open)->set_wrapped_key(before, after));
+    return (*open)->manifest().generation;
+  }
+  ASSIGN_OR_RETURN(const auto log, ManifestLog::open(*env_.volume.cartridge.files,
+                                                     join_path(entry->directory, "manifest")));
+  if (log->manifest().key != before) {
+    return Error(ErrorCode::busy, "volume " + entry->name + " has another key by now");
+  }
+  TRY(log->commit({SetWrappedKey{after}}));
+  if (CartridgeObserver* observer = env_.volume.cartridge.observer; observer != nullptr) {
+    observer->manifest_changed(log->manifest());
+  }
+  return log->manifest().generation;
+}
+
+// -- to another gateway
+
+Result<int64_t> VolumeService::detach(const std::string& volume, bool force) {
+  if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
+  ASSIGN_OR_RETURN(const EntryPtr entry, find_open(volume));
+  const std::lock_guard life(entry->life);
+  Manifest manifest;
+  {
+    ASSIGN_OR_RETURN(const auto open, open_volume(volume));
+    manifest = open->manifest();
+  }
+  TRY(check_not_stood_on(entry, manifest));
+  // Closed first: what is not sealed would not go into the store.
+  ASSIGN_OR_RETURN(auto open, take_open(entry, "DETACHING", force));
+  const Status closed = open->close();
+  open.reset();
+  const auto begin = [&]() -> Result<int64_t> {
+    TRY(closed);
+    return env_.shelf->detach(entry->uuid);
+  };
+  auto job = begin();
+  if (!job.ok()) {
+    const Status again = reopen(entry);
+    if (!again.ok()) log_error("volumes", "reopen", {{"error", again.error().message()}});
+    return job;
+  }
+  log_info("volumes", "volume detaching", {{"name", entry->name}, {"job", *job}});
+  return job;
+}
+
+// entry's life is held.
+void VolumeService::settle_detach(const EntryPtr& entry) {
+  const auto row = row_of(entry->uuid);
+  if (!row.ok() || (*row && (*row)->status == TapeStatus::detaching)) return;
+  if (*row) {  // cancelled, or failed
+    static_cast<void>(reopen(entry).ok());
+    return;
+  }
+  const Status gone =
+      remove_files(*env_.volume.cartridge.files, join_path(env_.units, entry->uuid.to_string()));
+  if (!gone.ok()) log_warning("volumes", "detach", {{"error", gone.error().message()}});
+  log_info("volumes", "volume detached", {{"name", entry->name}});
+  const std::lock_guard lock(mutex_);
+  entries_.erase(entry->uuid);
+}
+
+Result<VolumeView> VolumeService::attach(const Shelf::AttachRequest& request) {
+  if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
+  const std::lock_guard making(making_);
+  if (!Uuid::parse(request.image)) TRY(check_name(request.image));
+  if (env_.storage) TRY(env_.storage());
+  ASSIGN_OR_RETURN(const TapeRow row, env_.shelf->attach(request));
+  const EntryPtr entry = open_one(row.uuid);
+  if (entry == nullptr) {
+    return Error(ErrorCode::internal, "volume " + row.barcode + " came without a manifest");
+  }
+  log_info("volumes", "volume attached", {{"name", entry->name}});
+  return view(entry);
+}
+
+Result<std::vector<DetachedImage>> VolumeService::detached() {
+  if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
+  return env_.shelf->detached_images();
+}
+
+}  // namespace coldshelf

@@ -1,0 +1,408 @@
+// Volumes, their recovery points and schedules, on a simulated disk and clock and without iSCSI.
+#include "gateway/volume_service.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "base/log.h"
+#include "gateway/volume_scheduler.h"
+#include "tests/support/sim_clock.h"
+#include "tests/support/sim_file_system.h"
+
+namespace coldshelf::test {
+namespace {
+
+constexpr int64_t kHour = 3'600'000;
+constexpr int64_t kDay = 24 * kHour;
+
+// Disks that nobody reaches, with as many sessions as a test wants.
+class FakeTargets final : public VolumeTargets {
+ public:
+  std::string iqn_of(const std::string& name) const override { return volume_iqn("gw", name); }
+  Status add(const DiskTarget& disk) override {
+    if (fail_add) return Error(ErrorCode::io, "no target today");
+    if (!disks.emplace(disk.name, disk.device).second) {
+      return Error(ErrorCode::exists, disk.name);
+    }
+    return {};
+  }
+  Status remove(const std::string& name) override {
+    logged_in.erase(name);
+    if (disks.erase(name) == 1) return {};
+    return Error(ErrorCode::not_found, name);
+  }
+  std::map<std::string, size_t> sessions() const override {
+    std::map<std::string, size_t> out;
+    for (const std::string& name : logged_in) out[iqn_of(name)] = 1;
+    return out;
+  }
+
+  std::map<std::string, std::shared_ptr<BlockDevice>> disks;
+  std::set<std::string> logged_in;
+  bool fail_add = false;
+};
+
+// Remembers when it was frozen and thawed, and fails as told.
+class FakeQuiescer final : public Quiescer {
+ public:
+  Result<std::unique_ptr<Frozen>> freeze(const QuiesceCommands&, const std::string&) override {
+    if (!fail_freeze.ok()) return fail_freeze.error();
+    ++frozen;
+    struct Held final : Frozen {
+      explicit Held(FakeQuiescer& who) : owner(who) {}
+      ~Held() override { static_cast<void>(thaw().ok()); }
+      Status thaw() override {
+        if (done) return {};
+        done = true;
+        ++owner.thawed;
+        return owner.fail_thaw;
+      }
+      FakeQuiescer& owner;
+      bool done = false;
+    };
+    return std::unique_ptr<Frozen>(new Held(*this));
+  }
+  Status fail_freeze, fail_thaw;
+  int frozen = 0, thawed = 0;
+};
+
+class VolumeServiceTest : public ::testing::Test {
+ protected:
+  VolumeServiceTest() {
+    capture_log([](std::string_view) {});
+    start();
+  }
+  ~VolumeServiceTest() override {
+    stop();
+    capture_log(nullptr);
+  }
+  void start() {
+    VolumeService::Env env;
+    env.volume.cartridge = {&files,           &clock,           &random,
+                            &inline_executor, &inline_executor, BufferPool::create(8 * MiB)};
+    env.options.segment_bytes = 1 * MiB;
+    env.directory = "/data/cartridges";
+    env.units = "/data/units";
+    env.gateway_name = "gw";
+    env.storage = [this] { return storage; };
+    service = std::make_unique<VolumeService>(env);
+    ASSERT_TRUE(service->open_all().ok());
+    targets = std::make_unique<FakeTargets>();
+    service->attach_targets(targets.get());
+    points = std::make_unique<VolumePoints>(
+        service.get(), &quiescer,
+        std::map<std::string, QuiesceCommands>{{"db", QuiesceCommands{{"pre"}, {"post"}}}});
+    VolumeScheduler::Env schedules;
+    schedules.clock = &clock;
+    schedules.volumes = service.get();
+    schedules.points = points.get();
+    schedules.zone = utc_zone_offset;
+    schedules.on_problem = [this](const VolumeSchedule&, const std::string& problem) {
+      problems.push_back(problem);
+    };
+    scheduler = std::make_unique<VolumeScheduler>(schedules);
+    ASSERT_TRUE(scheduler->load().ok());
+  }
+  void stop() {
+    scheduler.reset();
+    points.reset();
+    targets.reset();
+    if (service) EXPECT_TRUE(service->stop().ok());
+    service.reset();
+  }
+  void restart() {
+    stop();
+    start();
+  }
+  void create(const std::string& name) {
+    VolumeService::CreateRequest request;
+    request.name = name;
+    request.size_bytes = 16 * MiB;
+    request.block_bytes = 4096;
+    const auto made = service->create(request);
+    ASSERT_TRUE(made.ok()) << made.error().message();
+  }
+  // One block full of `value`.
+  void write(const std::string& name, uint8_t value) {
+    const Buffer block(4096, std::byte{value});
+    ASSERT_TRUE(targets->disks.at(name)->write(0, block, false).ok());
+  }
+  int read(const std::string& name) {
+    Buffer block(4096);
+    EXPECT_TRUE(targets->disks.at(name)->read(0, block).ok());
+    return static_cast<int>(block[0]);
+  }
+  VolumeSchedule schedule(const std::string& name, std::vector<std::string> volumes) {
+    VolumeSchedule s;
+    s.name = name;
+    s.volumes = std::move(volumes);
+    s.hours = 4;
+    s.utc = true;
+    return s;
+  }
+  size_t count(const std::string& volume) { return service->points(volume)->size(); }
+
+  SimFileSystem files;
+  SimClock clock;
+  SeededRandom random{5};
+  InlineExecutor inline_executor;
+  FakeQuiescer quiescer;
+  Status storage;
+  std::vector<std::string> problems;
+  std::unique_ptr<VolumeService> service;
+  std::unique_ptr<FakeTargets> targets;
+  std::unique_ptr<VolumePoints> points;
+  std::unique_ptr<VolumeScheduler> scheduler;
+};
+
+TEST_F(VolumeServiceTest, ComesBackAsItWas) {
+  create("one");
+  write("one", 7);
+  ASSERT_TRUE(service->create_points({{"one"}, "p"}).ok());
+  ASSERT_TRUE(service->set_pinned("one", true).ok());
+  ASSERT_TRUE(service->mount("one@p", "look").ok());
+  write("one", 8);
+  restart();
+  EXPECT_EQ(read("one"), 8);
+  EXPECT_EQ(read("look"), 7);
+  const auto view = service->show("ONE");
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(view->mode, "cached");
+  EXPECT_TRUE(view->pinned);
+  EXPECT_EQ(view->points, 1U);
+  EXPECT_EQ(view->target, "iqn.2026-11.io.coldshelf:gw-volume-one");
+  EXPECT_EQ(service->show(view->uuid.to_string())->name, "one");
+  EXPECT_EQ(service->show(volume_id_of(view->uuid))->name, "one");
+}
+
+TEST_F(VolumeServiceTest, NothingIsMadeOnADiskThatIsGone) {
+  create("one");
+  storage = Error(ErrorCode::io, "the data directory is gone");
+  VolumeService::CreateRequest request;
+  request.name = "two";
+  request.size_bytes = 16 * MiB;
+  EXPECT_FALSE(service->create(request).ok());
+  EXPECT_FALSE(service->create_points({{"one"}, "p"}).ok());
+  storage = Status();
+  EXPECT_EQ(service->list().size(), 1U);
+}
+
+// Whatever call the removal is cut short at, the next start ends it or has the volume whole.
+TEST_F(VolumeServiceTest, ARemovalThatIsCutShortIsEndedByTheNextStart) {
+  for (uint64_t call = 1;; ++call) {
+    create("gone");
+    write("gone", 3);
+    const std::string uuid = service->show("gone")->uuid.to_string();
+    files.fail_call(files.counted_calls() + call, ErrorCode::io, true);
+    const Status removed = service->remove("gone", false);
+    files.no_faults();
+    if (removed.ok()) break;
+    stop();
+    files.kill();
+    start();
+    service->tick();
+    const auto view = service->show("gone");
+    if (view.ok()) {
+      EXPECT_EQ(view->status, "AVAILABLE") << call;
+      EXPECT_EQ(read("gone"), 3) << call;
+      ASSERT_TRUE(service->remove("gone", false).ok()) << call;
+    }
+    EXPECT_TRUE(service->list().empty()) << call;
+    for (const std::string& file : files.all_files()) {
+      EXPECT_EQ(file.find(uuid), std::string::npos) << "call " << call << ": " << file;
+    }
+    ASSERT_LT(call, 100U);
+  }
+}
+
+TEST_F(VolumeServiceTest, ACloneHoldsItsSourceUntilItIsGone) {
+  create("src");
+  write("src", 1);
+  ASSERT_TRUE(service->create_points({{"src"}, "p"}).ok());
+  ASSERT_TRUE(service->clone("src@p", "copy").ok());
+  EXPECT_EQ(service->remove("src", false).error().code, ErrorCode::conflict);
+  EXPECT_EQ(service->delete_point("src@p").error().code, ErrorCode::busy);
+  restart();
+  EXPECT_EQ(read("copy"), 1);
+  ASSERT_TRUE(service->remove("copy", false).ok());
+  EXPECT_TRUE(service->delete_point("src@p").ok());
+  EXPECT_TRUE(service->remove("src", false).ok());
+}
+
+TEST_F(VolumeServiceTest, AVolumeInUseIsLeftAlone) {
+  create("one");
+  ASSERT_TRUE(service->create_points({{"one"}, "p"}).ok());
+  targets->logged_in.insert("one");
+  EXPECT_EQ(service->remove("one", false).error().code, ErrorCode::busy);
+  EXPECT_EQ(service->roll_back("one@p", false).error().code, ErrorCode::busy);
+  EXPECT_TRUE(service->roll_back("one@p", true).ok());
+  EXPECT_EQ(targets->disks.size(), 1U) << "it is offered again";
+  const auto held = service->open_point("one@p");
+  ASSERT_TRUE(held.ok());
+  EXPECT_EQ(service->remove("one", true).error().code, ErrorCode::busy);
+  EXPECT_EQ(targets->disks.size(), 1U);
+}
+
+TEST_F(VolumeServiceTest, AVolumeThatCannotBeOpenedIsShownAndOthersAreThere) {
+  create("good");
+  create("bad");
+  const std::string path = "/data/cartridges/" + service->show("bad")->uuid.to_string();
+  write("bad", 1);
+  stop();
+  // Of a volume whose log is damaged where it was sealed.
+  for (const std::string& file : files.all_files()) {
+    if (file.starts_with(path) && file.ends_with(".seg")) {
+      const uint64_t size = files.content(file)->size();
+      for (unsigned bit = 0; bit < 8; ++bit) ASSERT_TRUE(files.flip(file, size - 100, bit).ok());
+    }
+  }
+  start();
+  EXPECT_EQ(service->show("good")->status, "AVAILABLE");
+  EXPECT_EQ(service->show("bad")->status, "FAILED");
+  EXPECT_FALSE(service->show("bad")->problem.empty());
+  EXPECT_FALSE(targets->disks.contains("bad"));
+  EXPECT_EQ(service->remove("bad", false).error().code, ErrorCode::conflict);
+  EXPECT_TRUE(service->remove("bad", true).ok());
+  EXPECT_EQ(service->list().size(), 1U);
+}
+
+TEST_F(VolumeServiceTest, AnImportThatWasCutShortIsRemoved) {
+  VolumeService::CreateRequest request;
+  request.name = "half";
+  request.size_bytes = 16 * MiB;
+  {
+    const auto volume = service->begin_import(request);
+    ASSERT_TRUE(volume.ok());
+    EXPECT_EQ(service->show("half")->status, "IMPORTING");
+    EXPECT_TRUE(targets->disks.empty());
+  }
+  restart();
+  EXPECT_TRUE(service->tick());
+  EXPECT_TRUE(service->list().empty());
+  const auto volume = service->begin_import(request);
+  ASSERT_TRUE(volume.ok());
+  ASSERT_TRUE(service->finish_import((*volume)->uuid()).ok());
+  EXPECT_EQ(targets->disks.size(), 1U);
+}
+
+// -- schedules
+
+TEST_F(VolumeServiceTest, ASchedulesPointsComeAndGoByTheClock) {
+  create("a");
+  create("b");
+  VolumeSchedule s = schedule("often", {"a", "b"});
+  s.keep.keep_last = 3;
+  s.keep.daily = 2;
+  ASSERT_TRUE(scheduler->put(s).ok());
+  ASSERT_TRUE(service->create_points({{"a"}, "by-hand"}).ok());
+  for (int64_t passed = 0; passed < 10 * kDay; passed += kHour / 2) {
+    clock.advance_ms(kHour / 2);
+    scheduler->tick();
+  }
+  EXPECT_TRUE(problems.empty()) << problems.front();
+  // Three last ones, and the last one of the day before.
+  EXPECT_EQ(count("b"), 4U);
+  EXPECT_EQ(count("a"), 5U) << "what was made by hand stays";
+  const auto a = service->points("a"), b = service->points("b");
+  EXPECT_EQ(a->back().point.id, b->back().point.id) << "of one moment";
+  const auto list = scheduler->list();
+  ASSERT_EQ(list.size(), 1U);
+  EXPECT_EQ(list[0].last_run_ms, a->back().point.created_unix_ms);
+  EXPECT_GT(*list[0].next_run_ms, clock.unix_ms());
+}
+
+TEST_F(VolumeServiceTest, WhatWasMissedIsMadeUpForOnce) {
+  create("a");
+  ASSERT_TRUE(scheduler->put(schedule("often", {"a"})).ok());
+  clock.advance_ms(5 * kHour);
+  EXPECT_TRUE(scheduler->tick());
+  stop();
+  clock.advance_ms(10 * kDay);
+  start();
+  ASSERT_EQ(scheduler->list().size(), 1U) << "schedules live in the volumes' manifests";
+  EXPECT_TRUE(scheduler->tick());
+  EXPECT_FALSE(scheduler->tick());
+  EXPECT_EQ(count("a"), 2U);
+}
+
+TEST_F(VolumeServiceTest, ScheduledPointsAreQuiescedOrNotMade) {
+  create("a");
+  VolumeSchedule s = schedule("db", {"a"});
+  s.quiesce = "nobody";
+  EXPECT_EQ(scheduler->put(s).error().code, ErrorCode::not_found);
+  s.quiesce = "db";
+  ASSERT_TRUE(scheduler->put(s).ok());
+  quiescer.fail_freeze = Error(ErrorCode::io, "exit code 1");
+  clock.advance_ms(5 * kHour);
+  scheduler->tick();
+  EXPECT_EQ(count("a"), 0U);
+  EXPECT_EQ(problems.size(), 1U);
+  EXPECT_FALSE(scheduler->list()[0].problem.empty());
+  EXPECT_FALSE(scheduler->tick()) << "not at once again";
+  clock.advance_ms(6 * 60'000);
+  quiescer.fail_freeze = Status();
+  EXPECT_TRUE(scheduler->tick());
+  EXPECT_EQ(count("a"), 1U);
+  EXPECT_TRUE(scheduler->list()[0].problem.empty());
+  // Let go before the moment: what was made is no point of a quiet system.
+  quiescer.fail_thaw = Error(ErrorCode::timed_out, "the watchdog");
+  EXPECT_FALSE(scheduler->run("db").ok());
+  EXPECT_EQ(count("a"), 1U);
+  // The command after fails: the point is good, and the operator is told.
+  quiescer.fail_thaw = Error(ErrorCode::io, "exit code 1");
+  const auto made = scheduler->run("db");
+  ASSERT_TRUE(made.ok());
+  EXPECT_FALSE(made->warning.empty());
+  EXPECT_EQ(count("a"), 2U);
+  EXPECT_EQ(quiescer.frozen, quiescer.thawed);
+  // A volume that fails meanwhile leaves nobody frozen.
+  service->stop_writes(service->show("a")->uuid, Error(ErrorCode::conflict, "taken over"));
+  EXPECT_FALSE(scheduler->run("db").ok());
+  EXPECT_EQ(quiescer.frozen, quiescer.thawed);
+}
+
+TEST_F(VolumeServiceTest, MountedAndClonedPointsOutliveTheirRetention) {
+  create("a");
+  VolumeSchedule s = schedule("often", {"a"});
+  s.keep.keep_last = 1;
+  ASSERT_TRUE(scheduler->put(s).ok());
+  ASSERT_TRUE(scheduler->run("often").ok());
+  ASSERT_TRUE(service->mount("a@latest", "m").ok());
+  clock.advance_ms(kHour);
+  ASSERT_TRUE(scheduler->run("often").ok());
+  ASSERT_TRUE(service->clone("a@latest", "c").ok());
+  clock.advance_ms(kHour);
+  ASSERT_TRUE(scheduler->run("often").ok());
+  EXPECT_EQ(count("a"), 3U);
+  ASSERT_TRUE(service->unmount("m", false).ok());
+  ASSERT_TRUE(service->remove("c", false).ok());
+  clock.advance_ms(kHour);
+  ASSERT_TRUE(scheduler->run("often").ok());
+  EXPECT_EQ(count("a"), 1U);
+  EXPECT_TRUE(problems.empty()) << problems.front();
+}
+
+TEST_F(VolumeServiceTest, AScheduleMovesBetweenVolumes) {
+  create("a");
+  create("b");
+  ASSERT_TRUE(scheduler->put(schedule("s", {"a"})).ok());
+  ASSERT_TRUE(scheduler->put(schedule("s", {"b"})).ok());
+  restart();
+  ASSERT_EQ(scheduler->list().size(), 1U);
+  EXPECT_EQ(scheduler->list()[0].schedule.volumes, std::vector<std::string>{"b"});
+  ASSERT_TRUE(scheduler->remove("s").ok());
+  EXPECT_EQ(scheduler->remove("s").error().code, ErrorCode::not_found);
+  restart();
+  EXPECT_TRUE(scheduler->list().empty());
+  VolumeSchedule bad = schedule("s", {"a"});
+  bad.hours = 5;
+  EXPECT_FALSE(scheduler->put(bad).ok());
+  bad.hours = 0;
+  bad.calendar = "Someday 25:00";
+  EXPECT_FALSE(scheduler->put(bad).ok());
+  EXPECT_EQ(scheduler->put(schedule("s", {"nobody"})).error().code, ErrorCode::not_found);
+}
+
+}  // namespace
+}  // namespace coldshelf::test
