@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "gateway/config_quiesce.h"
+#include "gateway/notifications.h"
 #include "gateway/pools.h"
 #include "gateway/store_factory.h"
 #include "gateway/version.h"
@@ -78,6 +79,9 @@ Gateway::~Gateway() {
 Status Gateway::build() {
   started_ms_ = env_.clock->unix_ms();
   ASSIGN_OR_RETURN(secrets_, load_secrets(*env_.files, config_));
+  // Ours outlives it.
+  const std::shared_ptr<Clock> clock(std::shared_ptr<void>(), env_.clock);
+  ASSIGN_OR_RETURN(notifier_, make_notifier(config_, *env_.files, clock));
   TRY(open_storage());
   TRY(open_library());
   make_volumes();  // before the shelf's threads, which tell it of what they do
@@ -382,6 +386,7 @@ Status Gateway::open_api() {
   history_ = std::make_unique<History>(*env_.clock, [this] { return measure(); });
   history_->start();
   env.history = history_.get();
+  env.notifier = notifier_.get();
   env.started_ms = started_ms_;
   env.endpoints = [this] { return endpoints(); };
   env.health = [this] { return health(); };
@@ -448,6 +453,8 @@ Status Gateway::stop() {
   if (shelf_) shelf_->stop();
   // 4. Others need not wait for the lease to run out.
   if (ownership_) ownership_->stop();
+  // 5. What could not be delivered yet is not waited for.
+  notifier_.reset();
   return closed;
 }
 

@@ -24,6 +24,7 @@
 #include "target/iscsi/server.h"
 #include "target/scsi/changer_unit.h"
 #include "target/scsi/tape_unit.h"
+#include "uploader/cloud/notifier.h"
 
 namespace coldshelf {
 
@@ -96,6 +97,7 @@ class Gateway {
   std::unique_ptr<VolumePoints> volume_points_;
   std::unique_ptr<VolumeScheduler> volume_schedules_;
   std::unique_ptr<VolumeTransfers> volume_transfers_;
+  std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<StoreKeeper> keeper_;
   std::unique_ptr<iscsi::Server> server_;
   std::unique_ptr<VolumeTargets> volume_targets_;

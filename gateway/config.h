@@ -11,6 +11,7 @@
 #include "base/file_system.h"
 #include "base/log.h"
 #include "base/result.h"
+#include "snapshot/policy.h"
 #include "uploader/cloud/bandwidth_schedule.h"
 #include "uploader/cost_model.h"
 
@@ -41,6 +42,29 @@ struct QuiesceConfig {
   int64_t pre_timeout_ms = 30'000;
   int64_t post_timeout_ms = 30'000;
   int64_t longest_ms = 60'000;
+};
+
+// Somebody who is told; which keys belong to which type: gateway/config_notify.cc.
+struct NotifyConfig {
+  std::string name = {};
+  std::string type = {};  // "webhook", "sns", "mail"
+  std::string at_least = "info";
+  std::vector<std::string> events = {};  // beginnings; empty: all
+  std::string url = {};
+  std::string ca_file = {};
+  std::string authorization_file = {};
+  std::string authorization_env = {};
+  std::string signing_secret_file = {};
+  std::string signing_secret_env = {};
+  std::string topic_arn = {};
+  std::string endpoint = {};
+  std::string profile = {};
+  std::string tls = "required";
+  std::string user = {};
+  std::string password_file = {};
+  std::string password_env = {};
+  std::string from = {};
+  std::vector<std::string> to = {};
 };
 
 struct Config {
@@ -172,6 +196,9 @@ struct Config {
     int64_t timeout_ms = 20'000;
   } aws;
   std::vector<AccountConfig> accounts;
+  std::vector<NotifyConfig> notify;
+
+  std::vector<Policy> policies;
 
   struct Api {
     std::string socket;  // default <data_dir>/coldshelf.sock

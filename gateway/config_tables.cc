@@ -7,6 +7,8 @@
 #include "gateway/bandwidth_config.h"
 #include "gateway/config_aws.h"
 #include "gateway/config_quiesce.h"
+#include "gateway/config_notify.h"
+#include "gateway/config_policies.h"
 #include "gateway/pools.h"
 #include "uploader/cloud/object_store.h"
 
@@ -154,6 +156,8 @@ std::vector<TableSpec> config_tables() {
        show_bandwidth},
       account_table(),
       quiesce_table(),
+      notify_table(),
+      policy_table(),
   };
 }
 

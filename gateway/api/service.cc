@@ -61,6 +61,8 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_key_operations();
   add_console_operations();
   add_volume_operations();
+  add_notify_operations();
+  add_policy_operations();
 }
 
 void Service::aws(const std::string& name, Operation op) {

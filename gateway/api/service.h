@@ -17,6 +17,8 @@
 
 namespace coldshelf {
 class History;
+class Notifier;
+class PolicyService;
 class StoreKeeper;
 class VolumePoints;
 class VolumeScheduler;
@@ -53,6 +55,8 @@ struct ServiceEnv {
   VolumePoints* volume_points = nullptr;
   VolumeScheduler* volume_schedules = nullptr;
   VolumeTransfers* volume_transfers = nullptr;
+  Notifier* notifier = nullptr;       // null: no operations on notifications
+  PolicyService* policies = nullptr;  // null: no operations on policies
   int64_t started_ms = 0;
   std::function<std::vector<Session>()> sessions;
   std::function<std::vector<std::string>()> endpoints;
@@ -83,6 +87,8 @@ class Service {
   void add_point_operations();            // volume_operations.cc
   void add_volume_schedule_operations();  // volume_schedule_operations.cc
   void add_volume_transfer_operations();  // volume_schedule_operations.cc
+  void add_notify_operations();   // notify_operations.cc
+  void add_policy_operations();   // policy_operations.cc
   Result<Json> describe_keys() const;
   void add_key(Json& out, const TapeRow& row) const;
   void aws(const std::string& name, Operation op);

@@ -89,6 +89,8 @@ void define_pool_commands(CommandLine& line);     // pool_commands.cc
 void define_key_commands(CommandLine& line);      // key_commands.cc
 void define_store_commands(CommandLine& line);    // store_command_line.cc
 void define_volume_commands(CommandLine& line);   // volume_commands.cc
+void define_notify_commands(CommandLine& line);   // notify_commands.cc
+void define_policy_commands(CommandLine& line);   // policy_commands.cc
 void define_other_commands(CommandLine& line);    // other_commands.cc
 
 constexpr int64_t kPollMs = 200;  // while waiting for the daemon

@@ -12,6 +12,8 @@ int run_command_line(const std::vector<std::string>& arguments, const CommandEnv
   define_key_commands(line);
   define_store_commands(line);
   define_volume_commands(line);
+  define_notify_commands(line);
+  define_policy_commands(line);
   define_other_commands(line);
   return line.run(arguments);
 }

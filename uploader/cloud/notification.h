@@ -28,6 +28,7 @@ struct Notification {
   std::vector<std::string> done;
   std::vector<std::string> skipped;
   std::vector<std::string> failed;
+  bool to_all = false;  // whatever channels ask for: a test
 };
 
 // {"id", "event", "severity", "subject", "gateway", "time", "fields": {...}, "done": [...],

@@ -69,11 +69,12 @@ void Notifier::send(Notification notification, std::function<void(bool)> settled
     letter->settled = std::move(settled);
     for (auto& lane : lanes_) {
       const std::vector<std::string>& events = lane->channel.events;
-      const bool wanted =
-          notification.severity >= lane->channel.at_least &&
-          (events.empty() || std::any_of(events.begin(), events.end(), [&event](const auto& begin) {
-             return event.starts_with(begin);
-           }));
+      const bool wanted = notification.to_all ||
+                          (notification.severity >= lane->channel.at_least &&
+                           (events.empty() ||
+                            std::any_of(events.begin(), events.end(), [&event](const auto& begin) {
+                              return event.starts_with(begin);
+                            })));
       if (!wanted) continue;
       if (lane->queue.size() >= options_.queue) {
         dropped.push_back(lane->queue.front());

@@ -1,0 +1,103 @@
+// AWS, our archive, a quiescer and a receiver of notifications, as policies see them: in memory, on
+// a simulated clock, with seeded faults. It checks every deletion when it is asked for.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "snapshot/policy_engine.h"
+#include "tests/support/sim_clock.h"
+
+namespace coldshelf::test {
+
+struct PolicySimCrash {};  // thrown in the middle of a call
+
+class PolicySim final : public PolicyCloud,
+                        public PolicyArchive,
+                        public Quiescer,
+                        public NotificationSink {
+ public:
+  PolicySim(uint64_t seed, SimClock& clock, std::string gateway);
+
+  // One in so many calls; 0: never.
+  struct Faults {
+    uint64_t refused = 0;  // before anything was done
+    uint64_t lost = 0;     // the answer, after it was done
+    uint64_t crash = 0;    // before or after
+    uint64_t bad_snapshots = 0;
+    uint64_t quiesce = 0;
+    uint64_t receiver = 0;
+  };
+  Faults faults;
+
+  std::string add_volume(const PolicyPlace& place, const std::string& instance,
+                         const PolicyTags& tags);
+  void change_volumes();  // a day's worth: new ones, others go, are attached, get other tags
+  void forget_callbacks() { callbacks_.clear(); }  // the process has ended
+  void deliver();                                  // what the receiver has taken is settled
+
+  // PolicyCloud
+  Result<std::vector<PolicyPlace>> places(const Policy& policy) override;
+  Result<std::vector<CloudVolume>> volumes(const PolicyPlace& place,
+                                           const PolicyTags& tags) override;
+  Result<std::vector<CloudVolume>> volumes_of(const PolicyPlace& place,
+                                              const std::string& instance) override;
+  Result<std::vector<CloudSnapshot>> snapshots(const PolicyPlace& place,
+                                               const PolicyTags& tags) override;
+  Result<std::vector<CloudSnapshot>> create(const PolicyPlace& place,
+                                            const CloudSnapshotOrder& order) override;
+  Status remove(const PolicyPlace& place, const std::string& snapshot) override;
+  // PolicyArchive
+  Result<std::vector<ArchivePoint>> points() override;
+  Status pull(const PolicyPlace& place, const CloudSnapshot& snapshot) override;
+  Status remove(const std::string& archive, const std::string& point) override;
+  // Quiescer
+  Result<std::unique_ptr<Frozen>> freeze(const QuiesceCommands& commands,
+                                         const std::string& what) override;
+  // NotificationSink
+  void send(Notification notification, std::function<void(bool)> settled) override;
+
+  struct Seen {
+    std::vector<std::string> broken;  // what must never happen
+    uint64_t snapshots_made = 0;
+    uint64_t snapshots_deleted = 0;
+    uint64_t points_deleted = 0;
+    uint64_t pulls_in_full = 0;
+    uint64_t pulls = 0;
+    uint64_t freezes = 0;
+    uint64_t crashes = 0;
+    std::map<std::string, unsigned> told;  // by run, how often
+    std::string text;                      // all failures that were told
+    std::set<std::string> bad;             // snapshots that did not complete
+  };
+  Seen seen;
+  int frozen = 0;
+  const std::map<PolicyPlace, std::map<std::string, CloudSnapshot>>& all_snapshots() const {
+    return snapshots_;
+  }
+  const std::vector<ArchivePoint>& all_points() const { return points_; }
+  std::set<std::string> all_volumes() const;
+
+ private:
+  Status trouble(const char* what);  // before
+  Status after(const char* what);    // the answer is lost
+  void broken(const std::string& what) { seen.broken.push_back(what); }
+  void ripen();
+  std::string id(const char* kind) { return std::string(kind) + std::to_string(++last_id_); }
+
+  SeededRandom random_;
+  SimClock& clock_;
+  const std::string gateway_;
+  uint64_t last_id_ = 0;
+  std::map<PolicyPlace, std::map<std::string, CloudVolume>> volumes_;
+  std::map<PolicyPlace, std::map<std::string, CloudSnapshot>> snapshots_;
+  std::map<std::string, int64_t> completes_ms_;
+  std::vector<ArchivePoint> points_;
+  std::set<std::string> was_pulled_;  // volumes of which there was a point
+  std::vector<std::function<void(bool)>> callbacks_;
+};
+
+}  // namespace coldshelf::test

@@ -1,0 +1,330 @@
+// Policies: what they say, what they choose, and single steps of runs.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "snapshot/policy_report.h"
+#include "tests/sim/policy_sim.h"
+#include "tests/support/sim_file_system.h"
+
+namespace coldshelf::test {
+namespace {
+
+using Json = nlohmann::json;
+using testing::AllOf;
+using testing::Contains;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr int64_t kMinute = 60'000;
+constexpr int64_t kHour = 60 * kMinute;
+constexpr int64_t kDay = 24 * kHour;
+const PolicyPlace kPlace{"", "eu-central-1"};
+
+Json example() {
+  return Json::parse(R"({
+    "name": "nightly", "schedule": "*-*-* 02:30 UTC", "accounts": ["prod"],
+    "regions": ["eu-central-1"], "tags": {"Backup": "true"}, "exclude_tags": {"Tmp": "*"},
+    "boot_volumes": false, "by_instance": true, "pre_command": "freeze '{instance}' \"a b\"",
+    "post_command": ["thaw", "{instance}"], "pre_timeout": "20s", "longest_freeze": "2min",
+    "quiesce_required": true, "add_tags": {"Owner": "me"},
+    "keep_in_aws": {"last": 2, "age": "7d"}, "keep_in_archive": {"daily": 14, "yearly": 7},
+    "notify": "failure"})");
+}
+
+TEST(PolicyJson, IsReadAndWritten) {
+  const auto policy = policy_from_json(example());
+  ASSERT_TRUE(policy.ok()) << policy.error().message();
+  EXPECT_EQ(policy->name, "nightly");
+  EXPECT_THAT(policy->commands.pre, ElementsAre("freeze", "{instance}", "a b"));
+  EXPECT_EQ(policy->commands.pre_timeout_ms, 20'000);
+  EXPECT_EQ(policy->commands.longest_ms, 120'000);
+  EXPECT_FALSE(policy->boot_volumes);
+  EXPECT_TRUE(policy->pull);
+  EXPECT_EQ(policy->keep_in_aws.keep_last, 2u);
+  EXPECT_EQ(policy->keep_in_aws.keep_for_ms, 7 * kDay);
+  EXPECT_EQ(policy->keep_in_archive.yearly, 7u);
+  EXPECT_EQ(policy->notify, PolicyNotify::failure);
+  const auto again = policy_from_json(policy_to_json(*policy));
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_EQ(*again, *policy);
+}
+
+TEST(PolicyJson, SaysWhatIsWrong) {
+  const auto error = [](const char* key, const Json& value) {
+    Json json = example();
+    if (value.is_null()) {
+      json.erase(key);
+    } else {
+      json[key] = value;
+    }
+    const auto policy = policy_from_json(json);
+    return policy.ok() ? std::string("accepted") : policy.error().context;
+  };
+  EXPECT_THAT(error("name", "a/b"), HasSubstr("name: a policy has 1 to 64"));
+  EXPECT_THAT(error("name", ".."), HasSubstr("name:"));
+  EXPECT_THAT(error("schedule", "25:00"), HasSubstr("hour is from 0 to 23"));
+  EXPECT_THAT(error("tags", nullptr), HasSubstr("say which volumes"));
+  EXPECT_THAT(error("tags", Json::object()), HasSubstr("say which volumes"));
+  EXPECT_THAT(error("tags", {{"a", 1}}), HasSubstr("must be a string"));
+  EXPECT_THAT(error("pre_command", "'open"), HasSubstr("pre_command: a quote"));
+  EXPECT_THAT(error("post_command", nullptr), HasSubstr("post_command: is needed"));
+  EXPECT_THAT(error("pre_timeout", "20"), HasSubstr("pre_timeout: must be a time"));
+  EXPECT_THAT(error("pre_timeout", "2h"), HasSubstr("pre_timeout: must be a time"));
+  EXPECT_THAT(error("keep_in_aws", {{"last", -1}}), HasSubstr("keep_in_aws.last"));
+  EXPECT_THAT(error("keep_in_aws", {{"latest", 1}}), HasSubstr("keep_in_aws: knows no 'latest'"));
+  EXPECT_THAT(error("keep_in_aws", {{"age", "7 days"}}), HasSubstr("keep_in_aws.age"));
+  EXPECT_THAT(error("add_tags", {{"coldshelf:run", "x"}}), HasSubstr("reserved"));
+  EXPECT_THAT(error("notify", "sometimes"), HasSubstr("notify: must be"));
+  EXPECT_THAT(error("enabled", "yes"), HasSubstr("enabled: must be true or false"));
+  EXPECT_THAT(error("retention", 1), HasSubstr("retention: a policy has no such key"));
+  EXPECT_FALSE(policy_from_json(Json::array()).ok());
+}
+
+TEST(PolicyPlan, HoweverLongWeWereAwayItIsOneRun) {
+  const auto daily = CalendarExpression::parse("daily UTC");
+  const int64_t day = 20'000 * kDay;
+  EXPECT_FALSE(due_run(*daily, day, day + kDay - 1).has_value());
+  const auto one = due_run(*daily, day, day + kDay);
+  ASSERT_TRUE(one.has_value());
+  EXPECT_EQ(one->due_ms, day + kDay);
+  EXPECT_EQ(one->missed, 0u);
+  const auto many = due_run(*daily, day, day + 10 * kDay + 5);
+  EXPECT_EQ(many->due_ms, day + 10 * kDay);
+  EXPECT_EQ(many->missed, 9u);
+  EXPECT_TRUE(due_run(*daily, 0, day).has_value());  // 54 years
+}
+
+TEST(PolicyPlan, ChoosesVolumesByInstance) {
+  Policy policy;
+  policy.exclude_tags = {{"Backup", "never"}};
+  const std::vector<CloudVolume> volumes = {{"vol-3", "in-use", "i-1", 8, {}},
+                                            {"vol-1", "in-use", "i-1", 8, {}},
+                                            {"vol-2", "available", "", 8, {}},
+                                            {"vol-4", "creating", "", 8, {}},
+                                            {"vol-5", "in-use", "i-2", 8, {{"Backup", "never"}}}};
+  const PolicyTargets chosen = choose_targets(policy, kPlace, volumes);
+  ASSERT_THAT(chosen.targets, SizeIs(2));
+  EXPECT_EQ(chosen.targets[0].instance, "i-1");
+  EXPECT_THAT(chosen.targets[0].volumes, ElementsAre("vol-1", "vol-3"));
+  EXPECT_THAT(chosen.targets[1].volumes, ElementsAre("vol-2"));
+  EXPECT_THAT(chosen.skipped, SizeIs(2));
+  policy.by_instance = false;
+  EXPECT_THAT(choose_targets(policy, kPlace, volumes).targets, SizeIs(3));
+}
+
+TEST(PolicyPlan, WhatStandsOnAPointGoesBeforeIt) {
+  Policy policy;
+  policy.name = "p";
+  policy.keep_in_archive.keep_last = 1;
+  std::vector<ArchivePoint> points;
+  for (int i = 0; i < 4; ++i) {
+    ArchivePoint point;
+    point.archive = "a";
+    point.point = std::to_string(i);
+    point.started_ms = i;
+    point.tags = {{kTagPolicy, "p"}, {kTagGateway, "g"}};
+    if (i == 1 || i == 2) point.bases = {std::to_string(i - 1)};
+    points.push_back(point);
+  }
+  const auto gone = plan_archive_retention(policy, "g", points, kDay, utc_zone_offset);
+  ASSERT_THAT(gone, SizeIs(3));
+  EXPECT_EQ(gone[0].point, "2");
+  EXPECT_EQ(gone[1].point, "1");
+  EXPECT_EQ(gone[2].point, "0");
+  EXPECT_THAT(plan_archive_retention(policy, "other", points, kDay, utc_zone_offset), IsEmpty());
+}
+
+class PolicyEngineTest : public testing::Test {
+ protected:
+  PolicyEngineTest() {
+    policy_.name = "nightly";
+    policy_.schedule = "daily UTC";
+    policy_.tags = {{"Backup", "true"}};
+    first_ = sim_.add_volume(kPlace, "i-1", {{"Backup", "true"}, {"Name", "data"}});
+    second_ = sim_.add_volume(kPlace, "i-1", {{"Backup", "true"}});
+    other_ = sim_.add_volume(kPlace, "i-1", {});
+  }
+  void start() {
+    engine_.reset();
+    PolicyEngine::Env env;
+    env.files = &files_;
+    env.clock = &clock_;
+    env.random = &random_;
+    env.cloud = &sim_;
+    env.archive = &sim_;
+    env.quiescer = &sim_;
+    env.notify = &sim_;
+    env.directory = "/data/policies";
+    env.gateway = "sgw-1";
+    env.zone = utc_zone_offset;
+    engine_ = std::make_unique<PolicyEngine>(env);
+    const Status opened = engine_->open({policy_});
+    ASSERT_TRUE(opened.ok()) << opened.error().message();
+  }
+  void go_on(int64_t ms) {
+    for (const int64_t end = clock_.unix_ms() + ms; clock_.unix_ms() < end;) {
+      clock_.advance_ms(10 * kMinute);
+      const Status stepped = engine_->step();
+      ASSERT_TRUE(stepped.ok()) << stepped.error().message();
+      for (int i = 0; i < 5; ++i) {
+        const auto pulled = engine_->pull_next();
+        ASSERT_TRUE(pulled.ok());
+        if (!*pulled) break;
+      }
+      sim_.deliver();
+    }
+    ASSERT_TRUE(sim_.seen.broken.empty()) << sim_.seen.broken.front();
+  }
+  PolicyRun last_run() {
+    const auto runs = engine_->runs("nightly");
+    return runs.empty() ? PolicyRun() : runs.back();
+  }
+
+  SimClock clock_;
+  SimFileSystem files_;
+  SeededRandom random_{1};
+  PolicySim sim_{1, clock_, "sgw-1"};
+  Policy policy_;
+  std::string first_, second_, other_;
+  std::unique_ptr<PolicyEngine> engine_;
+};
+
+TEST_F(PolicyEngineTest, ARunMakesPullsAndTells) {
+  start();
+  go_on(2 * kDay);
+  const auto runs = engine_->runs("nightly");
+  ASSERT_THAT(runs, SizeIs(2));
+  EXPECT_TRUE(runs[0].finished());
+  EXPECT_TRUE(runs[0].notified);
+  EXPECT_THAT(runs[0].done, ElementsAre(HasSubstr("eu-central-1 " + first_ + ": snap-"),
+                                        HasSubstr("made and pulled")));
+  EXPECT_THAT(runs[0].failed, IsEmpty());
+  EXPECT_EQ(sim_.seen.told[runs[0].id], 1u);
+  EXPECT_THAT(sim_.all_points(), SizeIs(testing::Ge(2)));
+  const CloudSnapshot& snapshot = sim_.all_snapshots().at(kPlace).begin()->second;
+  EXPECT_EQ(snapshot.tag(kTagPolicy), "nightly");
+  EXPECT_EQ(snapshot.tag(kTagRun), runs[0].id);
+  EXPECT_EQ(snapshot.tag(kTagGateway), "sgw-1");
+}
+
+TEST_F(PolicyEngineTest, ALostAnswerMakesNoSecondSnapshot) {
+  start();
+  for (int i = 0; i < 200 && last_run().phase != PolicyRun::Phase::create; ++i) {
+    clock_.advance_ms(10 * kMinute);
+    ASSERT_TRUE(engine_->step().ok());
+  }
+  sim_.faults.lost = 1;  // every answer
+  ASSERT_TRUE(engine_->step().ok());
+  ASSERT_EQ(sim_.seen.snapshots_made, 2u);
+  sim_.faults = {};
+  go_on(6 * kHour);
+  EXPECT_EQ(sim_.seen.snapshots_made, 2u);
+  EXPECT_TRUE(last_run().finished());
+  EXPECT_THAT(last_run().failed, IsEmpty());
+}
+
+TEST_F(PolicyEngineTest, WhatWasMissedIsCaughtUpOnce) {
+  start();
+  go_on(kDay + kHour);
+  const size_t before = engine_->runs("nightly").size();
+  engine_.reset();
+  clock_.advance_ms(9 * kDay);
+  start();
+  go_on(2 * kHour);
+  const auto runs = engine_->runs("nightly");
+  ASSERT_EQ(runs.size(), before + 1);
+  EXPECT_EQ(runs.back().missed, 8u);
+}
+
+TEST_F(PolicyEngineTest, ANewOrDisabledPolicyDoesNotCatchUp) {
+  start();
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_THAT(engine_->runs("nightly"), IsEmpty());
+  policy_.enabled = false;
+  start();
+  go_on(5 * kDay);
+  EXPECT_THAT(engine_->runs("nightly"), IsEmpty());
+  policy_.enabled = true;
+  start();
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_THAT(engine_->runs("nightly"), IsEmpty());
+  go_on(kDay);
+  EXPECT_THAT(engine_->runs("nightly"), SizeIs(1));
+}
+
+TEST_F(PolicyEngineTest, QuiescingThatFailsIsToldAndOnlyStopsWhoAsksForIt) {
+  policy_.commands.pre = {"freeze"};
+  policy_.commands.post = {"thaw"};
+  sim_.faults.quiesce = 1;
+  start();
+  go_on(kDay + 2 * kHour);
+  EXPECT_EQ(sim_.seen.snapshots_made, 2u);
+  EXPECT_THAT(last_run().failed, ElementsAre(HasSubstr("i-1: not quiesced, crash-consistent")));
+  EXPECT_THAT(sim_.seen.text, HasSubstr("not quiesced"));
+  policy_.quiesce_required = true;
+  start();
+  go_on(2 * kDay);
+  EXPECT_EQ(sim_.seen.snapshots_made, 2u);
+  EXPECT_THAT(engine_->runs("nightly")[1].failed, Contains(HasSubstr("fsfreeze: exit code 1")));
+}
+
+TEST_F(PolicyEngineTest, ARunByHandAndWhatItWouldDo) {
+  policy_.schedule = "";
+  policy_.keep_in_aws.keep_last = 1;
+  policy_.keep_in_archive.keep_last = 1;
+  start();
+  const auto plan = engine_->preview("nightly");
+  ASSERT_TRUE(plan.ok()) << plan.error().message();
+  ASSERT_THAT(plan->targets, SizeIs(1));
+  EXPECT_THAT(plan->targets[0].volumes, ElementsAre(first_, second_));
+  EXPECT_EQ(sim_.seen.snapshots_made, 0u);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(engine_->run_now("nightly").ok());
+    go_on(4 * kHour);
+  }
+  EXPECT_EQ(engine_->runs("nightly").size(), 3u);
+  EXPECT_TRUE(last_run().finished());
+  EXPECT_EQ(sim_.seen.snapshots_deleted, 4u);
+  EXPECT_EQ(engine_->run_now("other").error().code, ErrorCode::not_found);
+  const auto report = make_policy_report(*engine_, "nightly", {});
+  ASSERT_TRUE(report.ok());
+  ASSERT_THAT(report->volumes, SizeIs(2));
+  EXPECT_EQ(report->volumes[0].volume, first_);
+  EXPECT_EQ(report->volumes[0].in_aws, 1u);
+  EXPECT_GT(report->pull_cost, 0);
+  EXPECT_GT(report->aws_cost_month, 0);
+}
+
+TEST_F(PolicyEngineTest, TheApiMakesChangesAndDeletesItsOwn) {
+  start();
+  Policy mine = policy_;
+  EXPECT_EQ(engine_->put(mine).error().code, ErrorCode::conflict);
+  EXPECT_EQ(engine_->remove("nightly").error().code, ErrorCode::conflict);
+  mine.name = "mine";
+  ASSERT_TRUE(engine_->put(mine).ok());
+  start();
+  EXPECT_THAT(engine_->policies(), SizeIs(2));
+  EXPECT_EQ(engine_->policy("mine")->policy, mine);
+  ASSERT_TRUE(engine_->run_now("mine").ok());
+  ASSERT_TRUE(engine_->remove("mine").ok());
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_THAT(engine_->runs("mine").at(0).failed, ElementsAre(HasSubstr("was deleted")));
+  start();
+  EXPECT_THAT(engine_->policies(), SizeIs(1));
+  EXPECT_EQ(engine_->remove("mine").error().code, ErrorCode::not_found);
+}
+
+TEST_F(PolicyEngineTest, NothingToDoIsSaid) {
+  policy_.tags = {{"Backup", "weekly"}};
+  start();
+  go_on(kDay + kHour);
+  EXPECT_THAT(last_run().skipped, ElementsAre(HasSubstr("no volume carries")));
+  EXPECT_THAT(last_run().failed, IsEmpty());
+}
+
+}  // namespace
+}  // namespace coldshelf::test
