@@ -4,10 +4,15 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
 
 #include "base/clock.h"
+#include "base/journal_log.h"
 
 namespace coldshelf {
 
@@ -18,6 +23,8 @@ struct Settings {
   std::atomic<bool> json{false};
   std::mutex mutex;
   std::function<void(std::string_view)> capture;
+  JournalSocket journal;  // opened before threads start
+  std::atomic<bool> to_journal{false};
 };
 
 // The logger is the one process-wide object: a crash handler and every layer must reach it.
@@ -101,6 +108,37 @@ std::string render(bool json, LogLevel level, std::string_view component, std::s
   return line;
 }
 
+// syslog(3)'s levels.
+const char* priority_of(LogLevel level) {
+  switch (level) {
+    case LogLevel::debug:
+      return "7";
+    case LogLevel::info:
+      return "6";
+    case LogLevel::warning:
+      return "4";
+    case LogLevel::error:
+      return "3";
+  }
+  return "6";
+}
+
+bool send_to_journal(const JournalSocket& journal, LogLevel level, std::string_view component,
+                     std::string_view event, std::initializer_list<LogField> fields) {
+  std::string message = std::string(component) + ": " + std::string(event);
+  JournalFields entry;
+  for (const LogField& f : fields) {
+    message += " " + std::string(f.key) + "=" + (plain(f.value) ? f.value : quoted(f.value));
+    entry.emplace_back("COLDSHELF_" + journal_field_name(f.key), f.value);
+  }
+  entry.emplace_back("MESSAGE", std::move(message));
+  entry.emplace_back("PRIORITY", priority_of(level));
+  entry.emplace_back("SYSLOG_IDENTIFIER", "coldshelfd");
+  entry.emplace_back("COLDSHELF_COMPONENT", component);
+  entry.emplace_back("COLDSHELF_EVENT", event);
+  return journal.send(entry);
+}
+
 }  // namespace
 
 void log_line(LogLevel level, std::string_view component, std::string_view event,
@@ -115,7 +153,25 @@ void log_line(LogLevel level, std::string_view component, std::string_view event
       return;
     }
   }
+  if (s.to_journal.load(std::memory_order_acquire) &&
+      send_to_journal(s.journal, level, component, event, fields)) {
+    return;
+  }
   logger().info(line);
+}
+
+Status log_to_journal(const std::string& socket) {
+  Settings& s = settings();
+  TRY(s.journal.open(socket));
+  s.to_journal.store(true, std::memory_order_release);
+  return {};
+}
+
+bool standard_error_is_the_journal() {
+  const char* const stream = std::getenv("JOURNAL_STREAM");
+  struct stat info {};
+  if (stream == nullptr || ::fstat(STDERR_FILENO, &info) != 0) return false;
+  return std::string(stream) == std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino);
 }
 
 void configure_log(LogLevel lowest, bool json) {

@@ -215,7 +215,9 @@ Result<std::unique_ptr<Catalog>> Catalog::open(const std::string& path) {
   TRY(upgrade_schema(*database, path));
   auto state = std::make_unique<State>();
   state->database = std::move(database);
-  return std::unique_ptr<Catalog>(new Catalog(std::move(state)));
+  std::unique_ptr<Catalog> catalog(new Catalog(std::move(state)));
+  TRY(catalog->begin_counting());
+  return catalog;
 }
 
 Status Catalog::put_tape(const TapeRow& row) {

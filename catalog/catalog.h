@@ -116,6 +116,7 @@ enum class JobKind {
   detach,
   snapshot_pull,  // of an EBS snapshot into an image
   snapshot_restore,
+  hold,  // a legal hold begins or ends
 };
 enum class JobState { queued, running, waiting, succeeded, failed, cancelled };
 std::string_view to_string(JobKind kind);
@@ -169,6 +170,10 @@ class Catalog {
   Status set_tape_parts(const Uuid& uuid, std::string_view parts);
   Status set_tape_lock(const Uuid& uuid, std::string_view mode, int64_t until_ms);
   Status set_uploaded_generation(const Uuid& uuid, uint64_t generation);
+  // Counted as rows change, not by looking at them (overview.cc); deleted tapes too.
+  Result<std::map<TapeStatus, uint64_t>> tape_counts();
+  // Barcodes and problems, by barcode.
+  Result<std::vector<std::pair<std::string, std::string>>> tape_problems(size_t limit);
 
   // -- segments
   Status put_segments(
@@ -240,6 +245,7 @@ class Catalog {
  private:
   struct State;
   explicit Catalog(std::unique_ptr<State> state);
+  Status begin_counting();
   std::unique_ptr<State> state_;
 };
 

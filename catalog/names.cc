@@ -84,6 +84,8 @@ std::string_view to_string(JobKind kind) {
       return "snapshot_pull";
     case JobKind::snapshot_restore:
       return "snapshot_restore";
+    case JobKind::hold:
+      return "hold";
   }
   return "unknown";
 }

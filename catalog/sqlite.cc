@@ -129,6 +129,21 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path) {
   return std::unique_ptr<Database>(new Database(handle));
 }
 
+Result<std::unique_ptr<Database>> Database::open_read_only(const std::string& path) {
+  sqlite3* handle = nullptr;
+  const int rc =
+      sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, nullptr);
+  if (rc != SQLITE_OK) {
+    Error error = failure(handle, rc);
+    if (rc == SQLITE_CANTOPEN) error.code = ErrorCode::not_found;
+    error.context += " (" + path + ")";
+    sqlite3_close(handle);
+    return error;
+  }
+  sqlite3_busy_timeout(handle, kBusyTimeoutMs);
+  return std::unique_ptr<Database>(new Database(handle));
+}
+
 Database::~Database() {
   for (const auto& [sql, stmt] : prepared_) sqlite3_finalize(stmt);
   sqlite3_close(handle_);

@@ -54,6 +54,8 @@ class Statement {
 class Database {
  public:
   static Result<std::unique_ptr<Database>> open(const std::string& path);
+  // not_found when there is none; nothing is made or changed.
+  static Result<std::unique_ptr<Database>> open_read_only(const std::string& path);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

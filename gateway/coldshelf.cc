@@ -1,5 +1,6 @@
 // The command line's main.
 #include <signal.h>
+#include <unistd.h>
 
 #include <iostream>
 
@@ -10,6 +11,7 @@ int main(int argc, char** argv) {
   coldshelf::PosixFileSystem files;
   coldshelf::SystemClock clock;
   coldshelf::SystemRandom random;
-  const coldshelf::cli::CommandEnv env{&files, &clock, &random, &std::cout, &std::cerr};
+  std::istream* const people = isatty(STDIN_FILENO) != 0 ? &std::cin : nullptr;
+  const coldshelf::cli::CommandEnv env{&files, &clock, &random, &std::cout, &std::cerr, people};
   return coldshelf::cli::run_command_line({argv + 1, argv + argc}, env);
 }

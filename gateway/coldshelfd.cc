@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/journal_log.h"
 #include "base/log.h"
+#include "base/service_manager.h"
 #include "gateway/composition.h"
 #include "gateway/exit_codes.h"
 #include "gateway/version.h"
@@ -53,6 +55,7 @@ int wait_for_signal(const sigset_t& signals, const Gateway& gateway) {
     const int number = sigtimedwait(&signals, nullptr, &interval);
     if (number > 0) return number;
     if (errno != EAGAIN && errno != EINTR) return SIGTERM;
+    notify_service_manager("WATCHDOG=1");
     const Status now = gateway.health();
     if (!now.ok() && healthy) {
       log_error("gateway", "unhealthy", {{"error", now.error().message()}});
@@ -61,6 +64,16 @@ int wait_for_signal(const sigset_t& signals, const Gateway& gateway) {
     }
     healthy = now.ok();
   }
+}
+
+void set_up_log(const Config& config) {
+  configure_log(config.log_level(), config.log.format == "json");
+  const bool journal = config.log.format == "journal" ||
+                       (config.log.format == "auto" && standard_error_is_the_journal());
+  if (!journal) return;
+  const Status reached = log_to_journal();
+  // Lines on standard error are better than none.
+  if (!reached.ok()) log_warning("gateway", "no journal", {{"error", reached.error().message()}});
 }
 
 int run(const Arguments& arguments) {
@@ -75,7 +88,7 @@ int run(const Arguments& arguments) {
     std::fputs(effective_config(*config).c_str(), stdout);
     return kExitOk;
   }
-  configure_log(config->log_level(), config->log.format == "json");
+  set_up_log(*config);
   // Frames come and go by the mebibyte: keep them on the heap rather than mapping each anew.
   mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
   mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
@@ -90,7 +103,9 @@ int run(const Arguments& arguments) {
     return complain(gateway.error());
   }
   log_info("gateway", "ready");
+  notify_service_manager("READY=1");
   const int number = wait_for_signal(signals, **gateway);
+  notify_service_manager("STOPPING=1");
   log_info("gateway", "stopping", {{"signal", strsignal(number)}});
   Status stopped = (*gateway)->stop();
   gateway->reset();
@@ -111,8 +126,8 @@ int main(int argc, char** argv) {
   app.footer(
       "Examples:\n"
       "  coldshelfd --data /var/lib/coldshelf\n"
-      "  coldshelfd --config /etc/coldshelf.toml\n"
-      "  coldshelfd --config /etc/coldshelf.toml --check-config\n"
+      "  coldshelfd --config /etc/coldshelf/coldshelf.toml\n"
+      "  coldshelfd --config /etc/coldshelf/coldshelf.toml --check-config\n"
       "SIGTERM and SIGINT stop it cleanly. Exit codes: docs/cli.md.");
   app.add_option("--config", arguments.config, "configuration file (TOML)");
   app.add_option("--data", arguments.data,

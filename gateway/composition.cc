@@ -96,6 +96,7 @@ Status Gateway::build() {
   TRY(open_target());
   volumes_->attach_targets(volume_targets_.get());
   volume_schedules_->start();
+  TRY(open_monitor());
   return open_api();
 }
 
@@ -162,6 +163,8 @@ Status Gateway::open_storage() {
   sealers_ = std::make_unique<WorkerPool>(kSealers);
   volume_sealers_ = std::make_unique<WorkerPool>(kVolumeSealers);
   StoreEnv store{env_.files, env_.clock, env_.random, config_.bandwidth, nullptr};
+  meter_ = std::make_shared<StoreMeter>(*env_.clock);
+  store.meter = meter_;
   store.on_retry = [this](const Error& why) {
     if (shelf_ && is_overload(why)) shelf_->store_overloaded();
   };
@@ -361,8 +364,48 @@ Status Gateway::open_target() {
   return {};
 }
 
+Status Gateway::open_monitor() {
+  Monitor::Env env;
+  env.clock = env_.clock;
+  env.files = env_.files;
+  env.catalog = catalog_.get();
+  env.shelf = shelf_.get();
+  env.library = library_.get();
+  env.ownership = ownership_.get();
+  env.meter = meter_;
+  env.config = &config_;
+  env.health = [this] { return health(); };
+  monitor_ = std::make_unique<Monitor>(std::move(env));
+  TRY(monitor_->open());
+  Metrics::Env metrics;
+  metrics.tapes = tapes_.get();
+  metrics.monitor = monitor_.get();
+  metrics.meter = meter_;
+  metrics.config = &config_;
+  metrics.gateway_id = gateway_id_;
+  metrics.version = kVersion;
+  metrics.started_ms = started_ms_;
+  metrics.units = [this] { return server_->units(); };
+  metrics.sessions = [this] { return server_->sessions().size(); };
+  metrics.health = [this] { return health(); };
+  metrics_ = std::make_unique<Metrics>(std::move(metrics));
+  monitor_->start();
+  return {};
+}
+
+Status Gateway::ready() const {
+  TRY(health());
+  if (stopped_) return Error(ErrorCode::not_ready, "the daemon is stopping");
+  const Status may_write = ownership_->may_write();
+  if (!may_write.ok() && may_write.error().code == ErrorCode::write_protected) return may_write;
+  return {};
+}
+
 Status Gateway::open_api() {
   api::ServiceEnv env;
+  env.metrics = metrics_.get();
+  env.monitor = monitor_.get();
+  env.ready = [this] { return ready(); };
   env.tapes = tapes_.get();
   env.keys = keys_.get();
   env.config = config_;
@@ -431,8 +474,7 @@ HistorySample Gateway::measure() const {
 Status Gateway::health() const { return data_->check(); }
 
 Status Gateway::stop() {
-  if (stopped_) return {};
-  stopped_ = true;
+  if (stopped_.exchange(true)) return {};
   // 1. No new orders, from operators and initiators; running commands end.
   if (http_) http_->stop();
   if (history_) history_->stop();
@@ -442,6 +484,7 @@ Status Gateway::stop() {
   if (keys_) keys_->stop();
   if (tapes_) tapes_->stop();
   if (keeper_) keeper_->stop();
+  if (monitor_) monitor_->stop();
   // 2. Every tape and volume synced and sealed, tapes still in their drives' elements.
   Status closed;
   if (library_) closed = library_->close_drives();

@@ -2,6 +2,7 @@
 // nothing.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,6 +62,8 @@ class Gateway {
   void make_volumes();
   Status open_volumes();  // the disks, without targets
   Status open_target();   // iSCSI
+  Status open_monitor();  // alarms and metrics
+  Status ready() const;
   Status open_api();
   HistorySample measure() const;
   Status choose_identity();  // gateway id, serial numbers
@@ -72,7 +75,7 @@ class Gateway {
   const Config config_;
   const GatewayEnv env_;
   int64_t started_ms_ = 0;
-  bool stopped_ = false;
+  std::atomic<bool> stopped_{false};
   std::string gateway_id_;
   std::string serial_prefix_;
   LoadedSecrets secrets_;
@@ -84,6 +87,7 @@ class Gateway {
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<WorkerPool> sealers_;
   std::unique_ptr<WorkerPool> volume_sealers_;  // compaction must not hold up a tape
+  std::shared_ptr<StoreMeter> meter_;
   std::unique_ptr<ObjectStore> store_;
   std::unique_ptr<Ownership> ownership_;
   std::unique_ptr<Shelf> shelf_;
@@ -99,9 +103,11 @@ class Gateway {
   std::unique_ptr<VolumeTransfers> volume_transfers_;
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<StoreKeeper> keeper_;
+  std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<iscsi::Server> server_;
   std::unique_ptr<VolumeTargets> volume_targets_;
   std::unique_ptr<History> history_;
+  std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<HttpServer> http_;
 };

@@ -187,7 +187,7 @@ std::vector<KeySpec> make_keys() {
       text_key("api.socket", CONFIG_FIELD(string, api.socket)),
       choice_key("log.level", CONFIG_FIELD(string, log.level),
                  {"debug", "info", "warning", "error"}),
-      choice_key("log.format", CONFIG_FIELD(string, log.format), {"text", "json"}),
+      choice_key("log.format", CONFIG_FIELD(string, log.format), {"auto", "text", "json", "journal"}),
       text_key("prices.currency", CONFIG_FIELD(string, prices.currency), check_currency),
   };
   for (const PriceKey& key : price_keys()) keys.push_back(price_key(key));

@@ -206,7 +206,7 @@ struct Config {
 
   struct Log {
     std::string level = "info";
-    std::string format = "text";
+    std::string format = "auto";  // the journal's under systemd, else text
   } log;
 
   std::string cartridges_dir() const { return join_path(gateway.data_dir, "cartridges"); }

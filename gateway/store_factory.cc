@@ -154,6 +154,10 @@ Result<std::unique_ptr<ObjectStore>> open_store(const Config::Store& store, cons
   Result<std::unique_ptr<ObjectStore>> inner =
       store.type == "s3" ? open_s3(store, env) : open_directory(store, env, read_only);
   if (!inner.ok()) return inner;
+  if (env.meter) {
+    inner =
+        std::unique_ptr<ObjectStore>(std::make_unique<MeteredStore>(std::move(*inner), env.meter));
+  }
   if (!env.bandwidth.empty()) {
     inner = std::unique_ptr<ObjectStore>(std::make_unique<ThrottledStore>(
         std::move(*inner), *env.clock, BandwidthSchedule(env.bandwidth)));

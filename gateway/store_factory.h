@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "gateway/config.h"
 #include "uploader/cloud/bandwidth_schedule.h"
+#include "uploader/cloud/metered_store.h"
 #include "uploader/cloud/object_store.h"
 
 namespace coldshelf {
@@ -23,6 +24,7 @@ struct StoreEnv {
   Random* random = nullptr;                              // thread-safe
   std::vector<BandwidthRule> bandwidth = {};             // none: no limit
   std::function<void(const Error&)> on_retry = nullptr;  // RetryOptions::on_retry
+  std::shared_ptr<StoreMeter> meter = nullptr;           // counts every attempt; may be null
 };
 
 // "s3://bucket/prefix", "file:///directory", or a directory as it is.

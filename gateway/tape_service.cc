@@ -46,6 +46,7 @@ Result<TapeView> TapeService::view(TapeRow row) {
   out.element = library_->find(row.barcode);
   if (out.element) out.location = library_->element_name(out.element->address);
   out.pinned = env_.shelf->is_pinned(row.uuid);
+  out.held = env_.shelf->is_held(row.uuid);
   out.row = std::move(row);
   return out;
 }
@@ -64,6 +65,7 @@ Result<std::vector<TapeView>> TapeService::list(size_t limit, std::string_view a
       view.location = library_->element_name(found->second.address);
     }
     view.pinned = env_.shelf->is_pinned(row.uuid);
+    view.held = env_.shelf->is_held(row.uuid);
     view.row = std::move(row);
     out.push_back(std::move(view));
   }
@@ -268,6 +270,10 @@ Result<int64_t> TapeService::remove(std::string_view barcode) {
   if (row.worm && used > 0) {
     return Error(ErrorCode::write_protected,
                  "tape " + row.barcode + " is write-once and holds data; it cannot be deleted");
+  }
+  if (env_.shelf->is_held(row.uuid)) {
+    return Error(ErrorCode::write_protected,
+                 "tape " + row.barcode + " is under a legal hold; it cannot be deleted");
   }
   if (row.locked_until_ms > env_.clock->unix_ms()) {
     return Error(ErrorCode::write_protected,

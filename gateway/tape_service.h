@@ -34,6 +34,7 @@ struct TapeView {
   std::string location;            // "slot 3", "drive 1", "" when not in the library
   std::optional<JobRow> job;       // the unfinished one
   bool pinned = false;
+  bool held = false;  // under a legal hold
 };
 
 struct TapeCost {
@@ -124,6 +125,10 @@ class TapeService final : public LibraryListener {
   Result<int64_t> verify(std::string_view barcode);
   // Its segments stay in the cache, or are fetched; conflict: it is archived, or on its way.
   Result<TapeView> set_pinned(std::string_view barcode, bool on);
+  // A legal hold: neither deleted nor overwritten until it is taken away; in the store by Object
+  // Lock, where it has that. busy: it is in a drive; conflict: a job is at work on it, or it is on
+  // its way. Gives the job.
+  Result<int64_t> set_hold(std::string_view barcode, bool on);
   Status cancel_archive(std::string_view barcode);
   Status cancel_retrieve(std::string_view barcode);
   // Whatever job is under way that can be cancelled.

@@ -50,6 +50,38 @@ Status TapeService::cancel_job(std::string_view barcode) {
   }
 }
 
+// -- legal holds
+
+Result<int64_t> TapeService::set_hold(std::string_view barcode, bool on) {
+  const std::lock_guard operation(operations_mutex_);
+  ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
+  const bool here = row.status == TapeStatus::available || row.status == TapeStatus::retrieved ||
+                    row.status == TapeStatus::recovered;
+  if (!here && row.status != TapeStatus::archived) {
+    return Error(ErrorCode::conflict, "tape " + row.barcode + " is " +
+                                          std::string(to_string(row.status)) +
+                                          "; it must be in the library or ARCHIVED");
+  }
+  ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(row.uuid));
+  if (job) {
+    return Error(ErrorCode::conflict,
+                 "job " + std::to_string(job->id) + " of tape " + row.barcode + " is under way");
+  }
+  if (here) {
+    // A tape in a drive may be written this very moment.
+    if (env_.vault->in_use(row.uuid)) {
+      return Error(ErrorCode::busy, "tape " + row.barcode + " is in a drive; unload it first");
+    }
+    std::vector<ManifestEdit> edits = {
+        SetProperty{std::string(kLegalHoldProperty), on ? "on" : ""}};
+    // Retrieved and recovered ones are write-protected anyway, and stay so.
+    if (row.status == TapeStatus::available) edits.push_back(SetWriteProtected{on});
+    ASSIGN_OR_RETURN([[maybe_unused]] const uint64_t generation, env_.vault->edit(row.uuid, edits));
+  }
+  log_info("tapes", on ? "tape held" : "tape released", {{"barcode", row.barcode}});
+  return env_.shelf->hold(row.uuid, on);
+}
+
 // -- pools
 
 Status TapeService::add_pool(const PoolRow& pool) {

@@ -170,6 +170,20 @@ Result<uint64_t> Vault::set_wrapped_key(const Uuid& uuid, const WrappedKey& befo
   return done;
 }
 
+Result<uint64_t> Vault::edit(const Uuid& uuid, const std::vector<ManifestEdit>& edits) {
+  TRY(take(uuid));
+  const auto commit = [&]() -> Result<uint64_t> {
+    ASSIGN_OR_RETURN(const auto log, ManifestLog::open(*options_.env.files,
+                                                       join_path(directory_of(uuid), "manifest")));
+    TRY(log->commit(edits));
+    if (options_.env.observer != nullptr) options_.env.observer->manifest_changed(log->manifest());
+    return log->manifest().generation;
+  };
+  auto done = commit();
+  give_back(uuid);
+  return done;
+}
+
 Result<Manifest> Vault::read_manifest(const Uuid& uuid) const {
   const std::string path = join_path(directory_of(uuid), "manifest");
   ASSIGN_OR_RETURN(const Buffer image, options_.env.files->read_file(path));

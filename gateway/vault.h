@@ -47,6 +47,8 @@ class Vault final : public CartridgeVault {
   // Key rotation: replaces the wrapped key if it is still `before`, durably, and tells the
   // observer; gives the manifest's generation then. Beside a drive that uses the cartridge, too.
   // busy: it is being opened or closed, or has another wrapped key by now.
+  // Of a cartridge that is closed; busy: it is in use. Gives the manifest's generation.
+  Result<uint64_t> edit(const Uuid& uuid, const std::vector<ManifestEdit>& edits);
   Result<uint64_t> set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
                                    const WrappedKey& after);
 

@@ -32,7 +32,8 @@ std::string segment_key(const Uuid& cartridge, uint64_t sequence,
 std::string manifest_key(const Uuid& cartridge);  // cartridges/<uuid>/manifest
 // The manifest of a tape archived under a lock, never changed again: cartridges/<uuid>/locked/<n>
 std::string locked_manifest_key(const Uuid& cartridge, uint64_t generation);
-constexpr std::string_view kPinnedProperty = "pinned";  // "true" in a manifest
+constexpr std::string_view kPinnedProperty = "pinned";         // "true" in a manifest
+constexpr std::string_view kLegalHoldProperty = "legal_hold";  // "on" in a manifest
 
 // What the shelf knows of an image. Bytes of segments of its own; those it shares with what it was
 // cloned from are that one's.
@@ -206,6 +207,8 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   struct Statistics {
     uint64_t uploaded_bytes = 0, downloaded_bytes = 0, upload_errors = 0, download_errors = 0;
     uint64_t cache_bytes = 0, not_uploaded_bytes = 0, queued_segments = 0;
+    // Segments that readers opened: those that were here, and those that had to be fetched.
+    uint64_t cache_hits = 0, cache_misses = 0;
     UploadBuffer::View buffer;  // with what drives have written and not sealed
     unsigned uploads_at_once = 0, downloads_at_once = 0;  // allowed now
     RangeCache::View ranges;  // parts of segments; their bytes are in cache_bytes
@@ -222,6 +225,12 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   // A pinned cartridge's segments are never evicted, and fetched when they are not here and can be
   // read. Kept in its manifest (kPinnedProperty); this is what the shelf has seen there.
   bool is_pinned(const Uuid& cartridge) const;
+
+  // A legal hold, in the store (Object Lock, where it has that) and, of an ARCHIVED tape, in its
+  // manifest; of one in the library the caller has edited the manifest (kLegalHoldProperty). The
+  // status stays. Off: a WORM cartridge's objects keep theirs.
+  Result<int64_t> hold(const Uuid& cartridge, bool on);
+  bool is_held(const Uuid& cartridge) const;  // by what manifests say
 
   // SegmentSource and CartridgeObserver
   Result<std::unique_ptr<File>> fetch(const Uuid& cartridge, const SegmentEntry& entry,

@@ -166,6 +166,8 @@ Status Shelf::State::advance(JobRun& run) {
       return advance_reassign(run);
     case JobKind::detach:
       return advance_detach(run);
+    case JobKind::hold:
+      return advance_hold(run);
     default:
       return Error(ErrorCode::internal, "a job the shelf does not do");
   }
@@ -215,6 +217,7 @@ Status Shelf::State::begin_archive(JobRun& run) {
   }
   ASSIGN_OR_RETURN(const PoolRow pool, pool_row(tape.pool));
   choose_lock(run, tape, pool);
+  TRY(choose_hold(run, tape));
   {
     // What could not go up before is tried again: somebody may have mended it.
     const std::lock_guard lock(mutex);

@@ -30,8 +30,12 @@ std::optional<ObjectLock> Shelf::State::lock_of_job(const JobRun& run) {
   const std::lock_guard lock(mutex);
   const auto mode = run.row.parameters.find("lock");
   const auto until = run.row.parameters.find("lock_until_ms");
-  if (mode == run.row.parameters.end() || until == run.row.parameters.end()) return std::nullopt;
+  const auto hold = run.row.parameters.find("hold");
   ObjectLock out;
+  out.legal_hold = hold != run.row.parameters.end() && hold->second == "on";
+  if (mode == run.row.parameters.end() || until == run.row.parameters.end()) {
+    return out.legal_hold ? std::optional<ObjectLock>(out) : std::nullopt;
+  }
   out.mode = parse_lock_mode(mode->second);
   out.retain_until_ms = std::strtoll(until->second.c_str(), nullptr, 10);
   return out;
@@ -51,19 +55,21 @@ Result<std::vector<ManifestEdit>> Shelf::State::note_lock(JobRun& run) {
 Status Shelf::State::lock_object(JobRun& run, const std::string& key) {
   std::optional<ObjectLock> wanted = lock_of_job(run);
   if (!wanted) return {};
-  if (!wanted->mode) {
+  if (!wanted->mode && !wanted->legal_hold) {
     return Error(ErrorCode::invalid_argument, key + ": the pool's lock has an unknown mode");
   }
   ASSIGN_OR_RETURN(const ObjectLock now, env.store->lock_of(key));
   const bool compliance = now.mode == LockMode::compliance;
-  if (now.mode && now.retain_until_ms >= wanted->retain_until_ms &&
-      (compliance || wanted->mode == LockMode::governance)) {
-    return {};
-  }
-  wanted->legal_hold = now.legal_hold;  // an operator's, and left to them
+  // A hold that is there already is an operator's, and left to them.
+  const bool held_as_wanted = now.legal_hold || !wanted->legal_hold;
+  const bool kept_as_wanted =
+      !wanted->mode || (now.mode && now.retain_until_ms >= wanted->retain_until_ms &&
+                        (compliance || wanted->mode == LockMode::governance));
+  if (held_as_wanted && kept_as_wanted) return {};
+  wanted->legal_hold = wanted->legal_hold || now.legal_hold;
   if (now.mode) {
     wanted->retain_until_ms = std::max(wanted->retain_until_ms, now.retain_until_ms);
-    if (compliance) wanted->mode = LockMode::compliance;
+    if (compliance || !wanted->mode) wanted->mode = now.mode;
   }
   return env.store->set_lock(key, *wanted);
 }

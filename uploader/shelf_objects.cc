@@ -195,6 +195,8 @@ Result<bool> Shelf::State::do_object(JobRun& run, size_t index) {
       return settle_object(run, index);
     case JobKind::retrieve:
       return restore_object(run, index);
+    case JobKind::hold:
+      return hold_object(run, index);
     default: {
       std::string key;
       {

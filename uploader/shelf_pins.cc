@@ -15,6 +15,7 @@ constexpr int64_t kLeftoverRetryMs = 3'600'000;
 }  // namespace
 
 void Shelf::State::note_pin(const Manifest& manifest) {
+  note_hold(manifest);
   const bool image = manifest.kind == CartridgeKind::image;
   const bool on = says_pinned(manifest) || (image && mode_of(manifest) == ImageMode::stored);
   if (on == pinned.contains(manifest.uuid)) return;

@@ -23,6 +23,7 @@ void Shelf::State::touch(const SegmentId& id) {
 Result<std::unique_ptr<File>> Shelf::State::fetch(const Uuid& cartridge, const SegmentEntry& entry,
                                                   int64_t timeout_ms) {
   const SegmentId id = id_of(cartridge, entry);
+  ++cache_misses;
   {
     const std::lock_guard lock(mutex);
     ++wanted[id];

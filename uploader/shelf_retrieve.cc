@@ -294,6 +294,7 @@ Status Shelf::State::begin_reassign(JobRun& run) {
   ASSIGN_OR_RETURN(const TapeRow tape, tape_row(run.row.cartridge));
   ASSIGN_OR_RETURN(const PoolRow pool, pool_row(parameter(run.row, "pool")));
   choose_lock(run, tape, pool);
+  TRY(choose_hold(run, tape));
   ASSIGN_OR_RETURN([[maybe_unused]] const std::vector<ManifestEdit> edits, note_lock(run));
   TRY(load_rows(run));
   RestoreTier tier = RestoreTier::standard;

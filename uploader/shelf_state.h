@@ -267,9 +267,10 @@ struct Shelf::State {
   std::list<RangeStream> streams;  // used last first
   std::deque<RangeAhead> range_queue;
   std::set<Uuid> pinned;  // all their segments stay, or come back; images of mode stored too
+  std::set<Uuid> held;    // under a legal hold
 
   std::atomic<uint64_t> uploaded_bytes{0}, downloaded_bytes{0}, upload_errors{0},
-      download_errors{0};
+      download_errors{0}, cache_hits{0}, cache_misses{0};
 
   GovernorOptions governor_options(unsigned initial) const {
     GovernorOptions out;
@@ -382,6 +383,7 @@ struct Shelf::State {
   void touch(const SegmentId& id);                                  // the lock is held
   void note_pin(const Manifest& manifest);                          // likewise
   bool read_ahead(const SegmentId& id, const SegmentEntry& entry);  // the lock is held
+  void note_hold(const Manifest& manifest);                         // likewise
   Result<size_t> fetch_pinned(const Uuid& cartridge);
   Result<bool> has_room_for(uint64_t bytes, const std::set<Uuid>& kept);
   Result<std::unique_ptr<File>> fetch(const Uuid& cartridge, const SegmentEntry& entry,
@@ -438,6 +440,13 @@ struct Shelf::State {
   Status advance_reassign(JobRun& run);
   Status begin_reassign(JobRun& run);
   Status await_moves(JobRun& run);
+  // -- legal holds (shelf_hold.cc)
+  Status choose_hold(JobRun& run, const TapeRow& tape);
+  Status advance_hold(JobRun& run);
+  Status begin_holding(JobRun& run);
+  Result<bool> hold_object(JobRun& run, size_t index);
+  Status hold_key(const std::string& key, bool on);
+  Status hold_manifests(JobRun& run);
   // The lock that the job's objects get: the pool's or the tape's own, whichever is stronger.
   void choose_lock(JobRun& run, const TapeRow& tape, const PoolRow& pool);
   // Into the tape's row; gives the edits that tell it in the manifest.

@@ -203,6 +203,7 @@ Json Service::status() const {
   out["DrivesLoaded"] = loaded;
   out["Tapes"] = by_status;
   out["Problems"] = problems;
+  out["Alarms"] = alarms_on();
   return out;
 }
 

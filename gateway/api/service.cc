@@ -1,7 +1,5 @@
 #include "gateway/api/service.h"
 
-#include <sstream>
-
 #include "base/log.h"
 
 namespace coldshelf::api {
@@ -63,6 +61,7 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_volume_operations();
   add_notify_operations();
   add_policy_operations();
+  add_alarm_operations();
 }
 
 void Service::aws(const std::string& name, Operation op) {
@@ -92,8 +91,9 @@ Result<Json> Service::run(const std::string& target, const Json& input) {
 
 ApiResponse Service::handle(const ApiRequest& request) {
   if (request.method == "GET" && request.path == "/healthz") return health();
-  if (request.method == "GET" && request.path == "/metrics") {
-    return {200, "text/plain; version=0.0.4", metrics()};
+  if (request.method == "GET" && request.path == "/readyz") return readiness();
+  if (request.method == "GET" && request.path == "/metrics" && env_.metrics != nullptr) {
+    return {200, "text/plain; version=0.0.4", env_.metrics->render()};
   }
   if (request.method != "POST" || request.path != "/") {
     ApiResponse out = error_response(
@@ -125,62 +125,13 @@ ApiResponse Service::health() const {
   return {healthy.ok() ? 200U : 503U, "application/json", body.dump() + "\n"};
 }
 
-std::string Service::metrics() const {
-  std::ostringstream out;
-  auto metric = [&](const char* name, const char* type, const char* help) {
-    out << "# HELP " << name << " " << help << "\n# TYPE " << name << " " << type << "\n";
-  };
-  const Shelf::Statistics shelf = env_.tapes->env().shelf->statistics();
-  const std::pair<const char*, uint64_t> counters[] = {
-      {"coldshelf_cloud_bytes_uploaded_total", shelf.uploaded_bytes},
-      {"coldshelf_cloud_bytes_downloaded_total", shelf.downloaded_bytes},
-      {"coldshelf_upload_errors_total", shelf.upload_errors},
-      {"coldshelf_download_errors_total", shelf.download_errors},
-      {"coldshelf_writers_slowed_milliseconds_total", shelf.buffer.slowed_ms},
-  };
-  for (const auto& [name, value] : counters) {
-    metric(name, "counter", "Object store transfers since start.");
-    out << name << " " << value << "\n";
-  }
-  const std::pair<const char*, uint64_t> gauges[] = {
-      {"coldshelf_cache_bytes", shelf.cache_bytes},
-      {"coldshelf_not_uploaded_bytes", shelf.not_uploaded_bytes},
-      {"coldshelf_queued_segments", shelf.queued_segments},
-      {"coldshelf_buffer_bytes", shelf.buffer.bytes},
-      {"coldshelf_buffer_limit_bytes", shelf.buffer.limit_bytes},
-      {"coldshelf_writers_slowed", shelf.buffer.slowing ? 1U : 0U},
-      {"coldshelf_uploads_allowed", shelf.uploads_at_once},
-      {"coldshelf_downloads_allowed", shelf.downloads_at_once},
-  };
-  for (const auto& [name, value] : gauges) {
-    metric(name, "gauge", "Local segments.");
-    out << name << " " << value << "\n";
-  }
-  metric("coldshelf_drive_loaded", "gauge", "Whether a tape is loaded.");
-  std::ostringstream written, read;
-  for (const Element& e : library().elements(ElementType::data_transfer)) {
-    const DriveCounters counters_now = e.drive->counters();
-    const std::string label = "{drive=\"" + std::to_string(e.number) + "\"} ";
-    out << "coldshelf_drive_loaded" << label << (e.drive->loaded() ? 1 : 0) << "\n";
-    written << "coldshelf_drive_written_bytes_total" << label << counters_now.bytes_from_initiator
-            << "\n";
-    read << "coldshelf_drive_read_bytes_total" << label << counters_now.bytes_to_initiator << "\n";
-  }
-  metric("coldshelf_drive_written_bytes_total", "counter", "Plain bytes written by initiators.");
-  out << written.str();
-  metric("coldshelf_drive_read_bytes_total", "counter", "Plain bytes read by initiators.");
-  out << read.str();
-  std::map<std::string, uint64_t> by_status;
-  if (auto rows = catalog().tapes(); rows.ok()) {
-    for (const TapeRow& row : *rows) ++by_status[std::string(to_string(row.status))];
-  }
-  metric("coldshelf_tapes", "gauge", "Tapes by status.");
-  for (const auto& [status, count] : by_status) {
-    out << "coldshelf_tapes{status=\"" << status << "\"} " << count << "\n";
-  }
-  metric("coldshelf_iscsi_sessions", "gauge", "iSCSI sessions.");
-  out << "coldshelf_iscsi_sessions " << (env_.sessions ? env_.sessions().size() : 0) << "\n";
-  return out.str();
+// Whether initiators can be served now; health says whether the daemon should be looked at.
+ApiResponse Service::readiness() const {
+  const Status ready = env_.ready ? env_.ready() : Status();
+  Json body;
+  body["status"] = ready.ok() ? "ready" : "not ready";
+  if (!ready.ok()) body["problem"] = ready.error().context;
+  return {ready.ok() ? 200U : 503U, "application/json", body.dump() + "\n"};
 }
 
 // -- names

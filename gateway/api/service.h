@@ -1,6 +1,6 @@
 // The management API: operations by X-Amz-Target, JSON in and out. AWS Storage Gateway's names and
 // fields where it has them (StorageGateway_20130630), the rest under Coldshelf_20261101.
-// Also GET /healthz and GET /metrics.
+// Also GET /healthz, /readyz and /metrics.
 #pragma once
 
 #include <deque>
@@ -13,6 +13,8 @@
 #include "gateway/api/params.h"
 #include "gateway/config.h"
 #include "gateway/key_rotation.h"
+#include "gateway/metrics.h"
+#include "gateway/monitor.h"
 #include "gateway/tape_service.h"
 
 namespace coldshelf {
@@ -61,6 +63,9 @@ struct ServiceEnv {
   std::function<std::vector<Session>()> sessions;
   std::function<std::vector<std::string>()> endpoints;
   std::function<Status()> health;
+  std::function<Status()> ready;
+  Metrics* metrics = nullptr;  // null: no /metrics
+  Monitor* monitor = nullptr;  // null: no operations on alarms
 };
 
 class Service {
@@ -89,6 +94,7 @@ class Service {
   void add_volume_transfer_operations();  // volume_schedule_operations.cc
   void add_notify_operations();   // notify_operations.cc
   void add_policy_operations();   // policy_operations.cc
+  void add_alarm_operations();    // alarm_operations.cc
   Result<Json> describe_keys() const;
   void add_key(Json& out, const TapeRow& row) const;
   void aws(const std::string& name, Operation op);
@@ -111,8 +117,9 @@ class Service {
   Result<Json> describe_history(const Params& in) const;
   Json status() const;
   Json sharing() const;
-  std::string metrics() const;
   ApiResponse health() const;
+  ApiResponse readiness() const;
+  Json alarms_on() const;
 
   Catalog& catalog() const { return *env_.tapes->env().catalog; }
   Library& library() const { return env_.tapes->library(); }

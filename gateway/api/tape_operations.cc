@@ -58,6 +58,7 @@ Json Service::own_tape(const TapeView& view) const {
               {"Worm", row.worm},
               {"WriteProtected", row.write_protected},
               {"Pinned", view.pinned},
+              {"LegalHold", view.held},
               {"Created", format_utc(row.created_ms)},
               {"StatusChanged", format_utc(row.status_changed_ms)},
               {"Problem", row.problem}};
@@ -259,6 +260,11 @@ void Service::add_tape_operations() {
       return own_tape(view);
     });
   }
+  own("HoldTape", [this, &tapes, job_answer](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
+    ASSIGN_OR_RETURN(const bool on, in.flag_or("On", true));
+    return job_answer(tapes.set_hold(barcode, on), tape_arn(barcode));
+  });
   own("TakeOverTape", [this, &tapes](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
     ASSIGN_OR_RETURN(const bool force, in.flag_or("Force", false));

@@ -14,6 +14,7 @@ namespace coldshelf::cli {
 namespace {
 
 constexpr const char* kDefaultData = "/var/lib/coldshelf";
+constexpr const char* kPackagedConfig = "/etc/coldshelf/coldshelf.toml";
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -96,7 +97,7 @@ void CommandLine::define_globals() {
       "  coldshelf library load ABC001L8 1\n"
       "  coldshelf tape archive ABC001L8 --wait\n"
       "The daemon is found by --socket, --config or --data, else by $COLDSHELF_SOCKET or\n"
-      "$COLDSHELF_DATA, else in /var/lib/coldshelf.\n"
+      "$COLDSHELF_DATA, else by /etc/coldshelf/coldshelf.toml, else in /var/lib/coldshelf.\n"
       "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 state conflict, 5 no daemon, "
       "6 timeout.");
   app_.require_subcommand(1);
@@ -114,6 +115,10 @@ Result<int64_t> CommandLine::timeout_ms() const { return parse_duration_ms(timeo
 Result<Config> CommandLine::effective() const {
   if (!config_.empty()) return load_config(*env_.files, config_, data_);
   const std::string data = data_.empty() ? environment("COLDSHELF_DATA") : data_;
+  if (data.empty()) {
+    const auto packaged = env_.files->exists(kPackagedConfig);
+    if (packaged.ok() && *packaged) return load_config(*env_.files, kPackagedConfig);
+  }
   return default_config(data.empty() ? kDefaultData : data);
 }
 

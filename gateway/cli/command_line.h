@@ -87,6 +87,8 @@ void define_library_commands(CommandLine& line);  // library_commands.cc
 void define_tape_commands(CommandLine& line);     // tape_commands.cc
 void define_pool_commands(CommandLine& line);     // pool_commands.cc
 void define_key_commands(CommandLine& line);      // key_commands.cc
+void define_alarm_commands(CommandLine& line);    // alarm_commands.cc
+void define_setup_commands(CommandLine& line);    // setup_commands.cc
 void define_store_commands(CommandLine& line);    // store_command_line.cc
 void define_volume_commands(CommandLine& line);   // volume_commands.cc
 void define_notify_commands(CommandLine& line);   // notify_commands.cc

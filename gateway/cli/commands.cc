@@ -14,6 +14,8 @@ int run_command_line(const std::vector<std::string>& arguments, const CommandEnv
   define_volume_commands(line);
   define_notify_commands(line);
   define_policy_commands(line);
+  define_alarm_commands(line);
+  define_setup_commands(line);
   define_other_commands(line);
   return line.run(arguments);
 }

@@ -1,6 +1,7 @@
 // The command line: parsing, calling the daemon, printing.
 #pragma once
 
+#include <istream>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ struct CommandEnv {
   Random* random = nullptr;
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
+  std::istream* in = nullptr;  // where people answer; null: nobody does
 };
 
 // Arguments without the program's name; gives the exit code (gateway/exit_codes.h).

@@ -101,6 +101,7 @@ void print_tape(std::ostream& out, const Json& tape) {
                      {"Pool", text(tape, "Pool")},
                      {"Retrieved parts", text(tape, "Parts")},
                      {"Locked", lock_text(tape)},
+                     {"Legal hold", tape.value("LegalHold", false) ? "on" : ""},
                      {"Costs", monthly_text(tape)},
                      {"Write-protected", tape.value("WriteProtected", false) ? "yes" : "no"},
                      {"WORM", tape.value("Worm", false) ? "yes" : "no"},
@@ -233,6 +234,10 @@ void print_status(std::ostream& out, const Json& status) {
                          rate_text(status, ", download limit ", "DownloadLimitBytesPerSecond")},
        {"Uploaded", size(status, "UploadedBytes")},
        {"Downloaded", size(status, "DownloadedBytes")}});
+  for (const Json& alarm : status.value("Alarms", Json::array())) {
+    out << text(alarm, "Severity") << ": " << text(alarm, "Alarm") << " " << text(alarm, "Subject")
+        << ": " << text(alarm, "Detail") << "\n";
+  }
   for (const Json& p : status["Problems"]) {
     out << "problem with " << text(p, "Barcode") << ": " << text(p, "Problem") << "\n";
   }

@@ -10,7 +10,7 @@ namespace {
 
 struct Values {
   std::string barcode, size, pool, medium, tier = "Standard", reassign_tier = "Bulk", files,
-                                           records;
+                                           records, hold;
   unsigned count = 1, days = 0, partition = 0;
   bool worm = false, shelf = false, force = false, estimate = false, yes = false;
 };
@@ -158,6 +158,17 @@ void define_tape_commands(CommandLine& line) {
   };
   tape_pin("pin", "keep a tape in the cache, and fetch what is not there", "PinTape", " is pinned");
   tape_pin("unpin", "let the cache decide again", "UnpinTape", " is not pinned");
+  CLI::App* hold = line.command(
+      tape, "hold", "neither deleted nor overwritten until the hold is taken away",
+      [&line, v] {
+        return line.run_job("HoldTape", {{"Barcode", v->barcode}, {"On", v->hold == "on"}},
+                            v->barcode);
+      },
+      "  coldshelf tape hold ABC001L8 on --wait\n"
+      "In the store each object gets S3's legal hold, where the bucket has Object Lock.");
+  add_barcode(hold, v);
+  hold->add_option("state", v->hold, "on or off")->required()->check(CLI::IsMember({"on", "off"}));
+  line.add_wait(hold, false);
   CLI::App* archive = line.command(
       tape, "archive", "send a tape to its pool on the shelf",
       [&line, v] {

@@ -64,6 +64,7 @@ void LuQueue::activate(Entry entry) {
 }
 
 bool LuQueue::submit(const TaskPtr& task) {
+  if (clock_ != nullptr) task->submitted_ns = clock_->monotonic_ns();
   Entry entry{task, footprint_of(task->command)};
   entry.overtakes = unit_->may_overtake(task->command);
   const bool alone = entry.footprint.alone;
@@ -154,6 +155,9 @@ void LuQueue::run(Task& task) {
     // The last line of defence: whatever a device does, the daemon and the session live on.
     log_error("iscsi", "a logical unit threw", {{"what", failure.what()}});
     task.reply = sense_reply(sense::kInternalTargetFailure);
+  }
+  if (clock_ != nullptr) {
+    statistics_.record(task.command, task.reply, clock_->monotonic_ns() - task.submitted_ns);
   }
 }
 

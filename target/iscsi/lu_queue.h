@@ -10,8 +10,10 @@
 #include <mutex>
 #include <vector>
 
+#include "base/clock.h"
 #include "target/iscsi/task.h"
 #include "target/scsi/logical_unit.h"
+#include "target/scsi/unit_statistics.h"
 
 namespace coldshelf::iscsi {
 
@@ -21,8 +23,9 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   // The same after so many ms, unless what it gives back is called before.
   using Later = std::function<std::function<void()>(int64_t ms, std::function<void()>)>;
 
-  LuQueue(std::shared_ptr<scsi::LogicalUnit> unit, Post post, Later later)
-      : unit_(std::move(unit)), post_(std::move(post)), later_(std::move(later)) {}
+  // `clock` outlives the queue; null: durations are not measured.
+  LuQueue(std::shared_ptr<scsi::LogicalUnit> unit, Post post, Later later, Clock* clock = nullptr)
+      : unit_(std::move(unit)), post_(std::move(post)), later_(std::move(later)), clock_(clock) {}
 
   // True: the task ran here and now, task->reply is there. False: task->done is called later.
   bool submit(const std::shared_ptr<Task>& task);
@@ -31,6 +34,7 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   // Takes every waiting task of a session out, and marks the running ones as aborted.
   void abort_nexus(uint64_t nexus_id);
   scsi::LogicalUnit& unit() { return *unit_; }
+  scsi::UnitStatistics::Snapshot statistics() const { return statistics_.snapshot(); }
 
  private:
   using TaskPtr = std::shared_ptr<Task>;
@@ -59,6 +63,8 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   const std::shared_ptr<scsi::LogicalUnit> unit_;
   const Post post_;
   const Later later_;
+  Clock* const clock_;
+  scsi::UnitStatistics statistics_;
   std::mutex mutex_;
   std::vector<Entry> active_;
   size_t pooled_ = 0;                   // of them

@@ -228,7 +228,7 @@ Status Server::Impl::add_target(TargetConfig config) {
         owner.reset();
         last->set_value();
       });
-  target->queue = std::make_shared<LuQueue>(std::move(used), post, later);
+  target->queue = std::make_shared<LuQueue>(std::move(used), post, later, &core_.clock);
   if (!core_.registry.add_target(std::move(target)))
     return Error(ErrorCode::exists, "there is a target of this name: " + iqn);
   grow_pool(threads);
@@ -416,6 +416,12 @@ std::vector<std::string> Server::endpoints() const { return impl_->endpoints(); 
 Status Server::add_target(TargetConfig target) { return impl_->add_target(std::move(target)); }
 Status Server::remove_target(const std::string& iqn, std::chrono::milliseconds grace) {
   return impl_->remove_target(iqn, grace);
+}
+std::vector<UnitInfo> Server::units() const {
+  std::vector<UnitInfo> out;
+  for (const auto& target : impl_->core().registry.targets())
+    out.push_back({target->iqn, target->queue->statistics()});
+  return out;
 }
 size_t Server::connection_count() const { return impl_->connection_count(); }
 uint64_t Server::data_out_bytes_held() const { return impl_->core().budget->used_bytes(); }

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "target/iscsi/options.h"
+#include "target/scsi/unit_statistics.h"
 
 namespace coldshelf::iscsi {
 
@@ -24,6 +25,12 @@ struct SessionInfo {
   uint64_t commands = 0;
   uint64_t bytes_received = 0;
   uint64_t bytes_sent = 0;
+};
+
+// A device and what its commands took.
+struct UnitInfo {
+  std::string target_name;
+  scsi::UnitStatistics::Snapshot statistics;
 };
 
 class Server {
@@ -42,6 +49,7 @@ class Server {
   // device must stay. Not from a thread of the server.
   Status remove_target(const std::string& iqn, std::chrono::milliseconds grace);
   std::vector<SessionInfo> sessions() const;
+  std::vector<UnitInfo> units() const;  // by name
   size_t connection_count() const;
   uint64_t data_out_bytes_held() const;
   // No new connections or logins; an Async Message asks the initiators to log out (RFC 7143

@@ -25,6 +25,13 @@ size_t SessionRegistry::target_count() const {
   return targets_.size();
 }
 
+std::vector<std::shared_ptr<Target>> SessionRegistry::targets() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Target>> out;
+  for (const auto& [name, target] : targets_) out.push_back(target);
+  return out;
+}
+
 std::vector<std::string> SessionRegistry::target_names() const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> names;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/buffer_pool.h"
+#include "base/clock.h"
 #include "base/random.h"
 #include "target/iscsi/budget.h"
 #include "target/iscsi/login.h"
@@ -63,6 +64,7 @@ class SessionRegistry final : public LoginDirectory {
   std::shared_ptr<Target> remove_target(const std::string& iqn);
   size_t target_count() const;
   std::vector<std::string> target_names() const;
+  std::vector<std::shared_ptr<Target>> targets() const;
   bool has_target(const std::string& iqn) const;
 
   // LoginDirectory.
@@ -104,6 +106,7 @@ struct ServerCore {
         registry(options),
         budget(ByteBudget::create(options.data_out_budget_bytes)),
         buffers(BufferPool::create(options.buffer_pool_bytes)) {}
+  SystemClock clock;  // of durations alone
   const ServerOptions options;
   Random& random;
   SessionRegistry registry;

@@ -65,7 +65,8 @@ struct Task {
   bool answer_aborted = false;
   std::vector<std::shared_ptr<void>> waiters;
 
-  TaskDone done;  // called by an LuQueue on its own thread
+  int64_t submitted_ns = 0;  // when the LuQueue got it, by the monotonic clock
+  TaskDone done;             // called by an LuQueue on its own thread
 
   uint32_t tag() const { return bhs.task_tag(); }
   bool gathers() const { return state == State::gathering; }

@@ -73,6 +73,7 @@ void TapeUnit::add_log_pages() {
   pages.add({0x12,
              0,
              [&s] {  // TapeAlert response: flag 1 is the first bit
+               s.note_medium_errors();
                Buffer flags(8, std::byte{0});
                for (size_t flag = 1; flag <= kTapeAlerts; ++flag)
                  if (s.alerts.test(flag))
@@ -83,6 +84,7 @@ void TapeUnit::add_log_pages() {
   pages.add({0x14, 0, [this] { return device_statistics(); }, {}});
   pages.add({0x2E, 0,
              [&s] {  // reading the page clears the flags (SSC-5 8.2.3)
+               s.note_medium_errors();
                std::vector<LogParameter> out;
                for (size_t flag = 1; flag <= kTapeAlerts; ++flag)
                  out.push_back(

@@ -213,7 +213,10 @@ Reply TapeUnit::load_unload(const Command& command) {
   if (!drive.inserted()) return check(Error(ErrorCode::not_ready, "empty"), Activity::other);
   if (load) {
     const Status done = drive.loaded() ? drive.rewind() : drive.load();
-    if (!done.ok()) return check(done.error(), Activity::moving);
+    if (!done.ok()) {
+      if (!drive.loaded() && drive.inserted()) state_->raise(TapeAlert::load_failure);
+      return check(done.error(), Activity::moving);
+    }
     // The initiator that asked for it knows; the others hear of the medium.
     if (drive.medium_generation() != state_->generation_seen) {
       before_command(command);
@@ -228,7 +231,7 @@ Reply TapeUnit::load_unload(const Command& command) {
   if (!drive.loaded()) return good();
   const Status done = drive.unload();
   if (!done.ok()) {
-    state_->raise(TapeAlert::eject_failure);
+    state_->raise(TapeAlert::unload_failure);
     return write_error(done.error(), std::nullopt);
   }
   state_->alerts.reset();

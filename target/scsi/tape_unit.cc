@@ -26,10 +26,13 @@ DeviceIdentity identity_of(const TapeUnitOptions& options) {
 }  // namespace
 
 void TapeUnit::State::note(const Error& error, Activity activity) {
+  write_errors_seen = drive->counters().write_errors;
   switch (error.code) {
     case ErrorCode::write_protected:
     case ErrorCode::read_only:
-      if (activity == Activity::writing) raise(TapeAlert::write_protect);
+      if (activity != Activity::writing) break;
+      raise(drive->worm() && error.code == ErrorCode::write_protected ? TapeAlert::worm_overwrite
+                                                                      : TapeAlert::write_protect);
       break;
     case ErrorCode::corrupt:
     case ErrorCode::io:
@@ -45,6 +48,14 @@ void TapeUnit::State::note(const Error& error, Activity activity) {
     default:
       break;
   }
+}
+
+void TapeUnit::State::note_medium_errors() {
+  const uint64_t errors = drive->counters().write_errors;
+  if (errors <= write_errors_seen) return;
+  write_errors_seen = errors;
+  raise(TapeAlert::hard_error);
+  raise(TapeAlert::write_failure);
 }
 
 TapeUnit::TapeUnit(TapeUnitOptions options)
@@ -152,9 +163,7 @@ void TapeUnit::add_vpd_pages() {
   });
   add_vpd_page(0xB2, [] {  // TapeAlert supported flags
     Buffer out(8, std::byte{0});
-    for (TapeAlert flag : {TapeAlert::hard_error, TapeAlert::media, TapeAlert::read_failure,
-                           TapeAlert::write_failure, TapeAlert::write_protect,
-                           TapeAlert::no_removal, TapeAlert::eject_failure}) {
+    for (const TapeAlert flag : kTapeAlertsRaised) {
       const auto bit = static_cast<size_t>(flag) - 1;
       out[bit / 8] |= static_cast<std::byte>(0x80U >> (bit % 8));
     }

@@ -19,8 +19,14 @@ enum class TapeAlert : uint8_t {
   write_failure = 6,
   write_protect = 9,
   no_removal = 10,
-  eject_failure = 34,
+  load_failure = 55,
+  unload_failure = 56,
+  worm_overwrite = 60,
 };
+inline constexpr TapeAlert kTapeAlertsRaised[] = {
+    TapeAlert::hard_error,    TapeAlert::media,          TapeAlert::read_failure,
+    TapeAlert::write_failure, TapeAlert::write_protect,  TapeAlert::no_removal,
+    TapeAlert::load_failure,  TapeAlert::unload_failure, TapeAlert::worm_overwrite};
 inline constexpr size_t kTapeAlerts = 64;
 
 // Commands that move more than this in one go are refused: it bounds the memory of a command.
@@ -60,6 +66,9 @@ struct TapeUnit::State {
   void raise(TapeAlert flag) { alerts.set(static_cast<size_t>(flag)); }
   // TapeAlert flags an error stands for.
   void note(const Error& error, Activity activity);
+  // Writes that failed and that no command of this unit was told of: the changer took the tape out.
+  void note_medium_errors();
+  uint64_t write_errors_seen = 0;
 };
 
 }  // namespace coldshelf::scsi

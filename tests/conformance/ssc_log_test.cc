@@ -103,6 +103,26 @@ TEST_P(SscLog, TapeAlertFollowsConditions) {
   EXPECT_EQ(number(parameters(0x2E)[10]), 0U) << "read once";
 }
 
+TEST_P(SscLog, TapeAlertTellsOfFailedWrites) {
+  ASSERT_TRUE(write(pattern(100)).good());
+  rig_.cartridge().fail_next_sync(Error(ErrorCode::io, "the disk failed"));
+  EXPECT_FALSE(filemarks(1).good());
+  auto flags = parameters(0x2E);
+  EXPECT_EQ(number(flags[3]), 1U) << "hard error";
+  EXPECT_EQ(number(flags[6]), 1U) << "write failure";
+  flags = parameters(0x2E);
+  EXPECT_EQ(number(flags[3]) + number(flags[6]), 0U) << "read once";
+}
+
+TEST_P(SscLog, TapeAlertTellsOfWhatFailedAsTheChangerTookTheTape) {
+  ASSERT_TRUE(write(pattern(100)).good());
+  rig_.cartridge().fail_next_sync(Error(ErrorCode::io, "the disk failed"));
+  rig_.eject();
+  host().clear_unit_attentions();
+  EXPECT_EQ(number(parameters(0x2E)[6]), 1U);
+  EXPECT_EQ(number(parameters(0x2E)[6]), 0U);
+}
+
 TEST_P(SscLog, DeviceStatus) {
   auto status = parameters(0x11)[0];
   ASSERT_EQ(status.size(), 4U);

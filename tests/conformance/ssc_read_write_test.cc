@@ -382,6 +382,11 @@ TEST_P(SscWorm, AppendsAndRefusesToOverwrite) {
   layout("rr");
   ASSERT_TRUE(rewind().good());
   EXPECT_TRUE(write(pattern(10)).check(SenseKey::data_protect, asc::worm_overwrite_attempted));
+  // Flags 57 to 64 are the last byte of the response: 60 is WORM medium, overwrite attempted.
+  const ScsiResult alerts = host().read({0x4D, 0, 0x40 | 0x12, 0, 0, 0, 0, 0, 16, 0}, 16);
+  ASSERT_TRUE(alerts.good());
+  EXPECT_EQ(alerts.number(15, 1), 0x10U);
+  EXPECT_EQ(alerts.number(9, 1), 0U) << "not write protect: no tab can be moved";
   ASSERT_TRUE(space(3, 0).good());
   EXPECT_TRUE(write(pattern(10)).good());
   EXPECT_EQ(host().read({0x1A, 0, 0, 0, 12, 0}, 12).number(1, 1), 0x8CU) << "medium type";

@@ -27,6 +27,21 @@ class Api : public ::testing::Test {
     env.version = "test";
     env.store = gateway.store->describe();
     env.health = [this] { return health; };
+    env.ready = env.health;
+    configuration = env.config;
+    metrics = std::make_unique<Metrics>(Metrics::Env{.tapes = gateway.tapes.get(),
+                                                     .monitor = nullptr,
+                                                     .meter = nullptr,
+                                                     .config = &configuration,
+                                                     .gateway_id = env.gateway_id,
+                                                     .version = env.version,
+                                                     .started_ms = 0,
+                                                     .units = {},
+                                                     .sessions = {},
+                                                     .health = {},
+                                                     .volumes = {},
+                                                     .certificate_expires_ms = {}});
+    env.metrics = metrics.get();
     return env;
   }
   Json ok(const std::string& operation, const Json& input = Json::object()) {
@@ -43,6 +58,8 @@ class Api : public ::testing::Test {
   const std::string own = "Coldshelf_20261101.";
   TestGateway gateway;
   Status health;
+  Config configuration;
+  std::unique_ptr<Metrics> metrics;
   std::unique_ptr<api::Service> service;
 };
 
@@ -152,10 +169,13 @@ TEST_F(Api, HealthAndMetrics) {
   const ApiResponse sick = service->handle({"GET", "/healthz", "", ""});
   EXPECT_EQ(sick.status, 503U);
   EXPECT_NE(sick.body.find("vanished"), std::string::npos);
+  EXPECT_EQ(service->handle({"GET", "/readyz", "", ""}).status, 503U);
+  health = {};
+  EXPECT_EQ(service->handle({"GET", "/readyz", "", ""}).status, 200U);
   gateway.create("MET001L8");
-  const ApiResponse metrics = service->handle({"GET", "/metrics", "", ""});
-  EXPECT_NE(metrics.body.find("coldshelf_tapes{status=\"AVAILABLE\"} 1\n"), std::string::npos);
-  EXPECT_NE(metrics.body.find("coldshelf_drive_loaded{drive=\"1\"} 0\n"), std::string::npos);
+  const ApiResponse told = service->handle({"GET", "/metrics", "", ""});
+  EXPECT_NE(told.body.find("coldshelf_tapes{status=\"AVAILABLE\"} 1\n"), std::string::npos);
+  EXPECT_NE(told.body.find("coldshelf_drive_loaded{drive=\"1\"} 0\n"), std::string::npos);
 }
 
 // -- the socket

@@ -1,0 +1,16 @@
+# What operators rely on beside the programs themselves: metrics, rules, dashboard, package, unit.
+find_program(PROMTOOL_PROGRAM promtool)
+if(PROMTOOL_PROGRAM)
+  add_test(NAME ops_metrics COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/metrics_test.py
+           ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR})
+  set_tests_properties(ops_metrics PROPERTIES LABELS e2e TIMEOUT 180)
+endif()
+add_test(NAME ops_package COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/package_test.py
+         ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR})
+set_tests_properties(ops_package PROPERTIES LABELS e2e TIMEOUT 600)
+add_test(NAME ops_setup COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/setup_test.py
+         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+set_tests_properties(ops_setup PROPERTIES LABELS e2e TIMEOUT 180)
+add_test(NAME ops_upgrade COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/upgrade_test.py
+         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR})
+set_tests_properties(ops_upgrade PROPERTIES LABELS "e2e;golden" TIMEOUT 180)
