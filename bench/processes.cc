@@ -31,7 +31,7 @@ Result<TapeTarget> start_coldshelf(const TapeTargetOptions& options) {
   const std::string configuration = options.directory + "/coldshelf.toml";
   const std::string portal = "127.0.0.1:" + std::to_string(options.port);
   std::ofstream(configuration) << "[gateway]\nname = \"bench\"\ndata_dir = \"" << options.directory
-                               << "/data\"\n[iscsi]\nlisten = [\"" << portal
+                               << "/data\"\n[api]\nlisten = \"\"\n[iscsi]\nlisten = [\"" << portal
                                << "\"]\n[library]\nslots = 20\ndrives = " << options.drives << "\n"
                                << options.extra_configuration;
   TapeTarget target;

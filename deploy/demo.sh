@@ -33,6 +33,8 @@ cat >"$work/coldshelf.toml" <<TOML
 [gateway]
 name = "demo"
 data_dir = "$work/data"
+[api]
+listen = ""
 [iscsi]
 listen = ["127.0.0.1:$port"]
 [library]

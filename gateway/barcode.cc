@@ -52,4 +52,20 @@ Result<std::vector<std::string>> count_barcodes(std::string_view first, unsigned
   return out;
 }
 
+Status check_barcode_prefix(std::string_view prefix) {
+  if (!prefix.empty() && prefix.size() <= 4 &&
+      prefix.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string_view::npos) {
+    return {};
+  }
+  return Error(ErrorCode::invalid_argument, "TapeBarcodePrefix must be 1 to 4 of A-Z");
+}
+
+std::string random_barcode(std::string_view prefix, Random& random) {
+  Buffer raw(4);
+  random.fill(raw);
+  std::string digits = to_hex(raw);
+  for (char& c : digits) c = static_cast<char>(c >= 'a' ? c - 'a' + 'A' : c);
+  return std::string(prefix) + digits;
+}
+
 }  // namespace coldshelf

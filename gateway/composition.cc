@@ -162,7 +162,8 @@ Status Gateway::open_storage() {
   workers_ = std::make_unique<WorkerPool>(std::max(2U, std::thread::hardware_concurrency()));
   sealers_ = std::make_unique<WorkerPool>(kSealers);
   volume_sealers_ = std::make_unique<WorkerPool>(kVolumeSealers);
-  StoreEnv store{env_.files, env_.clock, env_.random, config_.bandwidth, nullptr};
+  ASSIGN_OR_RETURN(bandwidth_, BandwidthControl::open(*catalog_, config_.bandwidth));
+  StoreEnv store{env_.files, env_.clock, env_.random, {}, nullptr, bandwidth_->live()};
   meter_ = std::make_shared<StoreMeter>(*env_.clock);
   store.meter = meter_;
   store.on_retry = [this](const Error& why) {
@@ -256,7 +257,9 @@ Status Gateway::open_library() {
   TRY(shelf_->reconcile());
 
   LibraryOptions library;
-  library.profile = find_changer(config_.library.changer);
+  ASSIGN_OR_RETURN(const auto changer, catalog_->setting(api::kChangerSetting));
+  library.profile = find_changer(changer.value_or(config_.library.changer));
+  if (library.profile == nullptr) library.profile = find_changer(config_.library.changer);
   library.serial = numbered_serial(serial_prefix_, 0);
   library.slots = static_cast<unsigned>(config_.library.slots);
   library.import_export_slots = static_cast<unsigned>(config_.library.import_export_slots);
@@ -344,6 +347,10 @@ Status Gateway::open_target() {
                        std::make_shared<scsi::TapeUnit>(unit)});
   }
   iscsi::ServerOptions options;
+  // With the first login, not soon after it.
+  ASSIGN_OR_RETURN(doors_,
+                   ApiDoors::open(config_, {env_.files, env_.clock, env_.random, catalog_.get()}));
+  options.target_chap = doors_->chap().all();
   options.listen = config_.iscsi.listen;
   options.io_threads = static_cast<unsigned>(config_.iscsi.io_threads);
   options.chap = secrets_.chap;
@@ -441,13 +448,20 @@ Status Gateway::open_api() {
     }
     return out;
   };
+  doors_->chap().apply_to([this](const std::string& iqn, std::vector<iscsi::TargetChap> chap) {
+    server_->set_chap(iqn, std::move(chap));
+  });
+  automatic_tapes_ = std::make_unique<AutomaticTapes>(*catalog_, *tapes_);
+  tags_ = std::make_unique<Tags>(*catalog_, *tapes_);
+  env.access_keys = &doors_->keys();
+  env.audit = &doors_->audit();
+  env.chap = &doors_->chap();
+  env.bandwidth = bandwidth_.get();
+  env.automatic_tapes = automatic_tapes_.get();
+  env.tags = tags_.get();
   service_ = std::make_unique<api::Service>(std::move(env));
-  HttpServerOptions options;
-  options.socket_path = config_.api.socket;
-  ASSIGN_OR_RETURN(http_, HttpServer::start(options, [this](const ApiRequest& request) {
-                     return service_->handle(request);
-                   }));
-  log_info("gateway", "management API", {{"socket", config_.api.socket}});
+  TRY(doors_->start(*service_));
+  automatic_tapes_->start();
   return {};
 }
 
@@ -476,8 +490,9 @@ Status Gateway::health() const { return data_->check(); }
 Status Gateway::stop() {
   if (stopped_.exchange(true)) return {};
   // 1. No new orders, from operators and initiators; running commands end.
-  if (http_) http_->stop();
   if (history_) history_->stop();
+  if (doors_) doors_->stop();
+  if (automatic_tapes_) automatic_tapes_->stop();
   if (server_) server_->stop(kLogoutDeadline);
   if (volume_schedules_) volume_schedules_->stop();
   if (volume_transfers_) volume_transfers_->stop();

@@ -11,8 +11,10 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/random.h"
-#include "gateway/api/http_server.h"
 #include "gateway/api/service.h"
+#include "gateway/api_doors.h"
+#include "gateway/automatic_tapes.h"
+#include "gateway/bandwidth_control.h"
 #include "gateway/config.h"
 #include "gateway/data_directory.h"
 #include "gateway/history.h"
@@ -88,6 +90,7 @@ class Gateway {
   std::unique_ptr<WorkerPool> sealers_;
   std::unique_ptr<WorkerPool> volume_sealers_;  // compaction must not hold up a tape
   std::shared_ptr<StoreMeter> meter_;
+  std::unique_ptr<BandwidthControl> bandwidth_;
   std::unique_ptr<ObjectStore> store_;
   std::unique_ptr<Ownership> ownership_;
   std::unique_ptr<Shelf> shelf_;
@@ -108,8 +111,10 @@ class Gateway {
   std::unique_ptr<VolumeTargets> volume_targets_;
   std::unique_ptr<History> history_;
   std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<AutomaticTapes> automatic_tapes_;
+  std::unique_ptr<Tags> tags_;
   std::unique_ptr<api::Service> service_;
-  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<ApiDoors> doors_;
 };
 
 }  // namespace coldshelf

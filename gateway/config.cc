@@ -185,6 +185,11 @@ std::vector<KeySpec> make_keys() {
                 64),
       size_key("buffer.limit", CONFIG_FIELD(uint64_t, buffer.limit_bytes), 0, 1024 * TiB),
       text_key("api.socket", CONFIG_FIELD(string, api.socket)),
+      text_key("api.listen", CONFIG_FIELD(string, api.listen)),
+      text_key("api.certificate_file", CONFIG_FIELD(string, api.certificate_file)),
+      text_key("api.key_file", CONFIG_FIELD(string, api.key_file)),
+      duration_key("api.session_idle", CONFIG_FIELD(int64_t, api.session_idle_ms), 60'000,
+                   12 * kHourMs),
       choice_key("log.level", CONFIG_FIELD(string, log.level),
                  {"debug", "info", "warning", "error"}),
       choice_key("log.format", CONFIG_FIELD(string, log.format), {"auto", "text", "json", "journal"}),
@@ -308,13 +313,21 @@ class Parser {
     for (std::string* path :
          {&config_.encryption.key_file, &config_.iscsi.chap.secret_file,
           &config_.iscsi.chap.mutual_secret_file, &config_.store.s3.ca_file, &config_.aws.ca_file,
-          &config_.aws.secret_key_file, &config_.store.s3.secret_key_file}) {
+          &config_.aws.secret_key_file, &config_.api.certificate_file, &config_.api.key_file, &config_.store.s3.secret_key_file}) {
       *path = absolute(*path);
     }
     // sun_path holds 108 bytes with the NUL (unix(7)).
     if (config_.api.socket.size() > 107) {
       return at_key("api.socket", "the path " + config_.api.socket + " is longer than the 107 " +
                                       "bytes a Unix socket may have; set api.socket elsewhere");
+    }
+    if (!config_.api.listen.empty()) {
+      if (const auto where = parse_listen_address(config_.api.listen, 8443); !where.ok()) {
+        return at_key("api.listen", where.error().context);
+      }
+    }
+    if (config_.api.certificate_file.empty() != config_.api.key_file.empty()) {
+      return at_key("api.certificate_file", "and api.key_file are needed together");
     }
     if (config_.library.slots + config_.library.import_export_slots > 3'200) {
       return at_key("library.slots", "slots and import/export slots together are more than 3200");

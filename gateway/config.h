@@ -201,7 +201,11 @@ struct Config {
   std::vector<Policy> policies;
 
   struct Api {
-    std::string socket;  // default <data_dir>/coldshelf.sock
+    std::string socket;                     // default <data_dir>/coldshelf.sock
+    std::string listen = "127.0.0.1:8443";  // HTTPS; empty: the socket alone
+    std::string certificate_file;           // PEM; empty: a self-signed one is made
+    std::string key_file;
+    int64_t session_idle_ms = 30 * 60'000;  // a browser is signed out then
   } api;
 
   struct Log {
@@ -210,6 +214,7 @@ struct Config {
   } log;
 
   std::string cartridges_dir() const { return join_path(gateway.data_dir, "cartridges"); }
+  std::string api_dir() const { return join_path(gateway.data_dir, "api"); }
   LogLevel log_level() const;
 };
 

@@ -158,7 +158,10 @@ Result<std::unique_ptr<ObjectStore>> open_store(const Config::Store& store, cons
     inner =
         std::unique_ptr<ObjectStore>(std::make_unique<MeteredStore>(std::move(*inner), env.meter));
   }
-  if (!env.bandwidth.empty()) {
+  if (env.live_bandwidth) {
+    inner = std::unique_ptr<ObjectStore>(
+        std::make_unique<ThrottledStore>(std::move(*inner), *env.clock, env.live_bandwidth));
+  } else if (!env.bandwidth.empty()) {
     inner = std::unique_ptr<ObjectStore>(std::make_unique<ThrottledStore>(
         std::move(*inner), *env.clock, BandwidthSchedule(env.bandwidth)));
   }

@@ -14,6 +14,7 @@
 #include "gateway/config.h"
 #include "uploader/cloud/bandwidth_schedule.h"
 #include "uploader/cloud/metered_store.h"
+#include "uploader/cloud/live_bandwidth.h"
 #include "uploader/cloud/object_store.h"
 
 namespace coldshelf {
@@ -25,6 +26,8 @@ struct StoreEnv {
   std::vector<BandwidthRule> bandwidth = {};             // none: no limit
   std::function<void(const Error&)> on_retry = nullptr;  // RetryOptions::on_retry
   std::shared_ptr<StoreMeter> meter = nullptr;           // counts every attempt; may be null
+  // Instead of `bandwidth`: limits that may change.
+  std::shared_ptr<LiveBandwidth> live_bandwidth = nullptr;
 };
 
 // "s3://bucket/prefix", "file:///directory", or a directory as it is.

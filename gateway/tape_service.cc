@@ -194,6 +194,7 @@ Result<TapeRow> TapeService::create_one(const CreateRequest& request, const Uuid
   what.medium = medium;
   what.capacity_bytes = request.size_bytes;
   what.worm = request.worm;
+  what.properties = request.properties;
   what.properties["pool"] = pool;
   // 1. The cartridge on disk. A crash behind this leaves a cartridge that Shelf::reconcile enters.
   auto manifest = env_.vault->create(what);

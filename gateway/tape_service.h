@@ -108,6 +108,7 @@ class TapeService final : public LibraryListener {
     std::string pool;    // empty: the default one
     std::string medium;  // empty: by the barcode's suffix, else what the drives write
     bool worm = false;
+    std::map<std::string, std::string> properties = {};  // of its manifest
   };
   // All or, when a check fails, none.
   Result<std::vector<TapeView>> create(const CreateRequest& request);
@@ -129,6 +130,10 @@ class TapeService final : public LibraryListener {
   // Lock, where it has that. busy: it is in a drive; conflict: a job is at work on it, or it is on
   // its way. Gives the job.
   Result<int64_t> set_hold(std::string_view barcode, bool on);
+  // A property of its manifest, in the store with the next one; "" removes it. conflict: a job is
+  // at work on the tape.
+  Status set_property(std::string_view barcode, const std::string& name, const std::string& value);
+  Result<std::string> property(std::string_view barcode, const std::string& name);
   Status cancel_archive(std::string_view barcode);
   Status cancel_retrieve(std::string_view barcode);
   // Whatever job is under way that can be cancelled.

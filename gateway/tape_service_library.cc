@@ -15,6 +15,25 @@ Result<uint64_t> TapeService::set_wrapped_key(const Uuid& uuid, const WrappedKey
   return env_.vault->set_wrapped_key(uuid, before, after);
 }
 
+Status TapeService::set_property(std::string_view barcode, const std::string& name,
+                                 const std::string& value) {
+  const std::lock_guard operation(operations_mutex_);
+  ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
+  ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(row.uuid));
+  if (job) {
+    return Error(ErrorCode::conflict,
+                 "job " + std::to_string(job->id) + " is at work on tape " + row.barcode);
+  }
+  return env_.vault->set_property(row.uuid, name, value);
+}
+
+Result<std::string> TapeService::property(std::string_view barcode, const std::string& name) {
+  ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
+  ASSIGN_OR_RETURN(const Manifest manifest, env_.vault->read_manifest(row.uuid));
+  const auto at = manifest.properties.find(name);
+  return at == manifest.properties.end() ? std::string() : at->second;
+}
+
 namespace {
 constexpr auto kTickInterval = std::chrono::milliseconds(500);
 }  // namespace

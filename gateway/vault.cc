@@ -124,11 +124,8 @@ Status Vault::discard(const Uuid& uuid) {
   return files.sync_directory(options_.directory);
 }
 
-Result<uint64_t> Vault::set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
-                                        const WrappedKey& after) {
-  const auto changed_meanwhile = [&] {
-    return Error(ErrorCode::busy, "cartridge " + uuid.to_string() + " has another key by now");
-  };
+Result<uint64_t> Vault::edit(const Uuid& uuid, const std::function<Status(Cartridge&)>& in_drive,
+                             const std::function<Status(ManifestLog&)>& closed) {
   Cartridge* live = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -142,12 +139,7 @@ Result<uint64_t> Vault::set_wrapped_key(const Uuid& uuid, const WrappedKey& befo
   }
   if (live != nullptr) {
     // In a drive. close() waits for us, so it stays.
-    Status done;
-    if (live->manifest().key != before) {
-      done = changed_meanwhile();
-    } else {
-      done = live->set_wrapped_key(after);
-    }
+    Status done = in_drive(*live);
     const uint64_t generation = live->manifest().generation;
     {
       const std::lock_guard lock(mutex_);
@@ -157,31 +149,52 @@ Result<uint64_t> Vault::set_wrapped_key(const Uuid& uuid, const WrappedKey& befo
     if (!done.ok()) return done.error();
     return generation;
   }
-  const auto edit = [&]() -> Result<uint64_t> {
+  const auto edit_log = [&]() -> Result<uint64_t> {
     ASSIGN_OR_RETURN(const auto log, ManifestLog::open(*options_.env.files,
                                                        join_path(directory_of(uuid), "manifest")));
-    if (log->manifest().key != before) return changed_meanwhile();
-    TRY(log->commit({SetWrappedKey{after}}));
+    TRY(closed(*log));
     if (options_.env.observer != nullptr) options_.env.observer->manifest_changed(log->manifest());
     return log->manifest().generation;
   };
-  auto done = edit();
+  auto done = edit_log();
   give_back(uuid);
   return done;
 }
 
-Result<uint64_t> Vault::edit(const Uuid& uuid, const std::vector<ManifestEdit>& edits) {
-  TRY(take(uuid));
-  const auto commit = [&]() -> Result<uint64_t> {
-    ASSIGN_OR_RETURN(const auto log, ManifestLog::open(*options_.env.files,
-                                                       join_path(directory_of(uuid), "manifest")));
-    TRY(log->commit(edits));
-    if (options_.env.observer != nullptr) options_.env.observer->manifest_changed(log->manifest());
-    return log->manifest().generation;
+Result<uint64_t> Vault::set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
+                                        const WrappedKey& after) {
+  const auto check = [&](const Manifest& manifest) -> Status {
+    if (manifest.key == before) return {};
+    return Error(ErrorCode::busy, "cartridge " + uuid.to_string() + " has another key by now");
   };
-  auto done = commit();
-  give_back(uuid);
-  return done;
+  return edit(
+      uuid,
+      [&](Cartridge& live) -> Status {
+        TRY(check(live.manifest()));
+        return live.set_wrapped_key(after);
+      },
+      [&](ManifestLog& log) -> Status {
+        TRY(check(log.manifest()));
+        return log.commit({SetWrappedKey{after}});
+      });
+}
+
+Status Vault::set_property(const Uuid& uuid, const std::string& name, const std::string& value) {
+  auto done = edit(
+      uuid, [&](Cartridge& live) { return live.set_property(name, value); },
+      [&](ManifestLog& log) {
+        return log.commit({SetProperty{name, value}});
+      });
+  return done.ok() ? Status() : done.error();
+}
+
+Result<uint64_t> Vault::edit(const Uuid& uuid, const std::vector<ManifestEdit>& edits) {
+  return edit(
+      uuid,
+      [&](Cartridge&) -> Status {
+        return Error(ErrorCode::busy, "cartridge " + uuid.to_string() + " is in use");
+      },
+      [&](ManifestLog& log) { return log.commit(edits); });
 }
 
 Result<Manifest> Vault::read_manifest(const Uuid& uuid) const {

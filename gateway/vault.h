@@ -52,6 +52,10 @@ class Vault final : public CartridgeVault {
   Result<uint64_t> set_wrapped_key(const Uuid& uuid, const WrappedKey& before,
                                    const WrappedKey& after);
 
+  // A property of its manifest, durably; "" removes it. Beside a drive that uses the cartridge,
+  // too. busy: it is being opened or closed.
+  Status set_property(const Uuid& uuid, const std::string& name, const std::string& value);
+
   bool in_use(const Uuid& uuid) const;
   std::string directory_of(const Uuid& uuid) const;
   // As on disk; for a cartridge nobody has open.
@@ -60,6 +64,9 @@ class Vault final : public CartridgeVault {
   Result<std::optional<Secret>> data_key(const Manifest& manifest) const;
 
  private:
+  // `in_drive` on the open cartridge, or `closed` on the manifest's log of one nobody has open.
+  Result<uint64_t> edit(const Uuid& uuid, const std::function<Status(Cartridge&)>& in_drive,
+                        const std::function<Status(ManifestLog&)>& closed);
   Status take(const Uuid& uuid);
   void give_back(const Uuid& uuid);
 

@@ -10,19 +10,24 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <thread>
 #include <vector>
 
 #include "base/log.h"
+#include "gateway/units.h"
 
 namespace coldshelf {
 
@@ -30,47 +35,86 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using LocalProtocol = asio::local::stream_protocol;
-using Stream = beast::basic_stream<LocalProtocol>;
+using Tcp = asio::ip::tcp;
+using Request = http::request<http::string_body>;
+using Response = http::response<http::string_body>;
+
+std::string_view ApiRequest::header(std::string_view lower_case_name) const {
+  for (const auto& [name, value] : headers) {
+    if (name == lower_case_name) return value;
+  }
+  return {};
+}
 
 struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   State(HttpServerOptions o, HttpHandler h)
-      : options(std::move(o)), handler(std::move(h)), acceptor(context) {}
+      : options(std::move(o)),
+        handler(std::move(h)),
+        local(context),
+        tcp(context),
+        tls(asio::ssl::context::tls_server) {}
 
   const HttpServerOptions options;
   const HttpHandler handler;
   asio::io_context context;
-  LocalProtocol::acceptor acceptor;
+  LocalProtocol::acceptor local;
+  Tcp::acceptor tcp;
+  asio::ssl::context tls;
   std::vector<std::thread> threads;
   std::atomic<unsigned> connections{0};
   std::atomic<bool> stopping{false};
-  std::mutex streams_mutex;
-  std::set<Stream*> streams;  // open ones, to be cancelled by stop()
+  std::mutex sockets_mutex;
+  std::set<int> sockets;  // of open connections, to be cut short by stop()
 
-  // A connection's place in `streams` and `connections`, given up however it ends.
+  // A connection's place in `sockets` and `connections`, given up however it ends.
   struct Registration {
-    Registration(State& s, Stream& t) : state(s), stream(t) {
-      const std::lock_guard lock(state.streams_mutex);
-      state.streams.insert(&stream);
+    Registration(State& s, int f) : state(s), fd(f) {
+      const std::lock_guard lock(state.sockets_mutex);
+      state.sockets.insert(fd);
     }
     ~Registration() {
-      const std::lock_guard lock(state.streams_mutex);
-      state.streams.erase(&stream);
+      const std::lock_guard lock(state.sockets_mutex);
+      state.sockets.erase(fd);
       --state.connections;
     }
     Registration(const Registration&) = delete;
     Registration& operator=(const Registration&) = delete;
     State& state;
-    Stream& stream;
+    const int fd;
   };
 
+  bool over_tls() const { return !options.listen.empty(); }
   Status listen();
-  asio::awaitable<void> accept_loop(std::shared_ptr<State> self);
+  Status listen_local();
+  Status listen_tls();
+  template <typename Acceptor>
+  asio::awaitable<void> accept_loop(std::shared_ptr<State> self, Acceptor& acceptor);
   asio::awaitable<void> serve(std::shared_ptr<State> self, LocalProtocol::socket socket);
-  asio::awaitable<void> converse(Stream& stream);
-  http::response<http::string_body> answer(const http::request<http::string_body>& request) const;
+  asio::awaitable<void> serve(std::shared_ptr<State> self, Tcp::socket socket);
+  template <typename Stream>
+  asio::awaitable<void> converse(Stream& stream, const std::string& peer);
+  Response answer(const Request& request, const std::string& peer) const;
 };
 
 namespace {
+
+constexpr uint16_t kDefaultApiPort = 8443;
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+// The user at the other end of a Unix socket.
+std::string local_peer(int fd) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return "local";
+  return "uid " + std::to_string(credentials.uid);
+}
 
 Error socket_error(const std::string& what, const std::string& path, int number) {
   return error_from_errno(number, what + " " + path);
@@ -103,61 +147,105 @@ Status clear_stale_socket(const std::string& path) {
 
 }  // namespace
 
-Status HttpServer::State::listen() {
+Status HttpServer::State::listen() { return over_tls() ? listen_tls() : listen_local(); }
+
+Status HttpServer::State::listen_local() {
   if (options.socket_path.size() >= sizeof(sockaddr_un::sun_path)) {
     return Error(ErrorCode::invalid_argument,
                  "the API socket's path is too long: " + options.socket_path);
   }
   TRY(clear_stale_socket(options.socket_path));
   boost::system::error_code failed;
-  acceptor.open(LocalProtocol(), failed);
+  local.open(LocalProtocol(), failed);
   // umask decides the mode at bind; nobody else may get in between bind and chmod.
   const mode_t before = ::umask(0177);
-  if (!failed) acceptor.bind(LocalProtocol::endpoint(options.socket_path), failed);
+  if (!failed) local.bind(LocalProtocol::endpoint(options.socket_path), failed);
   ::umask(before);
-  if (!failed) acceptor.listen(64, failed);
+  if (!failed) local.listen(64, failed);
   if (failed)
     return socket_error("listening on the API socket", options.socket_path, failed.value());
   return {};
 }
 
-http::response<http::string_body> HttpServer::State::answer(
-    const http::request<http::string_body>& request) const {
+Status HttpServer::State::listen_tls() {
+  boost::system::error_code failed;
+  SSL_CTX_set_min_proto_version(tls.native_handle(), TLS1_2_VERSION);
+  tls.use_certificate_chain_file(options.certificate_file, failed);
+  if (failed) {
+    return Error(ErrorCode::invalid_argument, "the API's certificate " + options.certificate_file +
+                                                  " cannot be used: " + failed.message());
+  }
+  tls.use_private_key_file(options.key_file, asio::ssl::context::pem, failed);
+  if (failed) {
+    return Error(ErrorCode::invalid_argument,
+                 "the API's key " + options.key_file + " cannot be used: " + failed.message());
+  }
+  if (SSL_CTX_check_private_key(tls.native_handle()) != 1) {
+    return Error(ErrorCode::invalid_argument,
+                 options.key_file + " is not the key of " + options.certificate_file);
+  }
+  ASSIGN_OR_RETURN(const HostPort where, parse_listen_address(options.listen, kDefaultApiPort));
+  const Tcp::endpoint endpoint(asio::ip::make_address(where.host), where.port);
+  tcp.open(endpoint.protocol(), failed);
+  if (!failed) tcp.set_option(Tcp::acceptor::reuse_address(true), failed);
+  if (!failed) tcp.bind(endpoint, failed);
+  if (!failed) tcp.listen(128, failed);
+  if (failed) {
+    return socket_error("listening for the management API (api.listen) on", options.listen,
+                        failed.value());
+  }
+  return {};
+}
+
+Response HttpServer::State::answer(const Request& request, const std::string& peer) const {
   ApiRequest plain;
   plain.method = std::string(request.method_string());
-  plain.path = std::string(request.target());
+  const std::string target(request.target());
+  plain.path = target.substr(0, target.find('?'));
+  if (plain.path.size() < target.size()) plain.query = target.substr(plain.path.size() + 1);
   plain.amz_target = std::string(request["X-Amz-Target"]);
   plain.body = request.body();
+  plain.peer = peer;
+  plain.local = !over_tls();
+  for (const auto& field : request) {
+    plain.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
+  }
   ApiResponse made;
   try {
     made = handler(plain);
   } catch (const std::exception& e) {
     // A bug in one operation must not take the tapes down.
     log_error("api", "operation failed", {{"target", plain.amz_target}, {"error", e.what()}});
+    made = {};
     made.status = 500;
     made.body = R"({"__type":"InternalServerError","message":"internal error","code":"internal"})";
   }
-  http::response<http::string_body> response{static_cast<http::status>(made.status),
-                                             request.version()};
+  Response response{static_cast<http::status>(made.status), request.version()};
   response.set(http::field::server, "coldshelf");
-  response.set(http::field::content_type, made.content_type);
+  if (!made.content_type.empty()) response.set(http::field::content_type, made.content_type);
+  for (const auto& [name, value] : made.headers) response.insert(name, value);
   response.keep_alive(request.keep_alive() && !stopping);
-  response.body() = std::move(made.body);
-  response.prepare_payload();
+  if (request.method() == http::verb::head) {
+    response.content_length(made.body.size());
+  } else {
+    response.body() = std::move(made.body);
+    response.prepare_payload();
+  }
   return response;
 }
 
-asio::awaitable<void> HttpServer::State::converse(Stream& stream) {
+template <typename Stream>
+asio::awaitable<void> HttpServer::State::converse(Stream& stream, const std::string& peer) {
   beast::flat_buffer buffer;
   while (!stopping) {
     http::request_parser<http::string_body> parser;
     parser.body_limit(options.body_limit_bytes);
     parser.header_limit(16 * 1024);
-    stream.expires_after(std::chrono::seconds(options.idle_timeout_s));
+    beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(options.idle_timeout_s));
     boost::system::error_code failed;
     co_await http::async_read(stream, buffer, parser,
                               asio::redirect_error(asio::use_awaitable, failed));
-    http::response<http::string_body> response;
+    Response response;
     if (failed == http::error::body_limit || failed == http::error::header_limit) {
       response.result(http::status::payload_too_large);
       response.body() =
@@ -168,10 +256,10 @@ asio::awaitable<void> HttpServer::State::converse(Stream& stream) {
     } else if (failed) {
       co_return;
     } else {
-      stream.expires_never();
-      response = answer(parser.get());
+      beast::get_lowest_layer(stream).expires_never();
+      response = answer(parser.get(), peer);
     }
-    stream.expires_after(std::chrono::seconds(options.idle_timeout_s));
+    beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(options.idle_timeout_s));
     co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, failed));
     if (failed || response.need_eof()) co_return;
   }
@@ -179,18 +267,43 @@ asio::awaitable<void> HttpServer::State::converse(Stream& stream) {
 
 asio::awaitable<void> HttpServer::State::serve(std::shared_ptr<State> /*self*/,
                                                LocalProtocol::socket socket) {
-  Stream stream(std::move(socket));
-  const Registration registered(*this, stream);
-  co_await converse(stream);
+  beast::basic_stream<LocalProtocol> stream(std::move(socket));
+  const Registration registered(*this, stream.socket().native_handle());
+  const std::string peer = local_peer(stream.socket().native_handle());
+  co_await converse(stream, peer);
   boost::system::error_code ignored;
   stream.socket().shutdown(LocalProtocol::socket::shutdown_both, ignored);
 }
 
-asio::awaitable<void> HttpServer::State::accept_loop(std::shared_ptr<State> self) {
+asio::awaitable<void> HttpServer::State::serve(std::shared_ptr<State> /*self*/,
+                                               Tcp::socket socket) {
+  boost::system::error_code failed;
+  const Tcp::endpoint remote = socket.remote_endpoint(failed);
+  const std::string peer = failed ? std::string() : remote.address().to_string();
+  socket.set_option(Tcp::no_delay(true), failed);
+  asio::ssl::stream<beast::basic_stream<Tcp>> stream(beast::basic_stream<Tcp>(std::move(socket)),
+                                                     tls);
+  auto& lowest = beast::get_lowest_layer(stream);
+  const Registration registered(*this, lowest.socket().native_handle());
+  lowest.expires_after(std::chrono::seconds(options.handshake_timeout_s));
+  co_await stream.async_handshake(asio::ssl::stream_base::server,
+                                  asio::redirect_error(asio::use_awaitable, failed));
+  if (failed) {
+    log_debug("api", "TLS handshake failed", {{"peer", peer}, {"error", failed.message()}});
+    co_return;
+  }
+  co_await converse(stream, peer);
+  lowest.expires_after(std::chrono::seconds(2));
+  co_await stream.async_shutdown(asio::redirect_error(asio::use_awaitable, failed));
+}
+
+template <typename Acceptor>
+asio::awaitable<void> HttpServer::State::accept_loop(std::shared_ptr<State> self,
+                                                     Acceptor& acceptor) {
   while (!stopping) {
     boost::system::error_code failed;
     // A strand for each connection: its handlers, timers included, never run at the same time.
-    LocalProtocol::socket socket(asio::make_strand(context));
+    typename Acceptor::protocol_type::socket socket(asio::make_strand(context));
     co_await acceptor.async_accept(socket, asio::redirect_error(asio::use_awaitable, failed));
     if (stopping) co_return;
     if (failed) {
@@ -212,7 +325,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerOptions options,
                                                       HttpHandler handler) {
   auto state = std::make_shared<State>(std::move(options), std::move(handler));
   TRY(state->listen());
-  asio::co_spawn(state->context, state->accept_loop(state), asio::detached);
+  if (state->over_tls()) {
+    asio::co_spawn(state->context, state->accept_loop(state, state->tcp), asio::detached);
+  } else {
+    asio::co_spawn(state->context, state->accept_loop(state, state->local), asio::detached);
+  }
   for (unsigned i = 0; i < state->options.threads; ++i) {
     state->threads.emplace_back([raw = state.get()] { raw->context.run(); });
   }
@@ -221,19 +338,27 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerOptions options,
 
 HttpServer::~HttpServer() { stop(); }
 
+std::string HttpServer::endpoint() const {
+  if (!state_->over_tls()) return {};
+  boost::system::error_code failed;
+  const Tcp::endpoint bound = state_->tcp.local_endpoint(failed);
+  if (failed) return {};
+  const std::string host = bound.address().to_string();
+  return (bound.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(bound.port());
+}
+
 void HttpServer::stop() {
   if (state_->stopping.exchange(true)) return;
-  ::unlink(state_->options.socket_path.c_str());
+  if (!state_->over_tls()) ::unlink(state_->options.socket_path.c_str());
   asio::post(state_->context, [state = state_] {
     boost::system::error_code ignored;
-    state->acceptor.close(ignored);
+    state->local.close(ignored);
+    state->tcp.close(ignored);
   });
   {
     // Idle connections end now; one in the middle of an operation sees `stopping` after it.
-    const std::lock_guard lock(state_->streams_mutex);
-    for (Stream* stream : state_->streams) {
-      ::shutdown(stream->socket().native_handle(), SHUT_RD);
-    }
+    const std::lock_guard lock(state_->sockets_mutex);
+    for (const int fd : state_->sockets) ::shutdown(fd, SHUT_RD);
   }
   for (std::thread& thread : state_->threads) thread.join();
   state_->threads.clear();

@@ -1,10 +1,14 @@
-// HTTP/1.1 over a Unix socket: the transport of the management API. Whoever may open the socket
-// (mode 0600: the daemon's user and root) may use it.
+// HTTP/1.1, the transport of the management API: over a Unix socket, where whoever may open it
+// (mode 0600: the daemon's user and root) may do everything, or over TLS, where requests carry who
+// asks.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 
@@ -12,36 +16,53 @@ namespace coldshelf {
 
 struct ApiRequest {
   std::string method;
-  std::string path;
+  std::string path;        // without the query
   std::string amz_target;  // X-Amz-Target
   std::string body;
+  std::string query = {};                                         // what follows '?', as it came
+  std::vector<std::pair<std::string, std::string>> headers = {};  // names in lower case
+  // Who is at the other end: "uid 0" of a local socket, "192.0.2.7" over TLS.
+  std::string peer = {};
+  bool local = true;  // over the Unix socket
+
+  // The first of that name; "" when there is none.
+  std::string_view header(std::string_view lower_case_name) const;
 };
 
 struct ApiResponse {
   unsigned status = 200;
   std::string content_type = "application/x-amz-json-1.1";
-  std::string body;
+  std::string body = {};
+  std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
 // Called on one of the server's threads; may block for as long as an operation takes.
 using HttpHandler = std::function<ApiResponse(const ApiRequest&)>;
 
 struct HttpServerOptions {
-  std::string socket_path;
+  std::string socket_path = {};  // of a server on a Unix socket
+  // Of a server over TLS: "127.0.0.1:8443"; port 0: any. The files are PEM.
+  std::string listen = {};
+  std::string certificate_file = {};  // with the chain, the server's own first
+  std::string key_file = {};
   unsigned threads = 4;
   unsigned max_connections = 64;
   uint64_t body_limit_bytes = 1 << 20;
   unsigned idle_timeout_s = 60;
+  unsigned handshake_timeout_s = 10;
 };
 
 class HttpServer {
  public:
-  // Replaces a socket nobody listens on any more; busy when somebody does, exists when the path is
-  // no socket.
+  // With a socket_path: replaces a socket nobody listens on any more; busy when somebody does,
+  // exists when the path is no socket. With `listen`: TLS 1.2 or newer.
   static Result<std::unique_ptr<HttpServer>> start(HttpServerOptions options, HttpHandler handler);
   ~HttpServer();  // stop()
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
+
+  // Where it listens over TLS, as bound: "127.0.0.1:8443". Empty on a Unix socket.
+  std::string endpoint() const;
 
   // No new requests; waits for the running ones.
   void stop();

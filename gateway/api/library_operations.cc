@@ -109,35 +109,6 @@ void Service::add_library_operations() {
     }
     return out;
   });
-  aws("DescribeVTLDevices", [this](const Params&) { return list_devices(); });
-}
-
-Result<Json> Service::list_devices() const {
-  Json out = {{"GatewayARN", gateway_arn()}, {"VTLDevices", Json::array()}};
-  HostPort where{"127.0.0.1", 3260};
-  const auto endpoints = env_.endpoints ? env_.endpoints() : std::vector<std::string>();
-  if (!endpoints.empty()) {
-    ASSIGN_OR_RETURN(where, parse_listen_address(endpoints.front(), 3260));
-  }
-  auto add = [&](const std::string& device, const char* type, std::string_view vendor,
-                 std::string_view product) {
-    out["VTLDevices"].push_back({{"VTLDeviceARN", device_arn(device)},
-                                 {"VTLDeviceType", type},
-                                 {"VTLDeviceVendor", vendor},
-                                 {"VTLDeviceProductIdentifier", product},
-                                 {"DeviceiSCSIAttributes",
-                                  {{"TargetARN", gateway_arn() + "/target/" + target_iqn(device)},
-                                   {"NetworkInterfaceId", where.host},
-                                   {"NetworkInterfacePort", where.port},
-                                   {"ChapEnabled", !env_.config.iscsi.chap.user.empty()}}}});
-  };
-  const ChangerProfile& changer = *library().options().profile;
-  add(std::string(kChangerDeviceName), "Medium Changer", changer.vendor, changer.product);
-  for (const Element& e : library().elements(ElementType::data_transfer)) {
-    const DriveProfile& profile = *e.drive->options().profile;
-    add(drive_device_name(e.number), "Tape Drive", profile.vendor, profile.product);
-  }
-  return out;
 }
 
 // What the store's other gateways see of this one.
@@ -153,8 +124,10 @@ Json Service::sharing() const {
 Json Service::status() const {
   const Shelf::Statistics shelf = env_.tapes->env().shelf->statistics();
   const Status healthy = env_.health ? env_.health() : Status();
-  const BandwidthLimits limits =
-      BandwidthSchedule(env_.config.bandwidth).at(env_.tapes->env().clock->unix_ms());
+  const int64_t now_ms = env_.tapes->env().clock->unix_ms();
+  const BandwidthLimits limits = env_.bandwidth != nullptr
+                                     ? env_.bandwidth->at(now_ms)
+                                     : BandwidthSchedule(env_.config.bandwidth).at(now_ms);
   Json out = {{"Gateway", env_.config.gateway.name},
               {"GatewayId", env_.gateway_id},
               {"Version", env_.version},
@@ -221,25 +194,6 @@ void Service::add_gateway_operations() {
                                  {"BytesSent", s.bytes_sent}});
     }
     return out;
-  });
-  aws("DescribeGatewayInformation", [this](const Params&) -> Result<Json> {
-    return Json{{"GatewayARN", gateway_arn()},
-                {"GatewayId", env_.gateway_id},
-                {"GatewayName", env_.config.gateway.name},
-                {"GatewayTimezone", "GMT"},
-                {"GatewayState", "RUNNING"},
-                {"GatewayType", "VTL"},
-                {"HostEnvironment", "OTHER"},
-                {"SoftwareVersion", env_.version},
-                {"GatewayNetworkInterfaces", Json::array()}};
-  });
-  aws("ListGateways", [this](const Params&) -> Result<Json> {
-    return Json{{"Gateways",
-                 {{{"GatewayARN", gateway_arn()},
-                   {"GatewayId", env_.gateway_id},
-                   {"GatewayName", env_.config.gateway.name},
-                   {"GatewayType", "VTL"},
-                   {"GatewayOperationalState", "ACTIVE"}}}}};
   });
 }
 

@@ -16,6 +16,7 @@ class Params {
   explicit Params(const Json& input) : input_(input) {}
 
   bool has(const char* name) const { return input_.contains(name) && !input_[name].is_null(); }
+  const Json& raw(const char* name) const { return input_.at(name); }  // has(name)
   Result<std::string> text(const char* name) const;
   Result<std::string> text_or(const char* name, std::string otherwise) const;
   Result<uint64_t> number(const char* name, uint64_t lowest, uint64_t highest) const;

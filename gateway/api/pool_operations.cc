@@ -116,7 +116,7 @@ void Service::add_pool_operations() {
     ASSIGN_OR_RETURN(const auto pools, catalog().pools());
     return aws_list_pools(pools, in);
   });
-  aws("CreateTapePool", [&tapes](const Params& in) -> Result<Json> {
+  aws("CreateTapePool", [this, &tapes](const Params& in) -> Result<Json> {
     PoolRow pool;
     ASSIGN_OR_RETURN(pool.name, in.text("PoolName"));
     ASSIGN_OR_RETURN(pool.storage_class, in.text("StorageClass"));
@@ -124,7 +124,9 @@ void Service::add_pool_operations() {
     ASSIGN_OR_RETURN(const std::string lock, in.text_or("RetentionLockType", "NONE"));
     if (lock != "NONE") pool.lock = lock;
     ASSIGN_OR_RETURN(pool.lock_days, in.number_or("RetentionLockTimeInDays", 0, 0, kMaxLockDays));
+    ASSIGN_OR_RETURN(const TagMap tags, tags_of(in));
     TRY(tapes.add_pool(pool));
+    if (!tags.empty() && env_.tags != nullptr) TRY(env_.tags->add("tapepool/" + pool.name, tags));
     return Json{{"PoolARN", pool_arn(pool.name)}};
   });
   aws("DeleteTapePool", [&tapes](const Params& in) -> Result<Json> {

@@ -1,6 +1,7 @@
 #include "gateway/api/service.h"
 
 #include "base/log.h"
+#include "gateway/api/aws_inputs.h"
 
 namespace coldshelf::api {
 
@@ -22,7 +23,7 @@ constexpr ErrorShape kErrorShapes[] = {
 
 }  // namespace
 
-ApiResponse error_response(const Error& error) {
+ApiResponse error_response(const Error& error, std::string_view target) {
   ApiResponse out;
   out.status = 400;
   const char* type = "InvalidGatewayRequestException";
@@ -35,6 +36,11 @@ ApiResponse error_response(const Error& error) {
   body["__type"] = type;
   body["message"] = error.context;
   body["code"] = to_string(error.code);
+  if (target.starts_with(kAwsPrefix)) {
+    body["error"] = {
+        {"errorCode", aws_error_code(target.substr(kAwsPrefix.size()), error)},
+        {"errorDetails", {{"code", to_string(error.code)}, {"message", error.context}}}};
+  }
   out.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
   return out;
 }
@@ -62,6 +68,14 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_notify_operations();
   add_policy_operations();
   add_alarm_operations();
+  add_user_operations();
+  add_tag_operations();
+  add_creation_operations();
+  add_bandwidth_operations();
+  add_chap_operations();
+  add_disk_operations();
+  add_device_operations();
+  add_recovery_operations();
 }
 
 void Service::aws(const std::string& name, Operation op) {
@@ -86,7 +100,19 @@ Result<Json> Service::run(const std::string& target, const Json& input) {
   if (!input.is_object()) {
     return Error(ErrorCode::invalid_argument, "the input must be a JSON object");
   }
+  TRY(check_input(target, input));
   return found->second(Params(input));
+}
+
+Status Service::check_input(const std::string& target, const Json& input) const {
+  if (!target.starts_with(kAwsPrefix)) return {};
+  const std::string operation = target.substr(kAwsPrefix.size());
+  TRY(check_aws_input(operation, input));
+  const Params in(input);
+  if (!names_gateway(operation) || !in.has("GatewayARN")) return {};
+  ASSIGN_OR_RETURN(const std::string arn, in.text("GatewayARN"));
+  if (arn == gateway_arn()) return {};
+  return Error(ErrorCode::not_found, "there is no gateway " + arn + "; this is " + gateway_arn());
 }
 
 ApiResponse Service::handle(const ApiRequest& request) {
@@ -106,11 +132,19 @@ ApiResponse Service::handle(const ApiRequest& request) {
   if (input.is_discarded()) {
     return error_response(Error(ErrorCode::invalid_argument, "the body is not JSON"));
   }
+  if (operations_.find(request.amz_target) == operations_.end()) {
+    ApiResponse out = error_response(
+        Error(ErrorCode::invalid_argument, "there is no operation '" + request.amz_target + "'"));
+    Json body = Json::parse(out.body);
+    body["__type"] = "UnknownOperationException";
+    out.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return out;
+  }
   auto output = run(request.amz_target, input);
   if (!output.ok()) {
     log_debug("api", "operation refused",
               {{"operation", request.amz_target}, {"error", output.error().message()}});
-    return error_response(output.error());
+    return error_response(output.error(), request.amz_target);
   }
   ApiResponse out;
   out.body = output->dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -148,6 +182,8 @@ std::string Service::tape_arn(const std::string& barcode) const {
 std::string Service::device_arn(const std::string& device) const {
   return gateway_arn() + "/device/" + device;
 }
+
+bool Service::volume_exists(const std::string& /*name*/) const { return false; }
 
 std::string Service::target_iqn(const std::string& device) const {
   return target_name(env_.config.gateway.name, device);

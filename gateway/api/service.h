@@ -9,13 +9,20 @@
 #include <mutex>
 #include <string>
 
+#include "gateway/api/access_keys.h"
+#include "gateway/api/audit_log.h"
 #include "gateway/api/http_server.h"
 #include "gateway/api/params.h"
+#include "gateway/automatic_tapes.h"
+#include "gateway/bandwidth_control.h"
+#include "gateway/chap_registry.h"
 #include "gateway/config.h"
 #include "gateway/key_rotation.h"
 #include "gateway/metrics.h"
 #include "gateway/monitor.h"
+#include "gateway/tags.h"
 #include "gateway/tape_service.h"
+#include "gateway/units.h"
 
 namespace coldshelf {
 class History;
@@ -59,6 +66,13 @@ struct ServiceEnv {
   VolumeTransfers* volume_transfers = nullptr;
   Notifier* notifier = nullptr;       // null: no operations on notifications
   PolicyService* policies = nullptr;  // null: no operations on policies
+  AccessKeys* access_keys = nullptr;  // null: no operations on users
+  AuditLog* audit = nullptr;
+  // Each null: no operations on it.
+  BandwidthControl* bandwidth = nullptr;
+  ChapRegistry* chap = nullptr;
+  AutomaticTapes* automatic_tapes = nullptr;
+  Tags* tags = nullptr;
   int64_t started_ms = 0;
   std::function<std::vector<Session>()> sessions;
   std::function<std::vector<std::string>()> endpoints;
@@ -95,14 +109,39 @@ class Service {
   void add_notify_operations();   // notify_operations.cc
   void add_policy_operations();   // policy_operations.cc
   void add_alarm_operations();    // alarm_operations.cc
+  void add_user_operations();     // user_operations.cc
+  void add_tag_operations();
+  void add_creation_operations();
+  void add_bandwidth_operations();
+  void add_chap_operations();
+  void add_disk_operations();  // gateway_operations.cc
+  void add_device_operations();
+  void add_recovery_operations();
   Result<Json> describe_keys() const;
   void add_key(Json& out, const TapeRow& row) const;
+  // Each has a row in roles.cc.
   void aws(const std::string& name, Operation op);
   void own(const std::string& name, Operation op);
 
   std::string gateway_arn() const;
   std::string tape_arn(const std::string& barcode) const;
   std::string device_arn(const std::string& device) const;
+  std::string target_arn(const std::string& iqn) const;
+  Result<std::string> target_of(const std::string& arn) const;    // chap_operations.cc
+  Result<std::string> device_of(const std::string& arn) const;    // device_operations.cc
+  Result<std::string> resource_of(const std::string& arn) const;  // tag_operations.cc
+  bool volume_exists(const std::string& name) const;
+  bool chap_enabled(const std::string& iqn) const;
+  Result<std::string> shown_name() const;  // gateway_operations.cc
+  Result<Json> describe_gateway() const;
+  Result<Json> update_gateway(const Params& in);
+  uint64_t disk_bytes() const;  // of the data directory's disk
+  Json describe_cache() const;
+  Result<Json> update_device_type(const Params& in);
+  Result<Json> recovery_points(const Params& in) const;
+  // AWS's parameter checks, and that GatewayARN names this gateway.
+  Status check_input(const std::string& target, const Json& input) const;
+  Status check_encryption(const Params& in) const;
   std::string target_iqn(const std::string& device) const;
   Json aws_tape(const TapeView& view) const;
   Json own_tape(const TapeView& view) const;
@@ -111,10 +150,15 @@ class Service {
   Json drive_json(const Element& element) const;
   Json job_json(const JobRow& job) const;
   Result<Json> aws_create_tapes(const Params& in);
+  Result<Json> aws_list_tapes(const Params& in);
+  Json aws_archive(const TapeView& view) const;
+  Result<TapeService::CreateRequest> tape_request(const Params& in) const;
+  Result<std::string> tape_of(const std::string& arn) const;  // the barcode
+  Result<std::string> tape_of(const Params& in) const;        // of "TapeARN"
   Result<Json> describe_tapes(const Params& in, bool archived, const char* list_name);
-  Result<Json> list_devices() const;
   Result<Json> list_segments(const Params& in) const;
   Result<Json> describe_history(const Params& in) const;
+  Result<Json> list_devices(const Params& in) const;
   Json status() const;
   Json sharing() const;
   ApiResponse health() const;
@@ -137,7 +181,18 @@ std::string drive_device_name(unsigned number);
 constexpr std::string_view kChangerDeviceName = "mediachanger";
 std::string target_name(const std::string& gateway, std::string_view device);
 
-// {"__type": ..., "message": ..., "code": ...} and its HTTP status.
-ApiResponse error_response(const Error& error);
+// {"__type": ..., "message": ..., "code": ...} and its HTTP status; of AWS's operations with
+// "error": {"errorCode": ...}.
+ApiResponse error_response(const Error& error, std::string_view target = {});
+
+// "Tags": [{"Key": ..., "Value": ...}] of an input, and back.
+Result<TagMap> tags_of(const Params& in);
+Json tags_json(const TagMap& tags);
+
+// A tape is whole GiB, as AWS has it.
+Status check_tape_size(uint64_t bytes);
+
+// The catalog's setting that wins over library.changer from the next start on.
+constexpr const char* kChangerSetting = "changer_type";
 
 }  // namespace coldshelf::api

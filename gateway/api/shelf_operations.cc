@@ -100,7 +100,7 @@ void Service::add_shelf_operations() {
     return Json{{"TapeARN", tape_arn(barcode)}, {"Barcode", barcode}};
   });
   aws("AssignTapePool", [this, &tapes](const Params& in) -> Result<Json> {
-    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
+    ASSIGN_OR_RETURN(const std::string barcode, tape_of(in));
     ASSIGN_OR_RETURN(const std::string pool, in.text("PoolId"));
     TRY(in.flag_or("BypassGovernanceRetention", false));  // nothing here shortens a retention
     TRY(tapes.assign_pool(barcode, barcode_of(pool), RestoreTier::bulk));

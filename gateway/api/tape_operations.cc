@@ -11,11 +11,25 @@ constexpr uint64_t kMaxListLimit = 100'000;
 
 double seconds(int64_t ms) { return static_cast<double>(ms) / 1000.0; }
 
+constexpr size_t kPage = 1'000;
+
 bool is_archive(TapeStatus status) {
   return status == TapeStatus::archived || status == TapeStatus::retrieving;
 }
 
 }  // namespace
+
+// Of this gateway's account and region, as all its ARNs are.
+Result<std::string> Service::tape_of(const std::string& arn) const {
+  const std::string prefix = tape_arn("");
+  if (arn.starts_with(prefix)) return arn.substr(prefix.size());
+  return Error(ErrorCode::not_found, "there is no tape " + arn);
+}
+
+Result<std::string> Service::tape_of(const Params& in) const {
+  ASSIGN_OR_RETURN(const std::string arn, in.text("TapeARN"));
+  return tape_of(arn);
+}
 
 Json Service::aws_tape(const TapeView& view) const {
   const TapeRow& row = view.row;
@@ -30,6 +44,7 @@ Json Service::aws_tape(const TapeView& view) const {
   if (row.locked_until_ms != 0 && row.archived_ms != 0) {
     out["RetentionStartDate"] = seconds(row.archived_ms);
   }
+  if (row.archived_ms != 0) out["PoolEntryDate"] = seconds(row.archived_ms);
   if (view.job) {
     const JobRow& job = *view.job;
     out["Progress"] = job.total_bytes == 0 ? 0.0
@@ -76,6 +91,39 @@ Json Service::own_tape(const TapeView& view) const {
   return out;
 }
 
+Status check_tape_size(uint64_t bytes) {
+  if (bytes != 0 && bytes % GiB == 0) return {};
+  return Error(ErrorCode::invalid_argument, "TapeSizeInBytes must be a multiple of 1 GiB");
+}
+
+// One key encrypts this gateway's tapes, or none does: another one cannot be asked for.
+Status Service::check_encryption(const Params& in) const {
+  ASSIGN_OR_RETURN(const bool wanted, in.flag_or("KMSEncrypted", false));
+  ASSIGN_OR_RETURN(const std::string key, in.text_or("KMSKey", ""));
+  if (wanted && !env_.config.encryption.enabled()) {
+    return Error(ErrorCode::not_supported, "this gateway has no key: see [encryption]");
+  }
+  if (!key.empty() && (!wanted || key != env_.config.encryption.kms_key_id)) {
+    return Error(ErrorCode::not_supported,
+                 "KMSKey must be the gateway's own, with KMSEncrypted: see [encryption]");
+  }
+  return {};
+}
+
+// What CreateTapes and CreateTapeWithBarcode have in common.
+Result<TapeService::CreateRequest> Service::tape_request(const Params& in) const {
+  TapeService::CreateRequest request;
+  ASSIGN_OR_RETURN(request.size_bytes, in.number("TapeSizeInBytes", 0, UINT64_MAX));
+  TRY(check_tape_size(request.size_bytes));
+  ASSIGN_OR_RETURN(const std::string pool, in.text_or("PoolId", ""));
+  request.pool = barcode_of(pool);
+  ASSIGN_OR_RETURN(request.worm, in.flag_or("Worm", false));
+  ASSIGN_OR_RETURN(const TagMap tags, tags_of(in));
+  if (!tags.empty()) request.properties[Tags::kProperty] = Tags::encode(tags);
+  TRY(check_encryption(in));
+  return request;
+}
+
 Result<Json> Service::aws_create_tapes(const Params& in) {
   ASSIGN_OR_RETURN(const std::string token, in.text("ClientToken"));
   {
@@ -84,26 +132,16 @@ Result<Json> Service::aws_create_tapes(const Params& in) {
       if (seen == token) return answer;
     }
   }
-  TapeService::CreateRequest request;
-  ASSIGN_OR_RETURN(request.size_bytes, in.number("TapeSizeInBytes", 0, UINT64_MAX));
+  ASSIGN_OR_RETURN(TapeService::CreateRequest request, tape_request(in));
   ASSIGN_OR_RETURN(const uint64_t count, in.number("NumTapesToCreate", 1, 10));
   ASSIGN_OR_RETURN(const std::string prefix, in.text("TapeBarcodePrefix"));
-  ASSIGN_OR_RETURN(request.pool, in.text_or("PoolId", ""));
-  ASSIGN_OR_RETURN(request.worm, in.flag_or("Worm", false));
-  if (prefix.empty() || prefix.size() > 4 ||
-      prefix.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") != std::string::npos) {
-    return Error(ErrorCode::invalid_argument, "TapeBarcodePrefix must be 1 to 4 of A-Z");
-  }
+  TRY(check_barcode_prefix(prefix));
+  // AWS appends a unique ID of its own, too. It says nothing of a medium, even if it should end
+  // like a suffix.
+  request.medium = std::string(env_.tapes->options().drive->medium);
   Json arns = Json::array();
   for (uint64_t i = 0; i < count; ++i) {
-    // AWS appends a unique ID of its own, too: prefix and 8 hexadecimal digits.
-    Buffer raw(4);
-    env_.tapes->env().random->fill(raw);
-    std::string digits = to_hex(raw);
-    for (char& c : digits) c = static_cast<char>(c >= 'a' ? c - 'a' + 'A' : c);
-    request.barcode = prefix + digits;
-    // Such an ID says nothing of a medium, even if it should end like a suffix.
-    request.medium = std::string(env_.tapes->options().drive->medium);
+    request.barcode = random_barcode(prefix, *env_.tapes->env().random);
     ASSIGN_OR_RETURN(const auto made, env_.tapes->create(request));
     arns.push_back(tape_arn(made.front().row.barcode));
   }
@@ -114,39 +152,79 @@ Result<Json> Service::aws_create_tapes(const Params& in) {
   return answer;
 }
 
+Json Service::aws_archive(const TapeView& view) const {
+  Json out = aws_tape(view);
+  out.erase("VTLDevice");
+  out.erase("Progress");
+  if (view.row.archived_ms != 0) out["CompletionTime"] = seconds(view.row.archived_ms);
+  if (view.row.status == TapeStatus::retrieving) out["RetrievedTo"] = gateway_arn();
+  return out;
+}
+
 Result<Json> Service::describe_tapes(const Params& in, bool archived, const char* list_name) {
   ASSIGN_OR_RETURN(const auto arns, in.texts("TapeARNs"));
   ASSIGN_OR_RETURN(const std::string marker, in.text_or("Marker", ""));
-  ASSIGN_OR_RETURN(const uint64_t limit, in.number_or("Limit", 100, 1, kMaxListLimit));
+  ASSIGN_OR_RETURN(const uint64_t limit, in.number_or("Limit", 100, 1, INT32_MAX));
   Json out;
   out[list_name] = Json::array();
-  auto add = [&](const TapeView& view) {
-    Json tape = aws_tape(view);
-    if (archived) {
-      tape["CompletionTime"] = seconds(view.row.archived_ms);
-      tape["RetrievedTo"] = view.row.status == TapeStatus::archived ? "" : gateway_arn();
-    }
-    out[list_name].push_back(std::move(tape));
+  const auto add = [&](const TapeView& view) {
+    out[list_name].push_back(archived ? aws_archive(view) : aws_tape(view));
   };
   if (!arns.empty()) {
     for (const std::string& arn : arns) {
-      ASSIGN_OR_RETURN(const TapeView view, env_.tapes->show(barcode_of(arn)));
+      ASSIGN_OR_RETURN(const std::string barcode, tape_of(arn));
+      ASSIGN_OR_RETURN(const TapeView view, env_.tapes->show(barcode));
       if (is_archive(view.row.status) == archived) add(view);
     }
     return out;
   }
+  // Rows are cheap, views are not: only those that are shown are made.
   std::string after = marker;
-  while (out[list_name].size() < limit) {
-    ASSIGN_OR_RETURN(const auto views, env_.tapes->list(1'000, after));
-    if (views.empty()) return out;
-    for (const TapeView& view : views) {
-      after = view.row.barcode;
-      if (is_archive(view.row.status) != archived) continue;
-      add(view);
-      if (out[list_name].size() == limit) break;
+  while (true) {
+    ASSIGN_OR_RETURN(const auto rows, catalog().tapes(kPage, after));
+    for (const TapeRow& row : rows) {
+      if (is_archive(row.status) != archived) continue;
+      if (out[list_name].size() == limit) {
+        out["Marker"] = after;
+        return out;
+      }
+      after = row.barcode;
+      const auto view = env_.tapes->show(row.barcode);
+      if (view.ok()) add(*view);  // else it went meanwhile
     }
+    if (rows.size() < kPage) return out;
+    after = rows.back().barcode;
   }
-  out["Marker"] = after;
+}
+
+Result<Json> Service::aws_list_tapes(const Params& in) {
+  ASSIGN_OR_RETURN(const auto arns, in.texts("TapeARNs"));
+  ASSIGN_OR_RETURN(const std::string marker, in.text_or("Marker", ""));
+  ASSIGN_OR_RETURN(const uint64_t limit, in.number_or("Limit", 100, 1, kMaxListLimit));
+  std::vector<TapeRow> rows;
+  if (arns.empty()) {
+    ASSIGN_OR_RETURN(rows, catalog().tapes(limit + 1, marker));
+  }
+  for (const std::string& arn : arns) {
+    ASSIGN_OR_RETURN(const std::string barcode, tape_of(arn));
+    ASSIGN_OR_RETURN(TapeView view, env_.tapes->show(barcode));
+    rows.push_back(std::move(view.row));
+  }
+  Json out = {{"TapeInfos", Json::array()}};
+  for (const TapeRow& row : rows) {
+    if (arns.empty() && out["TapeInfos"].size() == limit) {
+      out["Marker"] = rows[limit - 1].barcode;
+      break;
+    }
+    Json tape = {{"TapeARN", tape_arn(row.barcode)},      {"TapeBarcode", row.barcode},
+                 {"TapeSizeInBytes", row.capacity_bytes}, {"TapeStatus", to_string(row.status)},
+                 {"GatewayARN", gateway_arn()},           {"PoolId", row.pool}};
+    if (row.archived_ms != 0) tape["PoolEntryDate"] = seconds(row.archived_ms);
+    if (row.locked_until_ms != 0 && row.archived_ms != 0) {
+      tape["RetentionStartDate"] = seconds(row.archived_ms);
+    }
+    out["TapeInfos"].push_back(std::move(tape));
+  }
   return out;
 }
 
@@ -159,61 +237,41 @@ void Service::add_tape_operations() {
 
   aws("CreateTapes", [this](const Params& in) { return aws_create_tapes(in); });
   aws("CreateTapeWithBarcode", [this, &tapes](const Params& in) -> Result<Json> {
-    TapeService::CreateRequest request;
+    ASSIGN_OR_RETURN(TapeService::CreateRequest request, tape_request(in));
     ASSIGN_OR_RETURN(request.barcode, in.text("TapeBarcode"));
-    ASSIGN_OR_RETURN(request.size_bytes, in.number("TapeSizeInBytes", 0, UINT64_MAX));
-    ASSIGN_OR_RETURN(request.pool, in.text_or("PoolId", ""));
-    ASSIGN_OR_RETURN(request.worm, in.flag_or("Worm", false));
     ASSIGN_OR_RETURN(const auto made, tapes.create(request));
     return Json{{"TapeARN", tape_arn(made.front().row.barcode)}};
   });
-  aws("ListTapes", [this, &tapes](const Params& in) -> Result<Json> {
-    ASSIGN_OR_RETURN(const auto arns, in.texts("TapeARNs"));
-    ASSIGN_OR_RETURN(const std::string marker, in.text_or("Marker", ""));
-    ASSIGN_OR_RETURN(const uint64_t limit, in.number_or("Limit", 100, 1, kMaxListLimit));
-    std::vector<TapeView> views;
-    if (arns.empty()) {
-      ASSIGN_OR_RETURN(views, tapes.list(limit, marker));
-    }
-    for (const std::string& arn : arns) {
-      ASSIGN_OR_RETURN(TapeView view, tapes.show(barcode_of(arn)));
-      views.push_back(std::move(view));
-    }
-    Json out = {{"TapeInfos", Json::array()}};
-    for (const TapeView& view : views) {
-      Json tape = aws_tape(view);
-      tape["GatewayARN"] = gateway_arn();
-      out["TapeInfos"].push_back(std::move(tape));
-    }
-    if (arns.empty() && views.size() == limit) out["Marker"] = views.back().row.barcode;
-    return out;
-  });
+  aws("ListTapes", [this](const Params& in) { return aws_list_tapes(in); });
   aws("DescribeTapes", [this](const Params& in) { return describe_tapes(in, false, "Tapes"); });
   aws("DescribeTapeArchives",
       [this](const Params& in) { return describe_tapes(in, true, "TapeArchives"); });
   for (const char* name : {"DeleteTape", "DeleteTapeArchive"}) {
     const bool archived = std::string_view(name) == "DeleteTapeArchive";
-    aws(name, [this, &tapes, archived, job_answer](const Params& in) -> Result<Json> {
-      ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
+    aws(name, [this, &tapes, archived](const Params& in) -> Result<Json> {
+      ASSIGN_OR_RETURN(const std::string barcode, tape_of(in));
+      TRY(in.flag_or("BypassGovernanceRetention", false));  // nothing here shortens a retention
       ASSIGN_OR_RETURN(const TapeView view, tapes.show(barcode));
       if ((view.row.status == TapeStatus::archived) != archived) {
         return Error(ErrorCode::conflict,
                      "tape " + barcode + " is " + std::string(to_string(view.row.status)));
       }
-      return job_answer(tapes.remove(barcode), tape_arn(barcode));
+      TRY(tapes.remove(barcode));
+      return Json{{"TapeARN", tape_arn(barcode)}};
     });
   }
-  aws("RetrieveTapeArchive", [this, &tapes, job_answer](const Params& in) -> Result<Json> {
-    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
-    return job_answer(tapes.retrieve(barcode, RestoreTier::standard), tape_arn(barcode));
+  aws("RetrieveTapeArchive", [this, &tapes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string barcode, tape_of(in));
+    TRY(tapes.retrieve(barcode, RestoreTier::standard));
+    return Json{{"TapeARN", tape_arn(barcode)}};
   });
   aws("CancelArchival", [this, &tapes](const Params& in) -> Result<Json> {
-    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
+    ASSIGN_OR_RETURN(const std::string barcode, tape_of(in));
     TRY(tapes.cancel_archive(barcode));
     return Json{{"TapeARN", tape_arn(barcode)}};
   });
   aws("CancelRetrieval", [this, &tapes](const Params& in) -> Result<Json> {
-    ASSIGN_OR_RETURN(const std::string barcode, in.barcode("TapeARN"));
+    ASSIGN_OR_RETURN(const std::string barcode, tape_of(in));
     TRY(tapes.cancel_retrieve(barcode));
     return Json{{"TapeARN", tape_arn(barcode)}};
   });

@@ -98,12 +98,18 @@ void CommandLine::define_globals() {
       "  coldshelf tape archive ABC001L8 --wait\n"
       "The daemon is found by --socket, --config or --data, else by $COLDSHELF_SOCKET or\n"
       "$COLDSHELF_DATA, else by /etc/coldshelf/coldshelf.toml, else in /var/lib/coldshelf.\n"
+      "One elsewhere is named by --endpoint, --profile or $COLDSHELF_ENDPOINT; the access key\n"
+      "comes from ~/.aws or $AWS_ACCESS_KEY_ID (docs/api.md).\n"
       "Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 state conflict, 5 no daemon, "
       "6 timeout.");
   app_.require_subcommand(1);
   app_.add_option("--data", data_, "the daemon's data directory");
   app_.add_option("--socket", socket_, "the daemon's API socket");
   app_.add_option("--config", config_, "the daemon's configuration file");
+  app_.add_option("--endpoint", remote_.endpoint, "a daemon elsewhere, e.g. https://gateway:8443");
+  app_.add_option("--profile", remote_.profile,
+                  "of ~/.aws: access key, endpoint_url and ca_bundle of a daemon elsewhere");
+  app_.add_option("--ca-file", remote_.ca_file, "trusts this certificate (PEM); with --endpoint");
   app_.add_flag("--json", json_, "print JSON, as the API gives it");
   app_.set_version_flag("--version", std::string("coldshelf ") + kVersion);
 }
@@ -135,6 +141,16 @@ Result<LoadedSecrets> CommandLine::key_alone(Config config) const {
 // -- the daemon
 
 Result<ApiClient> CommandLine::client() const {
+  const bool local = !socket_.empty() || !config_.empty() || !data_.empty();
+  if (remote_.given() && local) {
+    return Error(ErrorCode::invalid_argument,
+                 "--endpoint and --profile are for a daemon elsewhere, --socket, --config and "
+                 "--data for one of this machine");
+  }
+  if (remote_.given() || (!local && !environment("COLDSHELF_ENDPOINT").empty())) {
+    ASSIGN_OR_RETURN(Remote remote, find_remote(*env_.files, remote_));
+    return ApiClient::remote(std::move(remote), *env_.clock);
+  }
   if (!socket_.empty()) return ApiClient(socket_);
   const std::string from_environment = environment("COLDSHELF_SOCKET");
   if (config_.empty() && data_.empty() && !from_environment.empty()) {
@@ -145,8 +161,10 @@ Result<ApiClient> CommandLine::client() const {
 }
 
 Result<Json> CommandLine::call(const char* operation, const Json& input) const {
-  ASSIGN_OR_RETURN(const ApiClient api, client());
-  return api.call(operation, input);
+  if (!client_) {
+    ASSIGN_OR_RETURN(client_, client());
+  }
+  return client_->call(operation, input);
 }
 
 void CommandLine::print_json(const Json& answer) const { out() << answer.dump(2) << "\n"; }

@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,7 @@ class CommandLine {
   void define_globals();
   void report(const Error& error) const;
   Result<ApiClient> client() const;
+  mutable std::optional<ApiClient> client_;  // made once: a remote one keeps its connection
   Result<Json> wait_for_job(int64_t id);
 
   const CommandEnv env_;
@@ -76,6 +78,7 @@ class CommandLine {
   Action action_;
   int exit_code_ = 0;
   std::string data_, socket_, config_;
+  RemoteChoice remote_;
   bool json_ = false;
   bool wait_ = false, no_wait_ = false, waits_by_default_ = false;
   std::string timeout_ = "0";
@@ -94,6 +97,8 @@ void define_volume_commands(CommandLine& line);   // volume_commands.cc
 void define_notify_commands(CommandLine& line);   // notify_commands.cc
 void define_policy_commands(CommandLine& line);   // policy_commands.cc
 void define_other_commands(CommandLine& line);    // other_commands.cc
+void define_user_commands(CommandLine& line);       // user_commands.cc
+void define_reference_commands(CommandLine& line);  // reference_commands.cc
 
 constexpr int64_t kPollMs = 200;  // while waiting for the daemon
 

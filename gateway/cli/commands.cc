@@ -16,7 +16,9 @@ int run_command_line(const std::vector<std::string>& arguments, const CommandEnv
   define_policy_commands(line);
   define_alarm_commands(line);
   define_setup_commands(line);
+  define_user_commands(line);
   define_other_commands(line);
+  define_reference_commands(line);
   return line.run(arguments);
 }
 

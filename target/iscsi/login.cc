@@ -35,7 +35,9 @@ LoginMachine::LoginMachine(const ServerOptions& options, const LoginDirectory& d
     : options_(options),
       directory_(directory),
       random_(random),
-      negotiation_(options.limits, false) {}
+      negotiation_(options.limits, false),
+      expected_(options.chap),
+      ours_(options.mutual) {}
 
 LoginMachine::Response LoginMachine::base_response() const {
   Response response;
@@ -159,10 +161,24 @@ LoginStatus LoginMachine::check_first(const Keys& keys) {
     if (!target || target->empty()) return LoginStatus::missing_parameter;
     result_.target_name = normalize_name(*target);
     if (!directory_.find_target(result_.target_name)) return LoginStatus::not_found;
+    const LoginStatus chosen = choose_chap();
+    if (chosen != LoginStatus::success) return chosen;
   }
   if (result_.tsih != 0)
     return directory_.check_session(result_.tsih, result_.initiator_name, result_.target_name,
                                     result_.isid, result_.cid);
+  return LoginStatus::success;
+}
+
+LoginStatus LoginMachine::choose_chap() {
+  const auto rule = directory_.chap_of(result_.target_name, result_.initiator_name);
+  if (!rule) return LoginStatus::success;
+  if (rule->none) return LoginStatus::authentication_failure;
+  expected_ = ChapCredentials{rule->chap.initiator, rule->chap.initiator_secret};
+  ours_.reset();
+  if (!rule->chap.target_secret.empty()) {
+    ours_ = ChapCredentials{result_.target_name, rule->chap.target_secret};
+  }
   return LoginStatus::success;
 }
 
@@ -220,13 +236,12 @@ LoginStatus LoginMachine::handle_security(const Keys& keys, std::string& reply) 
 }
 
 LoginStatus LoginMachine::handle_auth_method(const std::string& offered, std::string& reply) {
-  const std::string_view wanted = options_.chap ? "CHAP" : "None";
+  const std::string_view wanted = expected_ ? "CHAP" : "None";
   const auto list = split_list(offered);
   if (std::find(list.begin(), list.end(), wanted) == list.end())
     return LoginStatus::authentication_failure;
   append_key(reply, "AuthMethod", wanted);
-  if (options_.chap)
-    chap_.emplace(*options_.chap, options_.mutual ? &*options_.mutual : nullptr, random_);
+  if (expected_) chap_.emplace(*expected_, ours_ ? &*ours_ : nullptr, random_);
   return LoginStatus::success;
 }
 
@@ -248,7 +263,7 @@ LoginStatus LoginMachine::handle_chap(const Keys& keys, std::string& reply) {
 }
 
 LoginStatus LoginMachine::advance(const Bhs& request, Response& response) {
-  const bool proven = !options_.chap || authenticated_;
+  const bool proven = !expected_ || authenticated_;
   // Leaving, or skipping, the security stage without the proof we ask for.
   if (stage_ == Stage::operational && !proven) return LoginStatus::authentication_failure;
   if (!request.has(flag::kFinal)) return LoginStatus::success;

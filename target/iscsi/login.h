@@ -12,6 +12,7 @@
 #include "target/iscsi/negotiation.h"
 #include "target/iscsi/options.h"
 #include "target/iscsi/pdu.h"
+#include "target/iscsi/target_chap.h"
 #include "target/iscsi/text.h"
 
 namespace coldshelf::iscsi {
@@ -24,6 +25,16 @@ class LoginDirectory {
     std::string alias;
   };
   virtual std::optional<TargetInfo> find_target(const std::string& name) const = 0;
+  // What this initiator has to prove to this target. Of a target that has credentials of its own,
+  // those; `none` when it has, but not for this initiator. Nothing: the server's hold.
+  struct ChapRule {
+    bool none = false;
+    TargetChap chap;
+  };
+  virtual std::optional<ChapRule> chap_of(const std::string& /*target*/,
+                                          const std::string& /*initiator*/) const {
+    return std::nullopt;
+  }
   // May a login that names an existing session (TSIH not 0) go on?
   virtual LoginStatus check_session(uint16_t tsih, const std::string& initiator,
                                     const std::string& target, const std::array<std::byte, 6>& isid,
@@ -68,6 +79,7 @@ class LoginMachine {
   LoginStatus check_first(const Keys& keys);
   LoginStatus handle_keys(const Keys& keys, Stage stage, std::string& reply);
   LoginStatus handle_security(const Keys& keys, std::string& reply);
+  LoginStatus choose_chap();
   LoginStatus handle_auth_method(const std::string& offered, std::string& reply);
   LoginStatus handle_chap(const Keys& keys, std::string& reply);
   LoginStatus check_duplicates(const Keys& keys);
@@ -80,6 +92,8 @@ class LoginMachine {
   Random& random_;
   LoginResult result_;
   OperationalNegotiation negotiation_;
+  // What this login has to prove; none: nothing. `ours_`: what we prove to who asks.
+  std::optional<ChapCredentials> expected_, ours_;
   std::optional<ChapExchange> chap_;
   Bhs request_;  // the last one
   Stage stage_ = Stage::security;

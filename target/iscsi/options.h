@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/secret.h"
+#include "target/iscsi/target_chap.h"
 #include "target/scsi/logical_unit.h"
 
 namespace coldshelf::iscsi {
@@ -45,7 +47,9 @@ struct ServerOptions {
   NegotiationLimits limits;
   std::optional<ChapCredentials> chap;    // what an initiator proves
   std::optional<ChapCredentials> mutual;  // what we prove to an initiator that asks
-  bool allow_unauthenticated = false;     // needed to listen beyond loopback without CHAP
+  // Of single targets, instead of `chap` and `mutual` (Server::set_chap).
+  std::map<std::string, std::vector<TargetChap>> target_chap;
+  bool allow_unauthenticated = false;  // needed to listen beyond loopback without CHAP
   uint16_t target_port_group = 1;
 
   uint32_t command_window = 128;  // MaxCmdSN - ExpCmdSN + 1 of an idle session

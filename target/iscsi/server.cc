@@ -111,6 +111,7 @@ class Server::Impl {
   void stop(std::chrono::milliseconds deadline);
   const std::vector<std::string>& endpoints() const { return endpoints_; }
   const ServerCore& core() const { return core_; }
+  SessionRegistry& registry() { return core_.registry; }
   size_t connection_count() const {
     const std::lock_guard lock(mutex_);
     return connections_.size();
@@ -159,6 +160,7 @@ class Server::Impl {
 
 Status Server::Impl::open(std::vector<TargetConfig> targets) {
   TRY(check_options(core_.options));
+  for (const auto& [iqn, chap] : core_.options.target_chap) core_.registry.set_chap(iqn, chap);
   pool_threads_ = kMinPoolThreads;
   pool_ = std::make_unique<asio::thread_pool>(pool_threads_);
   for (TargetConfig& target : targets) TRY(add_target(std::move(target)));
@@ -422,6 +424,9 @@ std::vector<UnitInfo> Server::units() const {
   for (const auto& target : impl_->core().registry.targets())
     out.push_back({target->iqn, target->queue->statistics()});
   return out;
+}
+void Server::set_chap(const std::string& iqn, std::vector<TargetChap> chap) {
+  impl_->registry().set_chap(iqn, std::move(chap));
 }
 size_t Server::connection_count() const { return impl_->connection_count(); }
 uint64_t Server::data_out_bytes_held() const { return impl_->core().budget->used_bytes(); }

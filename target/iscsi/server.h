@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "target/iscsi/options.h"
 #include "target/scsi/unit_statistics.h"
+#include "target/iscsi/target_chap.h"
 
 namespace coldshelf::iscsi {
 
@@ -48,6 +49,9 @@ class Server {
   // command: the device may go then. busy: one is still running long after; the target is gone, the
   // device must stay. Not from a thread of the server.
   Status remove_target(const std::string& iqn, std::chrono::milliseconds grace);
+  // What initiators of this target prove, instead of the server's own CHAP credentials; others are
+  // refused. Empty: the server's hold again. For logins from now on; `iqn` need not be there yet.
+  void set_chap(const std::string& iqn, std::vector<TargetChap> chap);
   std::vector<SessionInfo> sessions() const;
   std::vector<UnitInfo> units() const;  // by name
   size_t connection_count() const;

@@ -52,6 +52,26 @@ std::optional<LoginDirectory::TargetInfo> SessionRegistry::find_target(
   return TargetInfo{at->second->alias};
 }
 
+std::optional<LoginDirectory::ChapRule> SessionRegistry::chap_of(
+    const std::string& target, const std::string& initiator) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = chap_.find(target);
+  if (at == chap_.end()) return std::nullopt;
+  for (const TargetChap& chap : at->second) {
+    if (normalize_name(chap.initiator) == initiator) return ChapRule{false, chap};
+  }
+  return ChapRule{true, {}};
+}
+
+void SessionRegistry::set_chap(const std::string& iqn, std::vector<TargetChap> chap) {
+  const std::lock_guard lock(mutex_);
+  if (chap.empty()) {
+    chap_.erase(normalize_name(iqn));
+  } else {
+    chap_[normalize_name(iqn)] = std::move(chap);
+  }
+}
+
 LoginStatus SessionRegistry::check_session(uint16_t tsih, const std::string& initiator,
                                            const std::string& target,
                                            const std::array<std::byte, 6>& isid,

@@ -69,6 +69,10 @@ class SessionRegistry final : public LoginDirectory {
 
   // LoginDirectory.
   std::optional<TargetInfo> find_target(const std::string& name) const override;
+  std::optional<ChapRule> chap_of(const std::string& target,
+                                  const std::string& initiator) const override;
+  // Empty: the server's own credentials hold for the target again. It need not be there yet.
+  void set_chap(const std::string& iqn, std::vector<TargetChap> chap);
   LoginStatus check_session(uint16_t tsih, const std::string& initiator, const std::string& target,
                             const std::array<std::byte, 6>& isid, uint16_t cid) const override;
   bool stopping() const override { return stopping_.load(); }
@@ -95,6 +99,7 @@ class SessionRegistry final : public LoginDirectory {
   uint16_t last_tsih_ = 0;
   uint64_t last_nexus_id_ = 0;
   std::map<std::string, std::shared_ptr<Target>> targets_;
+  std::map<std::string, std::vector<TargetChap>> chap_;  // by target
   std::map<uint16_t, std::shared_ptr<Session>> sessions_;
 };
 

@@ -44,6 +44,7 @@ void Gateway::set_configuration(const std::string& more) {
   std::ofstream(scratch_.path() + "/coldshelf.toml")
       << "[gateway]\nname = \"test\"\ndata_dir = \"" << data() << "\"\n[iscsi]\nlisten = [\""
       << portal() << "\"]\n"
+      << (more.find("[api]") == std::string::npos ? "[api]\nlisten = \"\"\n" : "")
       << (more.find("[library]") == std::string::npos ? "[library]\nslots = 10\ndrives = 2\n" : "")
       << more;
 }

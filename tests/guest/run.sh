@@ -35,6 +35,8 @@ cat >"$work/coldshelf.toml" <<TOML
 [gateway]
 name = "guest"
 data_dir = "$work/data"
+[api]
+listen = ""
 [iscsi]
 listen = ["127.0.0.1:$port"]
 [library]

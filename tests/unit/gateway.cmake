@@ -1,8 +1,10 @@
 coldshelf_test(gateway_test
   SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/gateway/api_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/gateway/audit_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/command_line_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/config_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/gateway/front_door_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/gateway_fixture.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/key_rotation_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/secrets_test.cc

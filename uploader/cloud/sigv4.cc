@@ -107,19 +107,6 @@ std::string_view payload_hash_of(const SignedRequest& request) {
   return request.payload_hash.empty() ? kEmpty : std::string_view(request.payload_hash);
 }
 
-std::string signature_of(const Credentials& credentials, const SigningScope& scope,
-                         std::string_view amz_date, const std::string& to_sign) {
-  std::string secret = "AWS4";
-  secret.reserve(4 + credentials.secret_access_key.reveal().size());
-  secret += credentials.secret_access_key.reveal();
-  const Mac date_key(as_view(secret), amz_date.substr(0, 8));
-  OPENSSL_cleanse(secret.data(), secret.size());
-  const Mac region_key(date_key.view(), scope.region);
-  const Mac service_key(region_key.view(), scope.service);
-  const Mac signing_key(service_key.view(), kTerminator);
-  return to_hex(Mac(signing_key.view(), to_sign).view());
-}
-
 }  // namespace
 
 std::string encode_query(const std::vector<std::pair<std::string, std::string>>& query) {
@@ -165,6 +152,19 @@ std::string string_to_sign(const std::string& canonical, const SigningScope& sco
          "\n" + hex_sha256(canonical);
 }
 
+std::string signature_v4(const Credentials& credentials, const SigningScope& scope,
+                         std::string_view amz_date, const std::string& to_sign) {
+  std::string secret = "AWS4";
+  secret.reserve(4 + credentials.secret_access_key.reveal().size());
+  secret += credentials.secret_access_key.reveal();
+  const Mac date_key(as_view(secret), amz_date.substr(0, 8));
+  OPENSSL_cleanse(secret.data(), secret.size());
+  const Mac region_key(date_key.view(), scope.region);
+  const Mac service_key(region_key.view(), scope.service);
+  const Mac signing_key(service_key.view(), kTerminator);
+  return to_hex(Mac(signing_key.view(), to_sign).view());
+}
+
 std::vector<std::pair<std::string, std::string>> sign_v4(const SignedRequest& request,
                                                          const SigningScope& scope,
                                                          const Credentials& credentials,
@@ -186,7 +186,7 @@ std::vector<std::pair<std::string, std::string>> sign_v4(const SignedRequest& re
   added.emplace_back("authorization",
                      std::string(kAlgorithm) + " Credential=" + credentials.access_key_id + "/" +
                          credential_scope(scope, amz_date) + ", SignedHeaders=" + signed_headers +
-                         ", Signature=" + signature_of(credentials, scope, amz_date, to_sign));
+                         ", Signature=" + signature_v4(credentials, scope, amz_date, to_sign));
   return added;
 }
 

@@ -44,6 +44,9 @@ std::string canonical_request(const SignedRequest& request, const SigningScope& 
                               std::string* signed_headers);
 std::string string_to_sign(const std::string& canonical, const SigningScope& scope,
                            const std::string& amz_date);
+// The hexadecimal signature of `to_sign`; a server computes it to compare.
+std::string signature_v4(const Credentials& credentials, const SigningScope& scope,
+                         std::string_view amz_date, const std::string& to_sign);
 std::string encode_query(const std::vector<std::pair<std::string, std::string>>& query);  // sorted
 
 }  // namespace coldshelf

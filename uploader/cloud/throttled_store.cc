@@ -85,10 +85,10 @@ class ThrottledStore::PacedFile final : public File {
 };
 
 ThrottledStore::ThrottledStore(std::unique_ptr<ObjectStore> inner, Clock& clock,
-                               BandwidthSchedule schedule)
+                               std::shared_ptr<LiveBandwidth> limits)
     : inner_(std::move(inner)),
       clock_(clock),
-      schedule_(std::move(schedule)),
+      limits_(std::move(limits)),
       up_(clock),
       down_(clock) {}
 
@@ -100,7 +100,7 @@ void ThrottledStore::give_up() {
 }
 
 uint64_t ThrottledStore::rate_of(Direction direction) const {
-  const BandwidthLimits limits = schedule_.at(clock_.unix_ms());
+  const BandwidthLimits limits = limits_->at(clock_.unix_ms());
   return direction == Direction::up ? limits.upload_bytes_per_s : limits.download_bytes_per_s;
 }
 

@@ -7,7 +7,7 @@
 #include <mutex>
 
 #include "base/clock.h"
-#include "uploader/cloud/bandwidth_schedule.h"
+#include "uploader/cloud/live_bandwidth.h"
 #include "uploader/cloud/object_store.h"
 
 namespace coldshelf {
@@ -34,7 +34,11 @@ class TokenBucket {
 class ThrottledStore final : public ObjectStore {
  public:
   // `clock` outlives the store.
-  ThrottledStore(std::unique_ptr<ObjectStore> inner, Clock& clock, BandwidthSchedule schedule);
+  ThrottledStore(std::unique_ptr<ObjectStore> inner, Clock& clock,
+                 std::shared_ptr<LiveBandwidth> limits);
+  ThrottledStore(std::unique_ptr<ObjectStore> inner, Clock& clock, BandwidthSchedule schedule)
+      : ThrottledStore(std::move(inner), clock,
+                       std::make_shared<LiveBandwidth>(std::move(schedule))) {}
   ~ThrottledStore() override;
 
   Result<ObjectInfo> put(const std::string& key, const PutSource& source,
@@ -78,7 +82,7 @@ class ThrottledStore final : public ObjectStore {
 
   const std::unique_ptr<ObjectStore> inner_;
   Clock& clock_;
-  const BandwidthSchedule schedule_;
+  const std::shared_ptr<LiveBandwidth> limits_;
   TokenBucket up_;
   TokenBucket down_;
   std::atomic<bool> give_up_{false};

@@ -54,6 +54,8 @@ class Api : public ::testing::Test {
     EXPECT_EQ(response.status, status) << response.body;
     return Json::parse(response.body, nullptr, false);
   }
+  Json self() const { return {{"GatewayARN", arn_}}; }
+  const std::string arn_ = "arn:aws:storagegateway:local-1:000000000000:gateway/sgw-0A1B2C3D";
   const std::string aws = "StorageGateway_20130630.";
   const std::string own = "Coldshelf_20261101.";
   TestGateway gateway;
@@ -64,7 +66,7 @@ class Api : public ::testing::Test {
 };
 
 TEST_F(Api, TapesThroughTheirLifeInAwsTerms) {
-  const Json made = ok(aws + "CreateTapeWithBarcode", {{"GatewayARN", "x"},
+  const Json made = ok(aws + "CreateTapeWithBarcode", {{"GatewayARN", arn_},
                                                        {"TapeBarcode", "AWS001L8"},
                                                        {"TapeSizeInBytes", 107374182400},
                                                        {"PoolId", "DEEP_ARCHIVE"}});
@@ -75,25 +77,25 @@ TEST_F(Api, TapesThroughTheirLifeInAwsTerms) {
   ASSERT_EQ(list["TapeInfos"].size(), 1U);
   EXPECT_EQ(list["TapeInfos"][0]["TapeStatus"], "AVAILABLE");
   EXPECT_EQ(list["TapeInfos"][0]["PoolId"], "DEEP_ARCHIVE");
-  Json tapes = ok(aws + "DescribeTapes", {{"TapeARNs", {arn}}});
+  Json tapes = ok(aws + "DescribeTapes", {{"GatewayARN", arn_}, {"TapeARNs", {arn}}});
   EXPECT_EQ(tapes["Tapes"][0]["TapeSizeInBytes"], 107374182400);
   EXPECT_TRUE(ok(aws + "DescribeTapeArchives")["TapeArchives"].empty());
 
   ok(own + "ArchiveTape", {{"Barcode", "AWS001L8"}});
   gateway.settle();
-  EXPECT_TRUE(ok(aws + "DescribeTapes")["Tapes"].empty());
+  EXPECT_TRUE(ok(aws + "DescribeTapes", self())["Tapes"].empty());
   EXPECT_EQ(ok(aws + "DescribeTapeArchives")["TapeArchives"][0]["TapeStatus"], "ARCHIVED");
-  EXPECT_FALSE(service->run(aws + "DeleteTape", {{"TapeARN", arn}}).ok());
-  ok(aws + "RetrieveTapeArchive", {{"TapeARN", arn}, {"GatewayARN", "x"}});
+  EXPECT_FALSE(service->run(aws + "DeleteTape", {{"GatewayARN", arn_}, {"TapeARN", arn}}).ok());
+  ok(aws + "RetrieveTapeArchive", {{"TapeARN", arn}, {"GatewayARN", arn_}});
   gateway.settle();
-  EXPECT_EQ(ok(aws + "DescribeTapes")["Tapes"][0]["TapeStatus"], "RETRIEVED");
-  ok(aws + "DeleteTape", {{"TapeARN", arn}});
+  EXPECT_EQ(ok(aws + "DescribeTapes", self())["Tapes"][0]["TapeStatus"], "RETRIEVED");
+  ok(aws + "DeleteTape", {{"GatewayARN", arn_}, {"TapeARN", arn}});
   gateway.settle();
   EXPECT_TRUE(ok(aws + "ListTapes")["TapeInfos"].empty());
 }
 
 TEST_F(Api, CreateTapesIsDoneOncePerClientToken) {
-  const Json input = {{"GatewayARN", "x"},
+  const Json input = {{"GatewayARN", arn_},
                       {"TapeSizeInBytes", GiB},
                       {"ClientToken", "token-1"},
                       {"NumTapesToCreate", 2},
@@ -126,7 +128,7 @@ TEST_F(Api, LibraryIsShownAndMoved) {
   EXPECT_EQ(ok(own + "MoveMedium", {{"Source", "slot1"}, {"Destination", "ie1"}})["Barcode"],
             "LIB001L8");
   EXPECT_EQ(ok(own + "ExportTapes")["Jobs"].size(), 1U);
-  EXPECT_EQ(ok(aws + "DescribeVTLDevices")["VTLDevices"].size(), 3U);
+  EXPECT_EQ(ok(aws + "DescribeVTLDevices", self())["VTLDevices"].size(), 3U);
   EXPECT_EQ(ok(own + "ListJobs")["Jobs"][0]["Barcode"], "LIB001L8");
 }
 

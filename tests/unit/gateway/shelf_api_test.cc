@@ -69,7 +69,9 @@ TEST_F(ShelfApi, AwsPoolOperationsHonourTheirFields) {
       own("CreateTapes", {{"Barcode", "IN0001L8"}, {"SizeInBytes", 1 * GiB}, {"Pool", "legal"}}));
   EXPECT_EQ(aws("DeleteTapePool", {{"PoolARN", legal["PoolARN"]}}).error().code,
             ErrorCode::conflict);
-  ASSERT_OK(aws("AssignTapePool", {{"TapeARN", "arn:x:tape/IN0001L8"}, {"PoolId", "GLACIER"}}));
+  ASSERT_OK(aws("AssignTapePool",
+                {{"TapeARN", "arn:aws:storagegateway:local-1:000000000000:tape/IN0001L8"},
+                 {"PoolId", "GLACIER"}}));
   EXPECT_EQ(gateway_.tapes->show("IN0001L8")->row.pool, "GLACIER");
   EXPECT_FALSE(gateway_.tapes->show("IN0001L8")->location.empty()) << "still in its slot";
   ASSERT_OK(aws("DeleteTapePool", {{"PoolARN", legal["PoolARN"]}}));
@@ -125,14 +127,17 @@ TEST_F(ShelfApi, AnArchivedTapeGoesToAColderPool) {
   const auto cost = own("EstimateAssign", {{"Barcode", "COL001L8"}, {"Pool", "DEEP_ARCHIVE"}});
   ASSERT_OK(cost);
   EXPECT_GT((*cost)["EarlyDeletion"].get<double>(), 0) << "it was archived a moment ago";
-  ASSERT_OK(
-      aws("AssignTapePool", {{"TapeARN", "arn:x:tape/COL001L8"}, {"PoolId", "DEEP_ARCHIVE"}}));
+  ASSERT_OK(aws("AssignTapePool",
+                {{"TapeARN", "arn:aws:storagegateway:local-1:000000000000:tape/COL001L8"},
+                 {"PoolId", "DEEP_ARCHIVE"}}));
   gateway_.settle();
   EXPECT_EQ(gateway_.tapes->show("COL001L8")->row.pool, "DEEP_ARCHIVE");
   const auto archives = aws("DescribeTapeArchives", Json::object());
   ASSERT_OK(archives);
   EXPECT_EQ((*archives)["TapeArchives"][0]["PoolId"], "DEEP_ARCHIVE");
-  EXPECT_EQ(aws("AssignTapePool", {{"TapeARN", "arn:x:tape/COL001L8"}, {"PoolId", "GLACIER"}})
+  EXPECT_EQ(aws("AssignTapePool",
+                {{"TapeARN", "arn:aws:storagegateway:local-1:000000000000:tape/COL001L8"},
+                 {"PoolId", "GLACIER"}})
                 .error()
                 .code,
             ErrorCode::conflict);

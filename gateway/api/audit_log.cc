@@ -1,0 +1,268 @@
+#include "gateway/api/audit_log.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/sha256.h"
+
+namespace coldshelf {
+
+using Json = nlohmann::json;
+
+namespace {
+
+constexpr const char* kCurrentName = "audit.log";
+constexpr size_t kHashCharacters = 64;
+constexpr size_t kMaxPending = 1'000;
+constexpr size_t kMaxProblems = 100;
+constexpr uint64_t kMaxFileBytes = 1 * GiB;
+constexpr size_t kMaxInputBytes = 4 * KiB;
+
+std::string first_hash() { return std::string(kHashCharacters, '0'); }
+std::string hash_of(std::string_view text) { return to_hex(Sha256::of(as_view(text))); }
+
+// "HASH RECORD" taken apart and checked; `why` says what is wrong.
+bool parse_line(const std::string& line, std::string& hash, Json& record, std::string& why) {
+  if (line.size() < kHashCharacters + 2 || line[kHashCharacters] != ' ') {
+    why = "is not a record";
+    return false;
+  }
+  hash = line.substr(0, kHashCharacters);
+  const std::string_view text = std::string_view(line).substr(kHashCharacters + 1);
+  if (hash_of(text) != hash) {
+    why = "was changed: its hash is another";
+    return false;
+  }
+  record = Json::parse(text, nullptr, false);
+  if (!record.is_object() || !record.contains("seq") || !record["seq"].is_number_unsigned() ||
+      !record.contains("prev") || !record["prev"].is_string()) {
+    why = "is not a record";
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+AuditLog::AuditLog(FileSystem& files, Clock& clock, Options options)
+    : files_(files), clock_(clock), options_(std::move(options)) {}
+
+std::string AuditLog::current_path() const { return join_path(options_.directory, kCurrentName); }
+
+Result<std::unique_ptr<AuditLog>> AuditLog::open(FileSystem& files, Clock& clock, Options options) {
+  TRY(files.create_directories(options.directory));
+  std::unique_ptr<AuditLog> out(new AuditLog(files, clock, std::move(options)));
+  TRY(out->recover());
+  return out;
+}
+
+std::optional<AuditLog::Head> AuditLog::parse_head(const std::string& text) {
+  Head out;
+  const size_t blank = text.find(' ');
+  if (blank == std::string::npos) return std::nullopt;
+  const auto [after, failed] = std::from_chars(text.data(), text.data() + blank, out.sequence);
+  if (failed != std::errc{} || after != text.data() + blank) return std::nullopt;
+  out.hash = text.substr(blank + 1);
+  return out.hash.size() == kHashCharacters ? std::optional(out) : std::nullopt;
+}
+
+// "audit-000000000001.log" ... in order, then audit.log.
+Result<std::vector<std::string>> AuditLog::file_names() {
+  ASSIGN_OR_RETURN(const auto all, files_.list(options_.directory));
+  std::vector<std::string> out;
+  for (const std::string& name : all) {
+    if (name.starts_with("audit-") && name.ends_with(".log")) out.push_back(name);
+  }
+  if (std::find(all.begin(), all.end(), kCurrentName) != all.end()) out.emplace_back(kCurrentName);
+  return out;
+}
+
+Result<std::vector<std::string>> AuditLog::lines_of(const std::string& name) {
+  ASSIGN_OR_RETURN(const Buffer bytes,
+                   files_.read_file(join_path(options_.directory, name), kMaxFileBytes));
+  std::vector<std::string> out;
+  std::string_view rest = as_text(bytes);
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    out.emplace_back(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return out;
+}
+
+// Where the chain goes on. 1. A line that a crash cut short was never confirmed: it goes. 2. The
+// last line is the head, or the one after it (a crash came before the head was saved). 3. Anything
+// else was done by somebody else: the chain goes on from the head that is known, and verify() finds
+// the break.
+Status AuditLog::recover() {
+  ASSIGN_OR_RETURN(const std::string saved, options_.load_head());
+  const auto known = parse_head(saved);
+  head_ = known ? *known : Head{0, first_hash()};
+  ASSIGN_OR_RETURN(const auto names, file_names());
+  if (!names.empty() && names.back() == kCurrentName) {
+    ASSIGN_OR_RETURN(const Buffer bytes, files_.read_file(current_path(), kMaxFileBytes));
+    const size_t whole = as_text(bytes).rfind('\n') + 1;  // npos + 1 == 0
+    if (whole != bytes.size()) {
+      ASSIGN_OR_RETURN(const auto file, files_.open(current_path(), OpenMode::read_write));
+      TRY(file->truncate(whole));
+      TRY(file->sync());
+      log_warning("audit", "a record cut short by a crash was removed");
+    }
+  }
+  std::string hash, why;
+  Json record;
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    ASSIGN_OR_RETURN(const auto lines, lines_of(*name));
+    if (lines.empty()) continue;
+    if (*name == kCurrentName && parse_line(lines.front(), hash, record, why)) {
+      first_in_file_ = record["seq"].get<uint64_t>();
+    }
+    const bool readable = parse_line(lines.back(), hash, record, why);
+    const Head last{readable ? record["seq"].get<uint64_t>() : 0, hash};
+    const bool follows = readable && last.sequence == head_.sequence + 1 &&
+                         record["prev"].get<std::string>() == head_.hash;
+    if (readable && (!known || follows)) {
+      head_ = last;
+      return options_.save_head(head_.text());
+    }
+    if (!readable || last.sequence != head_.sequence || last.hash != head_.hash) break;
+    return {};
+  }
+  if (known && known->sequence != 0) {
+    log_error("audit", "the audit log does not end where it ended; see `coldshelf audit verify`",
+              {{"directory", options_.directory}, {"expected", head_.sequence}});
+  }
+  return {};
+}
+
+Status AuditLog::rotate_when_due() {
+  const auto info = files_.info(current_path());
+  if (!info.ok()) return {};  // not there: made by the next write
+  if (first_in_file_ == 0 || info->size < options_.rotate_bytes) return {};
+  char name[64];
+  std::snprintf(name, sizeof name, "audit-%012llu.log",
+                static_cast<unsigned long long>(first_in_file_));
+  TRY(files_.rename(current_path(), join_path(options_.directory, name)));
+  first_in_file_ = 0;
+  return files_.sync_directory(options_.directory);
+}
+
+Status AuditLog::write_line(const std::string& line) {
+  ASSIGN_OR_RETURN(const bool there, files_.exists(current_path()));
+  ASSIGN_OR_RETURN(const auto file, files_.open(current_path(), there ? OpenMode::read_write
+                                                                      : OpenMode::create_private));
+  ASSIGN_OR_RETURN(const uint64_t end, file->size());
+  Status written = file->write_at(end, as_view(line));
+  if (written.ok()) written = file->sync();
+  if (!written.ok()) {
+    // What may be there of it must not be taken for the begin of the next line.
+    if (Status cut = file->truncate(end); !cut.ok()) {
+      log_error("audit", "removing a half-written record", {{"error", cut.error().message()}});
+    }
+    return written;
+  }
+  return there ? Status() : files_.sync_directory(options_.directory);
+}
+
+Status AuditLog::flush() {
+  while (!pending_.empty()) {
+    const auto& [unix_ms, record] = pending_.front();
+    TRY(rotate_when_due());
+    Json input = record.input;
+    if (std::string text = input.dump(-1, ' ', false, Json::error_handler_t::replace);
+        text.size() > kMaxInputBytes) {
+      input = Json{{"Shortened", std::string(text.substr(0, kMaxInputBytes))}};
+    }
+    const Json out = {{"seq", head_.sequence + 1},
+                      {"prev", head_.hash},
+                      {"time", format_utc(unix_ms)},
+                      {"who", record.who},
+                      {"role", record.role},
+                      {"key", record.key},
+                      {"from", record.from},
+                      {"operation", record.operation},
+                      {"input", input},
+                      {"result", record.result}};
+    const std::string text = out.dump(-1, ' ', true, Json::error_handler_t::replace);
+    const Head next{head_.sequence + 1, hash_of(text)};
+    TRY(write_line(next.hash + " " + text + "\n"));
+    head_ = next;
+    if (first_in_file_ == 0) first_in_file_ = next.sequence;
+    pending_.pop_front();
+    TRY(options_.save_head(head_.text()));
+  }
+  return {};
+}
+
+Status AuditLog::append(const AuditRecord& record) {
+  const std::lock_guard lock(mutex_);
+  if (pending_.size() < kMaxPending) pending_.emplace_back(clock_.unix_ms(), record);
+  return flush();
+}
+
+Status AuditLog::ready() {
+  const std::lock_guard lock(mutex_);
+  return flush();
+}
+
+Result<std::vector<Json>> AuditLog::list(size_t limit, uint64_t before) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const auto names, file_names());
+  std::vector<Json> out;
+  for (auto name = names.rbegin(); name != names.rend() && out.size() < limit; ++name) {
+    ASSIGN_OR_RETURN(const auto lines, lines_of(*name));
+    for (auto line = lines.rbegin(); line != lines.rend() && out.size() < limit; ++line) {
+      std::string hash, why;
+      Json record;
+      if (!parse_line(*line, hash, record, why)) continue;  // verify() tells of it
+      if (before != 0 && record["seq"].get<uint64_t>() >= before) continue;
+      record.erase("prev");
+      out.push_back(std::move(record));
+    }
+  }
+  return out;
+}
+
+Result<AuditLog::Report> AuditLog::verify() {
+  const std::lock_guard lock(mutex_);
+  Report report;
+  Head last{0, first_hash()};
+  const auto problem = [&](const std::string& what) {
+    if (report.problems.size() < kMaxProblems) report.problems.push_back(what);
+  };
+  ASSIGN_OR_RETURN(const auto names, file_names());
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(const auto lines, lines_of(name));
+    for (size_t i = 0; i < lines.size(); ++i) {
+      const std::string where = name + " line " + std::to_string(i + 1);
+      std::string hash, why;
+      Json record;
+      if (!parse_line(lines[i], hash, record, why)) {
+        problem(where + " " + why);
+        continue;
+      }
+      const auto sequence = record["seq"].get<uint64_t>();
+      if (sequence != last.sequence + 1) {
+        problem(where + ": record " + std::to_string(sequence) + " follows record " +
+                std::to_string(last.sequence));
+      } else if (record["prev"].get<std::string>() != last.hash) {
+        problem(where + ": the record before it was changed");
+      }
+      last = {sequence, hash};
+      ++report.records;
+    }
+  }
+  ASSIGN_OR_RETURN(const std::string saved, options_.load_head());
+  const auto known = parse_head(saved);
+  if (known && (known->sequence != last.sequence || known->hash != last.hash)) {
+    problem("it ends with record " + std::to_string(last.sequence) + "; the catalog knows of " +
+            std::to_string(known->sequence));
+  }
+  if (!known && last.sequence != 0) problem("the catalog does not know where it ends");
+  report.last = last.sequence;
+  return report;
+}
+
+}  // namespace coldshelf

@@ -1,0 +1,190 @@
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "gateway/api/audit_log.h"
+#include "tests/unit/gateway/gateway_fixture.h"
+
+namespace coldshelf::test {
+namespace {
+
+using Json = nlohmann::json;
+
+class Audit : public ::testing::Test {
+ protected:
+  void SetUp() override { open(); }
+  void open() {
+    AuditLog::Options options;
+    options.directory = directory();
+    options.rotate_bytes = rotate_bytes;
+    options.load_head = [this]() -> Result<std::string> { return head; };
+    options.save_head = [this](const std::string& text) -> Status {
+      head = text;
+      return {};
+    };
+    auto opened = AuditLog::open(gateway.files, clock, options);
+    ASSERT_OK(opened);
+    log = std::move(*opened);
+  }
+  void write(int records, const std::string& operation = "CreateTapes") {
+    for (int i = 0; i < records; ++i) {
+      ASSERT_OK(log->append({"ada", "admin", "CSK1", "192.0.2.1", operation,
+                             Json{{"Barcode", "T" + std::to_string(i)}}, "ok"}));
+    }
+  }
+  std::string directory() const { return gateway.root() + "/audit"; }
+  std::string path() const { return directory() + "/audit.log"; }
+  static std::string read(const std::string& from) {
+    std::ifstream in(from);
+    std::ostringstream out;
+    out << in.rdbuf();
+    return out.str();
+  }
+  static void put(const std::string& to, const std::string& text) { std::ofstream(to) << text; }
+  bool intact() {
+    auto report = log->verify();
+    EXPECT_OK(report);
+    return report.ok() && report->ok();
+  }
+  TestGateway gateway;
+  ManualClock clock;
+  uint64_t rotate_bytes = 16 * MiB;
+  std::string head;
+  std::unique_ptr<AuditLog> log;
+};
+
+TEST_F(Audit, TellsWhoWhatWhenAndTheResultNewestFirst) {
+  write(3);
+  clock.sleep_ms(1'000);
+  write(1, "DeleteTape");
+  auto all = log->list(10, 0);
+  ASSERT_OK(all);
+  ASSERT_EQ(all->size(), 4U);
+  EXPECT_EQ((*all)[0]["operation"], "DeleteTape");
+  EXPECT_EQ((*all)[0]["time"], format_utc(clock.unix_ms()));
+  EXPECT_EQ((*all)[1]["input"]["Barcode"], "T2");
+  EXPECT_EQ((*all)[1]["who"], "ada");
+  EXPECT_EQ((*all)[1]["result"], "ok");
+  auto older = log->list(2, (*all)[1]["seq"].get<uint64_t>());
+  ASSERT_OK(older);
+  ASSERT_EQ(older->size(), 2U);
+  EXPECT_EQ((*older)[0]["input"]["Barcode"], "T1");
+  EXPECT_TRUE(intact());
+  auto info = gateway.files.info(path());
+  ASSERT_OK(info);
+  EXPECT_EQ(info->permissions, 0600U);
+}
+
+// Every byte of the file, changed in any way, and every cut.
+TEST_F(Audit, AnyEditIsFound) {
+  write(4);
+  const std::string before = read(path());
+  for (size_t i = 0; i < before.size(); ++i) {
+    std::string changed = before;
+    changed[i] = static_cast<char>(changed[i] ^ 1);
+    put(path(), changed);
+    ASSERT_FALSE(intact()) << "byte " << i;
+  }
+  for (size_t i = 0; i < before.size(); ++i) {
+    put(path(), before.substr(0, i));
+    // Without its last newline nothing of a record is missing.
+    ASSERT_EQ(intact(), i + 1 == before.size()) << "cut at " << i;
+  }
+  std::vector<std::string> lines;
+  std::istringstream in(before);
+  for (std::string line; std::getline(in, line);) lines.push_back(line + "\n");
+  for (size_t gone = 0; gone < lines.size(); ++gone) {
+    std::string rest, twice, swapped;
+    for (size_t i = 0; i < lines.size(); ++i) {
+      if (i != gone) rest += lines[i];
+      twice += lines[i] + (i == gone ? lines[i] : "");
+      swapped += lines[i == gone ? (i + 1) % 4 : i == (gone + 1) % 4 ? gone : i];
+    }
+    put(path(), rest);
+    EXPECT_FALSE(intact()) << "without line " << gone;
+    put(path(), twice);
+    EXPECT_FALSE(intact()) << "line " << gone << " twice";
+    put(path(), swapped);
+    EXPECT_FALSE(intact()) << "line " << gone << " swapped";
+  }
+  put(path(), before);
+  EXPECT_TRUE(intact());
+}
+
+// Who can compute hashes may make a chain that fits in itself; it does not end where it should.
+TEST_F(Audit, AWholeNewChainIsFound) {
+  write(3);
+  const std::string known = head;
+  std::filesystem::remove(path());
+  head.clear();
+  open();
+  write(3, "Harmless");
+  EXPECT_TRUE(intact());
+  head = known;
+  EXPECT_FALSE(intact());
+}
+
+TEST_F(Audit, ARestartGoesOnWithTheChain) {
+  write(2);
+  open();
+  write(2);
+  EXPECT_TRUE(intact());
+  EXPECT_EQ(log->verify()->records, 4U);
+  // A crash before the head was saved: the record is there, and it counts.
+  const std::string old_head = head;
+  write(1);
+  head = old_head;
+  open();
+  EXPECT_TRUE(intact());
+  write(1);
+  EXPECT_TRUE(intact());
+  EXPECT_EQ(log->verify()->records, 6U);
+  // A crash in the middle of a record: it was never confirmed.
+  put(path(), read(path()) + "0123456789abc");
+  open();
+  EXPECT_TRUE(intact());
+  write(1);
+  EXPECT_EQ(log->verify()->records, 7U);
+}
+
+TEST_F(Audit, WhatIsCutOffBeforeARestartIsFoundAfterIt) {
+  write(3);
+  const std::string text = read(path());
+  put(path(), text.substr(0, text.rfind('\n', text.size() - 2) + 1));
+  open();
+  EXPECT_FALSE(intact());
+  write(2);
+  EXPECT_FALSE(intact());
+}
+
+TEST_F(Audit, RotationKeepsTheChain) {
+  rotate_bytes = 1'000;
+  open();
+  write(20);
+  EXPECT_TRUE(intact());
+  auto names = gateway.files.list(directory());
+  ASSERT_OK(names);
+  EXPECT_GT(names->size(), 3U);
+  EXPECT_EQ(log->list(100, 0)->size(), 20U);
+  open();
+  write(1);
+  EXPECT_TRUE(intact());
+  std::filesystem::remove(directory() + "/" + (*names)[1]);
+  EXPECT_FALSE(intact());
+}
+
+TEST_F(Audit, ARecordThatCannotBeWrittenIsKeptAndTriedAgain) {
+  write(1);
+  std::filesystem::rename(path(), path() + ".away");
+  std::filesystem::create_directory(path());  // in the way
+  EXPECT_FALSE(log->append({"ada", "admin", "", "", "CreateTapes", Json::object(), "ok"}).ok());
+  EXPECT_FALSE(log->ready().ok());
+  std::filesystem::remove(path());
+  std::filesystem::rename(path() + ".away", path());
+  EXPECT_OK(log->ready());
+  EXPECT_EQ(log->verify()->records, 2U);
+  EXPECT_TRUE(intact());
+}
+
+}  // namespace
+}  // namespace coldshelf::test
