@@ -20,6 +20,7 @@ export const onSession = (f) => listeners.add(f);
 function enter(answer) {
   session.now = answer && {
     user: answer.User, role: answer.Role, csrf: answer.CsrfToken, operations: null,
+    idleMs: (answer.IdleTimeoutSeconds || 1800) * 1000,
   };
   hint(!!session.now);
   listeners.forEach((f) => f(session.now));

@@ -177,7 +177,17 @@ document.addEventListener('keydown', (e) => {
   }
 });
 
+// The page asks all the time, so the gateway cannot see that nobody sits there: the page can.
+let touched = Date.now();
+for (const what of ['pointerdown', 'keydown', 'wheel', 'touchstart']) {
+  document.addEventListener(what, () => { touched = Date.now(); }, { passive: true, capture: true });
+}
+setInterval(() => {
+  if (session.now && Date.now() - touched > session.now.idleMs) logout().catch(() => {});
+}, 15000);
+
 async function enterConsole() {
+  touched = Date.now();
   try {
     await learn();
   } catch (problem) {
