@@ -8,7 +8,7 @@ Notification notification_of(const Alarm& alarm) {
   Notification out;
   const bool on = alarm.active();
   out.event = on ? "alarm.raised" : "alarm.over";
-  out.severity = !on                                          ? NotificationSeverity::info
+  out.severity = !on                                         ? NotificationSeverity::info
                  : alarm.severity == AlarmSeverity::critical ? NotificationSeverity::error
                                                              : NotificationSeverity::warning;
   out.subject = (on ? "alarm: " : "over: ") + alarm.name;

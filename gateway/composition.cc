@@ -163,7 +163,8 @@ Status Gateway::open_storage() {
   sealers_ = std::make_unique<WorkerPool>(kSealers);
   volume_sealers_ = std::make_unique<WorkerPool>(kVolumeSealers);
   ASSIGN_OR_RETURN(bandwidth_, BandwidthControl::open(*catalog_, config_.bandwidth));
-  StoreEnv store{env_.files, env_.clock, env_.random, {}, nullptr, bandwidth_->live()};
+  StoreEnv store{env_.files, env_.clock, env_.random, {}, nullptr};
+  store.live_bandwidth = bandwidth_->live();
   meter_ = std::make_shared<StoreMeter>(*env_.clock);
   store.meter = meter_;
   store.on_retry = [this](const Error& why) {

@@ -192,7 +192,8 @@ std::vector<KeySpec> make_keys() {
                    12 * kHourMs),
       choice_key("log.level", CONFIG_FIELD(string, log.level),
                  {"debug", "info", "warning", "error"}),
-      choice_key("log.format", CONFIG_FIELD(string, log.format), {"auto", "text", "json", "journal"}),
+      choice_key("log.format", CONFIG_FIELD(string, log.format),
+                 {"auto", "text", "json", "journal"}),
       text_key("prices.currency", CONFIG_FIELD(string, prices.currency), check_currency),
   };
   for (const PriceKey& key : price_keys()) keys.push_back(price_key(key));
@@ -313,7 +314,8 @@ class Parser {
     for (std::string* path :
          {&config_.encryption.key_file, &config_.iscsi.chap.secret_file,
           &config_.iscsi.chap.mutual_secret_file, &config_.store.s3.ca_file, &config_.aws.ca_file,
-          &config_.aws.secret_key_file, &config_.api.certificate_file, &config_.api.key_file, &config_.store.s3.secret_key_file}) {
+          &config_.aws.secret_key_file, &config_.api.certificate_file, &config_.api.key_file,
+          &config_.store.s3.secret_key_file}) {
       *path = absolute(*path);
     }
     // sun_path holds 108 bytes with the NUL (unix(7)).

@@ -6,9 +6,9 @@
 
 #include "gateway/bandwidth_config.h"
 #include "gateway/config_aws.h"
-#include "gateway/config_quiesce.h"
 #include "gateway/config_notify.h"
 #include "gateway/config_policies.h"
+#include "gateway/config_quiesce.h"
 #include "gateway/pools.h"
 #include "uploader/cloud/object_store.h"
 

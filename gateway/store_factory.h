@@ -13,8 +13,8 @@
 #include "base/random.h"
 #include "gateway/config.h"
 #include "uploader/cloud/bandwidth_schedule.h"
-#include "uploader/cloud/metered_store.h"
 #include "uploader/cloud/live_bandwidth.h"
+#include "uploader/cloud/metered_store.h"
 #include "uploader/cloud/object_store.h"
 
 namespace coldshelf {

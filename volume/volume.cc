@@ -97,29 +97,6 @@ void Volume::after_log_op(uint64_t written_bytes) {
   gate->wrote(state_->uuid, written_bytes, unsealed);
 }
 
-int64_t Volume::write_hold_ms() const {
-  WriteGate* const gate = state_->env.cartridge.gate;
-  return gate == nullptr ? 0 : gate->hold_ms(state_->uuid);
-}
-
-Status Volume::set_property(const std::string& name, const std::string& value) {
-  for (const std::string_view own : {kPropertyBlockBytes, kPropertyBlocks, kPropertyBase,
-                                     kPropertyMap, kPropertyPoint, kPropertyHold}) {
-    if (!name.empty() && !name.starts_with(own)) continue;
-    return Error(ErrorCode::invalid_argument,
-                 "volume: property '" + name + "' is not yours to set");
-  }
-  TRY(state_->failed());
-  if (state_->property(name).value_or("") == value) return {};
-  return state_->commit({SetProperty{name, value}});
-}
-
-void Volume::stop_writes(const Error& why) { state_->fail(why); }
-
-void Volume::segment_evicted(const Uuid& image, uint64_t sequence, uint64_t epoch) {
-  state_->files.close_file({image, sequence, epoch});
-}
-
 Status Volume::set_property(const std::string& name, const std::string& value) {
   if (state_->property(name).value_or("") == value) return {};
   return set_properties({{name, value}});

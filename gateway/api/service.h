@@ -106,10 +106,10 @@ class Service {
   void add_point_operations();            // volume_operations.cc
   void add_volume_schedule_operations();  // volume_schedule_operations.cc
   void add_volume_transfer_operations();  // volume_schedule_operations.cc
-  void add_notify_operations();   // notify_operations.cc
-  void add_policy_operations();   // policy_operations.cc
-  void add_alarm_operations();    // alarm_operations.cc
-  void add_user_operations();     // user_operations.cc
+  void add_notify_operations();           // notify_operations.cc
+  void add_policy_operations();           // policy_operations.cc
+  void add_alarm_operations();            // alarm_operations.cc
+  void add_user_operations();             // user_operations.cc
   void add_tag_operations();
   void add_creation_operations();
   void add_bandwidth_operations();

@@ -86,17 +86,17 @@ class CommandLine {
 };
 
 // Each puts its commands into the tree.
-void define_library_commands(CommandLine& line);  // library_commands.cc
-void define_tape_commands(CommandLine& line);     // tape_commands.cc
-void define_pool_commands(CommandLine& line);     // pool_commands.cc
-void define_key_commands(CommandLine& line);      // key_commands.cc
-void define_alarm_commands(CommandLine& line);    // alarm_commands.cc
-void define_setup_commands(CommandLine& line);    // setup_commands.cc
-void define_store_commands(CommandLine& line);    // store_command_line.cc
-void define_volume_commands(CommandLine& line);   // volume_commands.cc
-void define_notify_commands(CommandLine& line);   // notify_commands.cc
-void define_policy_commands(CommandLine& line);   // policy_commands.cc
-void define_other_commands(CommandLine& line);    // other_commands.cc
+void define_library_commands(CommandLine& line);    // library_commands.cc
+void define_tape_commands(CommandLine& line);       // tape_commands.cc
+void define_pool_commands(CommandLine& line);       // pool_commands.cc
+void define_key_commands(CommandLine& line);        // key_commands.cc
+void define_alarm_commands(CommandLine& line);      // alarm_commands.cc
+void define_setup_commands(CommandLine& line);      // setup_commands.cc
+void define_store_commands(CommandLine& line);      // store_command_line.cc
+void define_volume_commands(CommandLine& line);     // volume_commands.cc
+void define_notify_commands(CommandLine& line);     // notify_commands.cc
+void define_policy_commands(CommandLine& line);     // policy_commands.cc
+void define_other_commands(CommandLine& line);      // other_commands.cc
 void define_user_commands(CommandLine& line);       // user_commands.cc
 void define_reference_commands(CommandLine& line);  // reference_commands.cc
 

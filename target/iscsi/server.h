@@ -10,8 +10,8 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "target/iscsi/options.h"
-#include "target/scsi/unit_statistics.h"
 #include "target/iscsi/target_chap.h"
+#include "target/scsi/unit_statistics.h"
 
 namespace coldshelf::iscsi {
 
