@@ -133,7 +133,8 @@ export function poll(ask, ms, use, fail) {
         const answer = await ask(abort.signal);
         if (!abort.signal.aborted) use(answer);
       } catch (problem) {
-        if (!abort.signal.aborted && problem.name !== 'AbortError') (fail || console.warn)(problem);
+        // Without `fail`: what is shown stays, and the frame says that nobody answers.
+        if (!abort.signal.aborted && problem.name !== 'AbortError') fail?.(problem);
       }
       running = false;
     }

@@ -13,7 +13,9 @@ import pools from './page-pools.js';
 import volumes from './page-volumes.js';
 import volume from './page-volume.js';
 import snapshots from './page-snapshots.js';
+import snapshot from './page-snapshot.js';
 import policies from './page-policies.js';
+import policy from './page-policy.js';
 import jobs from './page-jobs.js';
 import sessions from './page-sessions.js';
 import alarms from './page-alarms.js';
@@ -28,7 +30,7 @@ export const PAGES = [
   ['tapes', 'Tapes', 'tape', tapes, 'ListTapes'],
   ['pools', 'Pools', 'pool', pools, 'ListPools'],
   ['volumes', 'Volumes', 'volume', volumes, 'ListVolumes', '', 'Disk'],
-  ['snapshots', 'EBS snapshots', 'snapshot', snapshots, 'ListSnapshots'],
+  ['snapshots', 'EBS snapshots', 'snapshot', snapshots, 'ListSnapshotArchives'],
   ['policies', 'Policies', 'policy', policies, 'ListPolicies'],
   ['jobs', 'Jobs', 'job', jobs, 'ListJobs', '', 'Operate'],
   ['sessions', 'Sessions', 'session', sessions, 'ListSessions'],
@@ -38,7 +40,7 @@ export const PAGES = [
   ['users', 'Users', 'user', users, 'ListUsers', 'ListUsers'],
 ].map(([id, title, symbol, page, needs, role, group]) =>
   ({ id, title, symbol, page, needs, role, group }));
-const DETAILS = { tapes: tape, volumes: volume };
+const DETAILS = { tapes: tape, volumes: volume, snapshots: snapshot, policies: policy };
 const TABS = ['overview', 'library', 'tapes', 'jobs'];
 
 const root = document.getElementById('app');
@@ -113,7 +115,7 @@ function badge(id) {
   if (!s) return null;
   const show = (n, kind, what) => (n
     ? h('b', { class: `badge ${kind}` }, n, h('span', { class: 'sr' }, ` ${what}`)) : null);
-  if (id === 'alarms') return show(s.ActiveAlarms ?? (s.Problems || []).length, 'bad', 'active');
+  if (id === 'alarms') return show(s.Alarms?.length || (s.Problems || []).length, 'bad', 'active');
   if (id === 'jobs') return show(s.RunningJobs, '', 'running');
   if (id === 'sessions') return show(s.Sessions, 'quiet', 'open');
   return null;

@@ -60,7 +60,8 @@ export function openFinder() {
     e.preventDefault();
     draw();
   };
-  box.onclick = (e) => e.target === box && box.close();
+  // No value is returned: false would keep a click from submitting the form.
+  box.onclick = (event) => { if (event.target === box) box.close(); };
   box.onclose = () => box.remove();
   document.body.append(box);
   box.showModal();

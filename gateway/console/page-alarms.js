@@ -41,7 +41,7 @@ export default {
           : h('ul', { class: 'panel lines alarms' }, alarms.Alarms.map((a) => line(a, () => asking?.refresh())),
             now.map(([kind, title, text, where]) => h('li', { 'data-key': `s-${title}` }, h('span', { class: `sign ${kind}` }, icon('warn')),
               h('div', { class: 'grow' }, h('b', null, where ? h('a', { href: where }, title) : title), h('p', null, text))))),
-        alarms.History?.length > 0 && panel('Were', { key: 'past' }, h('ul', { class: 'lines' }, alarms.History.slice(0, 50).map((a) => line(a)))));
+        alarms.History?.length > 0 && panel('Cleared', { key: 'past' }, h('ul', { class: 'lines' }, alarms.History.slice(0, 50).map((a) => line(a)))));
     };
     const off = live.on(draw);
     const asking = knows('ListAlarms') ? poll((s) => call('ListAlarms', { History: true }, s), 5000, (a) => { alarms = a; draw(); }) : null;

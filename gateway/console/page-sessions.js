@@ -1,6 +1,6 @@
 // Who is logged in over iSCSI, and to what.
 import { h, icon, render } from './dom.js';
-import { call, callAws, knows, poll } from './api.js';
+import { call, callAws, poll } from './api.js';
 import { Table } from './table.js';
 import { live } from './live.js';
 import { empty, failure, loading, panel, toast } from './ui.js';
@@ -43,9 +43,7 @@ export default {
       ready = true;
       table.setRows(Sessions);
     }, (problem) => !ready && render(view, failure(problem)))];
-    if (knows('DescribeVTLDevices')) {
-      asking.push(poll((s) => callAws('DescribeVTLDevices', {}, s), 30000, (a) => render(below, targets(a.VTLDevices))));
-    }
+    asking.push(poll((s) => callAws('DescribeVTLDevices', {}, s), 30000, (a) => render(below, targets(a.VTLDevices))));
     return { destroy: () => { asking.forEach((p) => p.stop()); table.destroy(); } };
   },
 };

@@ -51,7 +51,7 @@ class Tape {
     render(view, loading(barcode));
     this.polls = [
       poll((s) => call('DescribeTape', { Barcode: barcode }, s), () => (this.tape?.Job ? 1500 : 5000),
-        (t) => { this.tape = t; this.draw(); }, (p) => this.fail(p)),
+        (t) => this.see(t), (p) => this.fail(p)),
       poll((s) => call('ListSegments', { Barcode: barcode }, s), () => (this.tape?.Job ? 4000 : 15000),
         (s) => { this.segments = s; this.draw(); }),
       poll((s) => call('ListJobs', { Limit: 500 }, s), 5000,
@@ -65,6 +65,14 @@ class Tape {
 
   refresh() {
     this.polls.forEach((p) => p.refresh());
+  }
+
+  // A job that ended has changed where segments are.
+  see(tape) {
+    const ended = this.tape?.Job && this.tape.Job.JobId !== tape.Job?.JobId;
+    this.tape = tape;
+    this.draw();
+    if (ended) this.polls.slice(1).forEach((p) => p.refresh());
   }
 
   fail(problem) {
@@ -101,6 +109,7 @@ class Tape {
           ['Used', `${bytes(t.UsedInBytes)} of ${bytes(t.SizeInBytes)} (${percent(t.UsedInBytes, t.SizeInBytes)})`],
           ['Where', t.Location || 'on the shelf, not in the library'], ['Medium', t.Medium], ['Pool', t.Pool],
           ['Writable', t.WriteProtected ? 'no' : 'yes'], t.Parts && ['Retrieved', t.Parts],
+          t.LegalHold && ['Legal hold', 'yes: cannot be deleted'],
           t.LockedUntil && ['Locked', `${t.Lock.toLowerCase()}, until ${when(t.LockedUntil)}`],
           t.KeyId && ['Key', h('span', { class: 'mono wrap' }, `${t.KeyId} (${t.KeyState})`)],
           ['Created', `${when(t.Created)} (${ago(t.Created)})`], t.Archived && ['Archived', when(t.Archived)],

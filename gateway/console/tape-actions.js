@@ -1,7 +1,7 @@
 // What one does with tapes, wherever they are shown: each action asks what it must know, shows what
 // it costs before it begins, and says how it went.
 import { h, render } from './dom.js';
-import { call } from './api.js';
+import { call, knows } from './api.js';
 import { attempt, banner, confirm, dialog, facts, failure, field, meter } from './ui.js';
 import { bytes, count, hours, money, parseBytes, plural } from './format.js';
 
@@ -190,6 +190,8 @@ export function tapeActions(tape, after) {
       ? ['Unpin', then(() => simple('UnpinTape', tape, `${tape.Barcode} may leave the cache.`)), { needs: 'UnpinTape', symbol: 'pin' }]
       : ['Pin in the cache', then(() => simple('PinTape', tape, `${tape.Barcode} stays in the cache.`)), { needs: 'PinTape', symbol: 'pin' }]),
     here && ['Verify', then(() => simple('VerifyTape', tape, `Verifying ${tape.Barcode}: every byte against its checksums.`)), { needs: 'VerifyTape', symbol: 'check' }],
+    knows('HoldTape') && [tape.LegalHold ? 'Release the legal hold' : 'Legal hold', then(() =>
+      attempt(() => call('HoldTape', { Barcode: tape.Barcode, On: !tape.LegalHold }), tape.LegalHold ? 'Releasing the hold.' : 'Held: it cannot be deleted.')), { needs: 'HoldTape', symbol: 'lock' }],
     ['Move to another pool …', then(() => reassign(tape)), { needs: 'AssignTapePool', symbol: 'pool' }],
     ['Delete …', then(() => remove(tape)), { needs: 'DeleteTape', danger: true, symbol: 'close' }],
   ].filter(Boolean);

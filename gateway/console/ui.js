@@ -169,7 +169,8 @@ export function dialog({ title, body, action = 'OK', danger, submit, wide, updat
         result = (await submit(values(form))) ?? true;
         box.close();
       } catch (problem) {
-        render(note, failure(problem));
+        // A dialog that only showed something stays without a complaint.
+        if (!problem.quiet) render(note, failure(problem));
       }
       go.disabled = false;
     };
@@ -178,7 +179,8 @@ export function dialog({ title, body, action = 'OK', danger, submit, wide, updat
       box.remove();
       resolve(result);
     };
-    box.onclick = (event) => event.target === box && box.close();
+    // No value is returned: false would keep a click from submitting the form.
+    box.onclick = (event) => { if (event.target === box) box.close(); };
     document.body.append(box);
     box.showModal();
     const first = content.querySelector('[autofocus], input, select, textarea');

@@ -2,6 +2,7 @@
 import { h } from './dom.js';
 import { call, knows } from './api.js';
 import { attempt, banner, confirm, dialog, facts, field, pill, toast } from './ui.js';
+import { restoreSnapshot } from './snapshot-actions.js';
 import { bytes, parseBytes } from './format.js';
 
 const STATES = { AVAILABLE: 'ok', IMPORTING: 'busy', DELETING: 'busy', FAILED: 'bad', DETACHED: 'cold' };
@@ -87,7 +88,7 @@ export function pointActions(p, after) {
       body: [field('File', 'File on the gateway', { required: true, class: 'mono', placeholder: '/srv/export/db.raw' }),
         field('Format', 'Format', { kind: 'select', options: [['raw', 'raw, sparse'], ['qcow2', 'qcow2']] })],
       submit: (f) => call('ExportRecoveryPoint', { RecoveryPoint: ref(p), File: f.File, Format: f.Format }) }).then((d) => { if (d) toast(`Exporting: job ${d.JobId}.`); return d; })), { needs: 'ExportRecoveryPoint', symbol: 'down' }],
-    knows('RestoreSnapshot') && ['Push to AWS as a snapshot …', then(() => import('./page-snapshots.js').then((m) => m.restore(ref(p)))), { needs: 'RestoreSnapshot', symbol: 'store' }],
+    knows('RestoreSnapshot') && ['Push to AWS as a snapshot …', then(() => restoreSnapshot(ref(p))), { needs: 'RestoreSnapshot', symbol: 'store' }],
     ['Delete …', then(() => confirm({ title: `Delete recovery point ${title}`, action: 'Delete', text: `Of ${p.Volume}. The volume itself stays as it is.`,
       submit: () => call('DeleteRecoveryPoint', { RecoveryPoint: ref(p) }) })), { needs: 'DeleteRecoveryPoint', danger: true, symbol: 'close' }],
   ].filter(Boolean);
