@@ -215,7 +215,7 @@ Status check_together(const Policy& policy) {
   }
   if (!policy.schedule.empty()) {
     auto calendar = CalendarExpression::parse(policy.schedule);
-    if (!calendar.ok()) return calendar.error();
+    if (!calendar.ok()) return wrong("schedule", calendar.error().context);
   }
   if (policy.tags.empty()) {
     return wrong("tags", "say which volumes: { Backup = \"true\" }, or { Name = \"*\" }");

@@ -101,7 +101,7 @@ class PolicyAws : public testing::Test {
     ASSERT_TRUE(started.ok());
     aws_ = std::move(*started);
     CurlOptions curl;
-    curl.idle_timeout_ms = 400;
+    curl.idle_timeout_ms = 20'000;
     auto transport = make_curl_transport(curl);
     ASSERT_TRUE(transport.ok());
     transport_ = std::move(*transport);
@@ -120,7 +120,7 @@ class PolicyAws : public testing::Test {
       Ec2Client::Options ec2;
       ec2.region = place.region;
       ec2.endpoint = aws_->endpoint();
-      ec2.timeout_ms = 600;
+      ec2.timeout_ms = 20'000;  // nothing hangs here but a busy machine
       return std::make_unique<Ec2Client>(ec2, clock_, transport_, make_static_credentials(key));
     };
     cloud_ = std::make_unique<Ec2PolicyCloud>(std::move(env));
