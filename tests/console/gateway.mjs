@@ -41,9 +41,9 @@ drives = 4
 [cartridge]
 segment_size = "4MiB"
 [store]
-restore_expedited = "1s"
-restore_standard = "2s"
-restore_bulk = "3s"
+restore_expedited = "3s"
+restore_standard = "4s"
+restore_bulk = "5s"
 restore_poll = "200ms"
 [cache]
 limit = "2GiB"
