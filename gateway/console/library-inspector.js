@@ -50,7 +50,8 @@ function driveFacts(d) {
 }
 
 export function inspect(element, tape, page) {
-  if (!element) return hints(page);
+  // A slot that has just been emptied, or is about to be filled, is nothing to look at.
+  if (!element || (!element.Barcode && element.Type !== 'drive')) return hints(page);
   const close = h('button', { type: 'button', class: 'ghost', 'aria-label': 'Let go', onclick: () => page.choose(null) }, icon('close'));
   const drive = element.Type === 'drive'
     ? { ...element, ...live.drives.find((d) => d.Number === element.Number) } : null;

@@ -105,7 +105,13 @@ class Live {
   }
 
   tell() {
-    this.listeners.forEach((f) => f(this));
+    for (const f of this.listeners) {
+      try {
+        f(this);
+      } catch (wrong) {
+        console.error(wrong);  // of a page, not of the gateway
+      }
+    }
   }
 }
 
