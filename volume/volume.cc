@@ -85,16 +85,8 @@ Status Volume::check_range(uint64_t offset, uint64_t length) const {
   return {};
 }
 
-void Volume::after_log_op(uint64_t written_bytes) {
+void Volume::after_log_op() {
   if (state_->maintenance_due) maintenance_->kick();
-  WriteGate* const gate = state_->env.cartridge.gate;
-  if (gate == nullptr) return;
-  uint64_t unsealed = 0;
-  {
-    const std::lock_guard lock(state_->mutex);
-    unsealed = state_->unsealed_bytes;
-  }
-  gate->wrote(state_->uuid, written_bytes, unsealed);
 }
 
 Status Volume::set_property(const std::string& name, const std::string& value) {
@@ -160,7 +152,7 @@ Status Volume::write(uint64_t offset, ByteView bytes, bool durable) {
       op.data = bytes.subspan(at, std::min<size_t>(kMaxAtomicBytes, bytes.size() - at));
       op.range = {(offset + at) / state_->block_bytes, op.data.size() / state_->block_bytes};
       const Status done = writer_->run(op);
-      after_log_op(op.data.size());
+      after_log_op();
       TRY(done);
     }
   }
@@ -191,7 +183,7 @@ Status Volume::write(const PreparedWrite& prepared) {
   op.range = prepared.range();
   op.prepared = &prepared;
   const Status done = writer_->run(op);
-  after_log_op(prepared.data_bytes());
+  after_log_op();
   return done;
 }
 
@@ -203,7 +195,7 @@ Status Volume::unmap(uint64_t offset, uint64_t length) {
   op.kind = LogOp::Kind::unmap;
   op.range = {offset / state_->block_bytes, length / state_->block_bytes};
   const Status done = writer_->run(op);
-  after_log_op(0);
+  after_log_op();
   return done;
 }
 

@@ -158,7 +158,7 @@ class Volume final : public BlockDevice {
   Result<ImageSegment> map_of(const Point& point);
   Result<uint32_t> slot_of(const MapSource& source, Ancestors& ancestors);
   Status wait_for_map(uint64_t position);
-  void after_log_op(uint64_t written_bytes);
+  void after_log_op();
 
   std::unique_ptr<VolumeState> state_;
   std::unique_ptr<LogWriter> writer_;
