@@ -87,7 +87,7 @@ Result<DiskTarget> start_coldshelf_disk(const Settings& s, const std::string& di
   const std::string file = directory + "/coldshelf.toml";
   std::ofstream(file) << "[gateway]\nname = \"bench\"\ndata_dir = \"" << directory
                       << "/data\"\n[iscsi]\nlisten = [\"" << target.portal
-                      << "\"]\n[library]\nslots = 2\ndrives = 1\n";
+                      << "\"]\n[api]\nlisten = \"\"\n[library]\nslots = 2\ndrives = 1\n";
   ASSIGN_OR_RETURN(target.process, Process::start({s.programs + "/coldshelfd", "--config", file},
                                                   directory + "/coldshelfd.log", SIGTERM));
   const std::vector<std::string> base = {s.programs + "/coldshelf", "--data", directory + "/data"};

@@ -7,7 +7,6 @@ namespace coldshelf {
 namespace {
 
 constexpr std::chrono::milliseconds kLogoutGrace{3'000};
-constexpr uint32_t kPhysicalBlockBytes = 4096;  // what a checksum of the log covers
 
 // A unit whose records outlive it.
 class StoredUnit final : public scsi::UnitStore {
@@ -59,7 +58,6 @@ Status IscsiVolumeTargets::add(const DiskTarget& disk) {
   }
   options.serial = serial_of(disk.uuid);
   options.target_name = iqn_of(disk.name);
-  options.physical_block_bytes = std::max(kPhysicalBlockBytes, disk.device->block_bytes());
   ASSIGN_OR_RETURN(auto unit, scsi::BlockUnit::open(options));
   // The records go with the unit, which sessions may hold longer than we know of.
   struct Kept {
