@@ -49,8 +49,14 @@ std::optional<Manifest> Shelf::State::storable(const Manifest& now,
                                                const std::vector<SegmentRow>& rows,
                                                bool& complete) {
   std::set<std::pair<uint64_t, uint64_t>> there;
-  for (const SegmentRow& row : rows) {
-    if (in_store(row.state)) there.insert({row.sequence, row.epoch});
+  {
+    const std::lock_guard lock(mutex);
+    const std::set<SegmentId>& garbage = manifests[now.uuid].garbage;
+    for (const SegmentRow& row : rows) {
+      // What is about to be deleted must not be named by an earlier manifest once more.
+      const bool going = dropped.contains(id_of(row)) && !garbage.contains(id_of(row));
+      if (in_store(row.state) && !going) there.insert({row.sequence, row.epoch});
+    }
   }
   const IsConfirmed confirmed = [&](const SegmentEntry& e) {
     return there.contains({e.sequence, e.epoch});
