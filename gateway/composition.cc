@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "gateway/config_quiesce.h"
 #include "gateway/notifications.h"
+#include "gateway/policy_archive.h"
 #include "gateway/pools.h"
 #include "gateway/store_factory.h"
 #include "gateway/version.h"
@@ -79,9 +80,9 @@ Gateway::~Gateway() {
 Status Gateway::build() {
   started_ms_ = env_.clock->unix_ms();
   ASSIGN_OR_RETURN(secrets_, load_secrets(*env_.files, config_));
-  // Ours outlives it.
-  const std::shared_ptr<Clock> clock(std::shared_ptr<void>(), env_.clock);
-  ASSIGN_OR_RETURN(notifier_, make_notifier(config_, *env_.files, clock));
+  // The caller's outlives us.
+  clock_ = std::shared_ptr<Clock>(std::shared_ptr<void>(), env_.clock);
+  ASSIGN_OR_RETURN(notifier_, make_notifier(config_, *env_.files, clock_));
   TRY(open_storage());
   TRY(open_library());
   make_volumes();  // before the shelf's threads, which tell it of what they do
@@ -97,6 +98,7 @@ Status Gateway::build() {
   volumes_->attach_targets(volume_targets_.get());
   volume_schedules_->start();
   TRY(open_monitor());
+  TRY(open_policies());
   return open_api();
 }
 
@@ -409,6 +411,23 @@ Status Gateway::ready() const {
   return {};
 }
 
+Status Gateway::open_policies() {
+  ASSIGN_OR_RETURN(aws_, AwsAccounts::create(config_, {env_.files, clock_}));
+  PolicyService::Env env;
+  env.files = env_.files;
+  env.clock = env_.clock;
+  env.random = env_.random;
+  env.notify = notifier_.get();
+  env.directory = config_.gateway.data_dir;
+  env.gateway = gateway_id_;
+  env.cloud = make_policy_cloud(*aws_);
+  env.archive = make_aws_only_archive();
+  env.pulls = static_cast<unsigned>(config_.aws.jobs);
+  ASSIGN_OR_RETURN(policies_, PolicyService::open(std::move(env), config_.policies));
+  policies_->start();
+  return {};
+}
+
 Status Gateway::open_api() {
   api::ServiceEnv env;
   env.metrics = metrics_.get();
@@ -438,6 +457,7 @@ Status Gateway::open_api() {
   history_->start();
   env.history = history_.get();
   env.notifier = notifier_.get();
+  env.policies = policies_.get();
   env.started_ms = started_ms_;
   env.endpoints = [this] { return endpoints(); };
   env.health = [this] { return health(); };
@@ -497,6 +517,8 @@ Status Gateway::stop() {
   if (server_) server_->stop(kLogoutDeadline);
   if (volume_schedules_) volume_schedules_->stop();
   if (volume_transfers_) volume_transfers_->stop();
+  if (aws_) aws_->give_up();
+  if (policies_) policies_->stop();
   if (keys_) keys_->stop();
   if (tapes_) tapes_->stop();
   if (keeper_) keeper_->stop();

@@ -14,10 +14,12 @@
 #include "gateway/api/service.h"
 #include "gateway/api_doors.h"
 #include "gateway/automatic_tapes.h"
+#include "gateway/aws_accounts.h"
 #include "gateway/bandwidth_control.h"
 #include "gateway/config.h"
 #include "gateway/data_directory.h"
 #include "gateway/history.h"
+#include "gateway/policy_service.h"
 #include "gateway/secrets.h"
 #include "gateway/store_keeper.h"
 #include "gateway/tape_service.h"
@@ -66,6 +68,7 @@ class Gateway {
   Status open_target();   // iSCSI
   Status open_monitor();  // alarms and metrics
   Status ready() const;
+  Status open_policies();  // EBS snapshots by schedule
   Status open_api();
   HistorySample measure() const;
   Status choose_identity();  // gateway id, serial numbers
@@ -104,7 +107,10 @@ class Gateway {
   std::unique_ptr<VolumePoints> volume_points_;
   std::unique_ptr<VolumeScheduler> volume_schedules_;
   std::unique_ptr<VolumeTransfers> volume_transfers_;
+  std::shared_ptr<Clock> clock_;  // env_.clock, for those who share it
   std::unique_ptr<Notifier> notifier_;
+  std::unique_ptr<AwsAccounts> aws_;
+  std::unique_ptr<PolicyService> policies_;
   std::unique_ptr<StoreKeeper> keeper_;
   std::unique_ptr<Monitor> monitor_;
   std::unique_ptr<iscsi::Server> server_;

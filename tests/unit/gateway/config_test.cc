@@ -145,6 +145,56 @@ TEST(Config, TheExampleHasEveryKeyAndItsDefault) {
   }
 }
 
+TEST(Config, PoliciesAreReadShownAndReadAgain) {
+  const std::string text =
+      "[[policy]]\nname = \"nightly\"\nschedule = \"*-*-* 02:30\"\ntags = { Backup = \"true\" }\n"
+      "pre_command = [\"freeze\", \"{instance}\"]\npost_command = \"thaw '{instance}'\"\n"
+      "keep_in_aws = { last = 2, age = \"7d\" }\n";
+  const auto config = parse_config(text, "c", "/", "/data");
+  ASSERT_TRUE(config.ok()) << config.error().context;
+  ASSERT_EQ(config->policies.size(), 1U);
+  EXPECT_EQ(config->policies[0].keep_in_aws.keep_last, 2U);
+  EXPECT_EQ(config->policies[0].commands.post, (std::vector<std::string>{"thaw", "{instance}"}));
+  const auto again = parse_config(effective_config(*config), "c", "/", "/data");
+  ASSERT_TRUE(again.ok()) << again.error().context;
+  EXPECT_EQ(again->policies, config->policies);
+  const auto error = [](const std::string& more) {
+    const auto parsed = parse_config("[[policy]]\nname = \"p\"\n" + more, "c", "/", "/data");
+    return parsed.ok() ? "accepted" : parsed.error().context;
+  };
+  const std::string hour = error("tags = { A = \"1\" }\nschedule = \"99:00\"\n");
+  EXPECT_EQ(hour.find("c:4:12: policy.schedule: "), 0U) << hour;
+  EXPECT_NE(hour.find("the hour is from 0 to 23"), std::string::npos) << hour;
+  EXPECT_NE(error("tags = { A = \"1\" }\nretention = 3\n").find("unknown key"), std::string::npos);
+  EXPECT_NE(error("tags = { A = \"1\" }\n[[policy]]\nname = \"p\"\ntags = { A = \"1\" }\n")
+                .find("is there twice"),
+            std::string::npos);
+}
+
+TEST(Config, NotificationsNeedWhatTheirTypeNeeds) {
+  const auto error = [](const std::string& more) {
+    const auto parsed = parse_config("[[notify]]\nname = \"n\"\n" + more, "c", "/", "/data");
+    return parsed.ok() ? "accepted" : parsed.error().context;
+  };
+  EXPECT_EQ(error("type = \"webhook\"\nurl = \"https://x/y\"\n"), "accepted");
+  EXPECT_EQ(error("type = \"sns\"\ntopic_arn = \"arn\"\nat_least = \"error\"\n"), "accepted");
+  EXPECT_NE(error("type = \"pager\"\n").find("must be \"webhook\""), std::string::npos);
+  EXPECT_NE(error("type = \"mail\"\nurl = \"smtp://h\"\n").find("needs from"), std::string::npos);
+  EXPECT_NE(error("type = \"sns\"\ntopic_arn = \"a\"\nurl = \"x\"\n").find("is not for type"),
+            std::string::npos);
+  EXPECT_NE(error("type = \"webhook\"\nurl = \"u\"\nat_least = \"all\"\n").find("at_least"),
+            std::string::npos);
+  const auto config = parse_config(
+      "[[notify]]\nname = \"n\"\ntype = \"mail\"\nurl = \"smtp://h\"\nfrom = \"a@b\"\n"
+      "to = [\"c@d\"]\npassword_file = \"pw\"\nuser = \"u\"\n",
+      "c", "/etc", "/data");
+  ASSERT_TRUE(config.ok()) << config.error().context;
+  EXPECT_EQ(config->notify.at(0).password_file, "/etc/pw");
+  const auto again = parse_config(effective_config(*config), "c", "/etc", "/data");
+  ASSERT_TRUE(again.ok()) << again.error().context;
+  EXPECT_EQ(again->notify.at(0).to, config->notify.at(0).to);
+}
+
 TEST(Config, BandwidthLimits) {
   const auto config = parse_config(
       "[[bandwidth]]\ndays = \"Mon-Fri\"\nfrom = \"08:00\"\nto = \"18:00\"\nupload = \"20MB/s\"\n"
