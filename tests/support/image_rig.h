@@ -42,7 +42,7 @@ class ImageRig : public ShelfRig, public ImageDirectory {
   Result<std::unique_ptr<Volume>> clone_image(Volume& source, const Uuid& point,
                                               const std::string& name) {
     const Uuid id = Uuid::generate(random());
-    auto made = Volume::clone(source, point, directory(id), id, name);
+    auto made = Volume::clone(source, point, directory(id), {id, name});
     if (made.ok()) {
       EXPECT_TRUE(shelf().adopt((*made)->manifest(), "", TapeStatus::available).ok());
     }
