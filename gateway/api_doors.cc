@@ -89,7 +89,12 @@ Status ApiDoors::start(api::Service& service) {
   options.socket_path = config_.api.socket;
   ASSIGN_OR_RETURN(socket_, HttpServer::start(options, handler));
   log_info("gateway", "management API", {{"socket", config_.api.socket}});
-  return config_.api.listen.empty() ? Status() : start_https(handler);
+  if (config_.api.listen.empty()) return {};
+  Status https = start_https(handler);
+  if (https.ok() || config_.api.listen != Config::Api().listen) return https;
+  // Nobody asked for this port: a second gateway on a machine works without it.
+  log_warning("gateway", "no HTTPS: set api.listen", {{"error", https.error().message()}});
+  return {};
 }
 
 Status ApiDoors::start_https(const HttpHandler& handler) {

@@ -293,10 +293,9 @@ TEST_F(FrontDoorTest, ChangesAreAuditedWithTheirResult) {
   // The new secret went to its user alone.
   const std::string secret = Json::parse(made.body)["SecretAccessKey"];
   EXPECT_EQ(Json(*records).dump().find(secret), std::string::npos);
-  EXPECT_EQ(api::without_secrets({{"a", {{{"SecretToAuthenticateInitiator", "x"}}}}}).dump(),
-            R"({"a":[{"SecretToAuthenticateInitiator":"(not shown)"
-}]
-})");
+  const Json hidden =
+      api::without_secrets({{"a", Json::array({{{"SecretToAuthenticateInitiator", "x"}}})}});
+  EXPECT_EQ(hidden["a"][0]["SecretToAuthenticateInitiator"], "(not shown)");
 }
 
 TEST_F(FrontDoorTest, NothingIsChangedWhileTheAuditLogCannotBeWritten) {
