@@ -100,6 +100,23 @@ constexpr Row kRows[] = {
     // They read and write files of the gateway's machine.
     {"ImportVolume", A, true},
     {"ExportRecoveryPoint", A, true},
+    // -- EBS snapshots, policies, notifications
+    {"ListSnapshotArchives", V, false},
+    {"DescribeSnapshotArchive", V, false},
+    {"PullSnapshot", O, true},
+    {"VerifyArchivedSnapshot", O, true},
+    {"CancelSnapshotJob", O, true},
+    {"RestoreSnapshot", A, true},
+    {"DeleteArchivedSnapshot", A, true},
+    {"ListPolicies", V, false},
+    {"DescribePolicy", V, false},
+    {"DescribePolicyReport", V, false},
+    {"DescribePolicyRun", V, false},
+    {"PutPolicy", A, true},
+    {"DeletePolicy", A, true},
+    {"RunPolicy", O, true},
+    {"ListNotifications", V, false},
+    {"SendTestNotification", O, true},
     // -- the gateway
     {"ListOperations", V, false},
     {"ListDrives", V, false},
