@@ -272,7 +272,9 @@ std::string_view not_found_code(std::string_view operation, std::string_view wha
   }
   if (contains(what, "initiator")) return "InitiatorNotFound";
   if (contains(operation, "Volume") || contains(operation, "Snapshot")) return "VolumeNotFound";
-  if (contains(what, "no tape")) return "TapeCartridgeNotFound";
+  if (contains(what, "no tape") || operation == "RetrieveTapeRecoveryPoint") {
+    return "TapeCartridgeNotFound";
+  }
   return "InvalidParameters";
 }
 
