@@ -99,7 +99,9 @@ Status Gateway::build() {
   volume_schedules_->start();
   TRY(open_monitor());
   TRY(open_policies());
-  return open_api();
+  TRY(open_api());
+  monitor_->start();  // it looks at the API's certificate too
+  return {};
 }
 
 Status Gateway::choose_identity() {
@@ -371,43 +373,6 @@ Status Gateway::open_target() {
   for (const iscsi::TargetConfig& target : targets) {
     log_info("gateway", "target", {{"name", target.iqn}, {"portals", portals}});
   }
-  return {};
-}
-
-Status Gateway::open_monitor() {
-  Monitor::Env env;
-  env.clock = env_.clock;
-  env.files = env_.files;
-  env.catalog = catalog_.get();
-  env.shelf = shelf_.get();
-  env.library = library_.get();
-  env.ownership = ownership_.get();
-  env.meter = meter_;
-  env.config = &config_;
-  env.health = [this] { return health(); };
-  monitor_ = std::make_unique<Monitor>(std::move(env));
-  TRY(monitor_->open());
-  Metrics::Env metrics;
-  metrics.tapes = tapes_.get();
-  metrics.monitor = monitor_.get();
-  metrics.meter = meter_;
-  metrics.config = &config_;
-  metrics.gateway_id = gateway_id_;
-  metrics.version = kVersion;
-  metrics.started_ms = started_ms_;
-  metrics.units = [this] { return server_->units(); };
-  metrics.sessions = [this] { return server_->sessions().size(); };
-  metrics.health = [this] { return health(); };
-  metrics_ = std::make_unique<Metrics>(std::move(metrics));
-  monitor_->start();
-  return {};
-}
-
-Status Gateway::ready() const {
-  TRY(health());
-  if (stopped_) return Error(ErrorCode::not_ready, "the daemon is stopping");
-  const Status may_write = ownership_->may_write();
-  if (!may_write.ok() && may_write.error().code == ErrorCode::write_protected) return may_write;
   return {};
 }
 

@@ -66,9 +66,12 @@ class Gateway {
   void make_volumes();
   Status open_volumes();  // the disks, without targets
   Status open_target();   // iSCSI
+  // composition_watch.cc
   Status open_monitor();  // alarms and metrics
   Status ready() const;
   Status open_policies();  // EBS snapshots by schedule
+  std::vector<Metrics::Volume> volume_metrics() const;
+  std::optional<int64_t> certificate_expires_ms() const;
   Status open_api();
   HistorySample measure() const;
   Status choose_identity();  // gateway id, serial numbers

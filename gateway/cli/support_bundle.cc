@@ -27,8 +27,9 @@ constexpr uint64_t kMostManifestBytes = 256 * MiB;
 // and variables stay: they say where to look.
 bool may_hold_secret(std::string_view key) {
   if (key.ends_with("_file") || key.ends_with("_env")) return false;
-  for (const char* part : {"secret", "password", "token", "authorization", "command", "webhook",
-                           "pre", "post", "access_key_id"}) {
+  if (key == "pre" || key == "post") return true;  // commands
+  for (const char* part : {"secret", "password", "token", "authorization", "command", "external_id",
+                           "access_key_id"}) {
     if (key.find(part) != std::string_view::npos) return true;
   }
   return false;
@@ -179,8 +180,13 @@ std::string Redactor::clean_config(std::string_view toml) const {
     const std::string_view line = toml.substr(0, end);
     const size_t equals = line.find(" = ");
     const bool empty = line.ends_with(" = \"\"");
+    // A webhook's address is a secret often enough: the host says where it goes.
+    const size_t host = line.starts_with("url = \"http") ? line.find("://") + 3 : 0;
+    const size_t path = host == 0 ? std::string_view::npos : line.find('/', host);
     if (equals != std::string_view::npos && !empty && may_hold_secret(line.substr(0, equals))) {
       out += std::string(line.substr(0, equals)) + " = \"" + kRedacted + "\"\n";
+    } else if (path != std::string_view::npos) {
+      out += std::string(line.substr(0, path)) + "/" + kRedacted + "\"\n";
     } else {
       out += std::string(line) + "\n";
     }
@@ -198,6 +204,11 @@ std::vector<Secret> known_secrets(FileSystem& files, const Config& config) {
     places.insert({old.key_file, old.key_env});
   }
   places.insert({config.store.s3.secret_key_file, config.store.s3.secret_key_env});
+  for (const NotifyConfig& notify : config.notify) {
+    places.insert({notify.authorization_file, notify.authorization_env});
+    places.insert({notify.signing_secret_file, notify.signing_secret_env});
+    places.insert({notify.password_file, notify.password_env});
+  }
   places.insert({"", "AWS_SECRET_ACCESS_KEY"});
   places.insert({"", "AWS_SESSION_TOKEN"});
   std::vector<Secret> out;

@@ -14,3 +14,6 @@ set_tests_properties(ops_setup PROPERTIES LABELS e2e TIMEOUT 180)
 add_test(NAME ops_upgrade COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/upgrade_test.py
          ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${CMAKE_SOURCE_DIR})
 set_tests_properties(ops_upgrade PROPERTIES LABELS "e2e;golden" TIMEOUT 180)
+add_test(NAME ops_alarms COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/alarm_test.py
+         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+set_tests_properties(ops_alarms PROPERTIES LABELS e2e TIMEOUT 240)

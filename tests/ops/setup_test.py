@@ -88,15 +88,20 @@ def bundle(programs, scratch, config, key, chap):
     # A secret of a kind that no file holds: in a command's arguments and in a URL.
     text = config.read_text()
     sneaky = 'key_command = "vault -token=s.SNEAKYTOKEN read x"'
-    config.write_text(text + f'\n[[encryption.old_key]]\n{sneaky}\n')
+    token = scratch / "token"
+    token.touch(0o600)
+    token.write_text("Bearer sneakybearer\n")
+    hook = (f'[[notify]]\nname = "hook"\ntype = "webhook"\nurl = "https://hooks.example/services/SNEAKYPATH"\n'
+            f'authorization_file = "{token}"\n')
+    config.write_text(text + f'\n[[encryption.old_key]]\n{sneaky}\n{hook}')
     log = scratch / "log"
-    log.write_text(f"a line with {key} in it\nhttps://user:sneakyword@host/x?token=sneakyquery y\n")
+    log.write_text(f"a line with {key} in it, and Bearer sneakybearer\nhttps://user:sneakyword@host/x?token=sneakyquery y\n")
     config.write_text(text)
     with Gateway(programs, scratch, ["--config", str(config)]) as gateway:
         gateway.socket = str(scratch / "api.sock")
         gateway.wait()
         gateway.call("CreateTapes", Barcode="BUN001L8", SizeInBytes=1 << 30, Count=2)
-        config.write_text(text + f'\n[[encryption.old_key]]\n{sneaky}\n')
+        config.write_text(text + f'\n[[encryption.old_key]]\n{sneaky}\n{hook}')
         target = scratch / "bundle.tar.gz"
         said = cli(programs, "--config", str(config), "support-bundle", "--to", str(target), "--log", str(log))
         assert "no secret" in said, said
@@ -110,9 +115,10 @@ def bundle(programs, scratch, config, key, chap):
                  "catalog.txt", "manifests.json", "coldshelfd.log"):
         assert members.get(name), f"{name} is missing: {sorted(members)}\n{members.get('missing.txt')}"
     everything = "\n".join(members.values())
-    wrapped = [key, chap, "SNEAKYTOKEN", "sneakyword", "sneakyquery"]
+    wrapped = [key, chap, "SNEAKYTOKEN", "sneakyword", "sneakyquery", "SNEAKYPATH", "sneakybearer"]
     for secret in wrapped:
         assert secret not in everything, f"{secret} is in the bundle"
+    assert "https://hooks.example/" in members["config.toml"] and "compression = \"zstd\"" in members["config.toml"]
     assert "key_file" in members["config.toml"] and "kek-" in members["keys.json"]
     assert "tapes: 2 rows" in members["catalog.txt"] and "CREATE TABLE tapes" in members["catalog.txt"]
     manifests = json.loads(members["manifests.json"])
