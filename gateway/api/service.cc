@@ -65,6 +65,7 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_key_operations();
   add_console_operations();
   add_volume_operations();
+  add_aws_volume_operations();
   add_notify_operations();
   add_policy_operations();
   add_alarm_operations();
@@ -182,8 +183,6 @@ std::string Service::tape_arn(const std::string& barcode) const {
 std::string Service::device_arn(const std::string& device) const {
   return gateway_arn() + "/device/" + device;
 }
-
-bool Service::volume_exists(const std::string& /*name*/) const { return false; }
 
 std::string Service::target_iqn(const std::string& device) const {
   return target_name(env_.config.gateway.name, device);

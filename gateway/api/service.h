@@ -32,6 +32,7 @@ class StoreKeeper;
 class VolumePoints;
 class VolumeScheduler;
 class VolumeService;
+struct VolumeView;
 class VolumeTransfers;
 }  // namespace coldshelf
 
@@ -106,10 +107,14 @@ class Service {
   void add_point_operations();            // volume_operations.cc
   void add_volume_schedule_operations();  // volume_schedule_operations.cc
   void add_volume_transfer_operations();  // volume_schedule_operations.cc
-  void add_notify_operations();           // notify_operations.cc
-  void add_policy_operations();           // policy_operations.cc
-  void add_alarm_operations();            // alarm_operations.cc
-  void add_user_operations();             // user_operations.cc
+  void add_aws_volume_operations();       // aws_volume_operations.cc, as the rest of these
+  void add_aws_volume_making();
+  void add_aws_volume_views();
+  void add_aws_snapshots();
+  void add_notify_operations();  // notify_operations.cc
+  void add_policy_operations();  // policy_operations.cc
+  void add_alarm_operations();   // alarm_operations.cc
+  void add_user_operations();    // user_operations.cc
   void add_tag_operations();
   void add_creation_operations();
   void add_bandwidth_operations();
@@ -131,6 +136,13 @@ class Service {
   Result<std::string> device_of(const std::string& arn) const;    // device_operations.cc
   Result<std::string> resource_of(const std::string& arn) const;  // tag_operations.cc
   bool volume_exists(const std::string& name) const;
+  std::string volume_arn(const Uuid& uuid) const;
+  Result<VolumeView> volume_of(const std::string& arn) const;
+  Result<VolumeView> volume_of(const Params& in) const;  // of "VolumeARN"
+  Result<VolumeView> make_volume(const Params& in, const std::string& mode, uint64_t size);
+  Result<Json> volume_made(const VolumeView& volume, const Params& in);
+  Json aws_volume(const VolumeView& volume) const;
+  Result<std::string> point_of_snapshot(const std::string& snapshot) const;
   bool chap_enabled(const std::string& iqn) const;
   Result<std::string> shown_name() const;  // gateway_operations.cc
   Result<Json> describe_gateway() const;
