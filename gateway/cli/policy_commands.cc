@@ -42,7 +42,7 @@ Status run_policy(CommandLine& line, const Values& v) {
     });
     return {};
   }
-  Json run;
+  Json run = Json::object();
   while (run.value("Phase", "") != "done") {
     if (timeout_ms != 0 && line.env().clock->monotonic_ns() - begin_ns > timeout_ms * 1'000'000) {
       return Error(ErrorCode::timed_out, "the run has not ended; it goes on");
