@@ -98,6 +98,7 @@ Status Gateway::build() {
   volumes_->attach_targets(volume_targets_.get());
   volume_schedules_->start();
   TRY(open_monitor());
+  TRY(open_snapshots());
   TRY(open_policies());
   TRY(open_api());
   monitor_->start();  // it looks at the API's certificate too
@@ -376,8 +377,27 @@ Status Gateway::open_target() {
   return {};
 }
 
-Status Gateway::open_policies() {
+Status Gateway::open_snapshots() {
   ASSIGN_OR_RETURN(aws_, AwsAccounts::create(config_, {env_.files, clock_}));
+  VolumeEnv env;
+  env.cartridge = {env_.files, env_.clock, env_.random, workers_.get(), volume_sealers_.get(),
+                   buffers_};
+  const CartridgeOptions tapes = cartridge_options();
+  VolumeOptions options;
+  options.segment_bytes = tapes.segment_bytes;
+  options.compression = tapes.compression;
+  options.key = tapes.key;
+  archives_ = std::make_unique<SnapshotArchives>(std::move(env), options,
+                                                 join_path(config_.gateway.data_dir, "archives"));
+  TRY(archives_->open_all());
+  snapshots_ = std::make_unique<SnapshotService>(
+      SnapshotService::Env{env_.clock, env_.random, catalog_.get(), archives_.get(), aws_.get(),
+                           volumes_.get()},
+      config_.aws);
+  return snapshots_->resume();
+}
+
+Status Gateway::open_policies() {
   PolicyService::Env env;
   env.files = env_.files;
   env.clock = env_.clock;
@@ -386,7 +406,9 @@ Status Gateway::open_policies() {
   env.directory = config_.gateway.data_dir;
   env.gateway = gateway_id_;
   env.cloud = make_policy_cloud(*aws_);
-  env.archive = make_aws_only_archive();
+  auto archive = std::make_unique<PolicySnapshots>(*snapshots_, *env_.clock);
+  policy_snapshots_ = archive.get();
+  env.archive = std::move(archive);
   env.pulls = static_cast<unsigned>(config_.aws.jobs);
   ASSIGN_OR_RETURN(policies_, PolicyService::open(std::move(env), config_.policies));
   policies_->start();
@@ -423,6 +445,7 @@ Status Gateway::open_api() {
   env.history = history_.get();
   env.notifier = notifier_.get();
   env.policies = policies_.get();
+  env.snapshots = snapshots_.get();
   env.started_ms = started_ms_;
   env.endpoints = [this] { return endpoints(); };
   env.health = [this] { return health(); };
@@ -482,6 +505,8 @@ Status Gateway::stop() {
   if (server_) server_->stop(kLogoutDeadline);
   if (volume_schedules_) volume_schedules_->stop();
   if (volume_transfers_) volume_transfers_->stop();
+  if (policies_) policy_snapshots_->give_up();
+  if (snapshots_) snapshots_->stop();  // after it was told, what ends is no failure
   if (aws_) aws_->give_up();
   if (policies_) policies_->stop();
   if (keys_) keys_->stop();
@@ -493,6 +518,10 @@ Status Gateway::stop() {
   if (library_) closed = library_->close_drives();
   if (volumes_) {
     const Status sealed = volumes_->stop();
+    if (closed.ok()) closed = sealed;
+  }
+  if (archives_) {
+    const Status sealed = archives_->stop();
     if (closed.ok()) closed = sealed;
   }
   // 3. Transfers last: they were told of the segments just sealed and know them after a restart.

@@ -20,7 +20,9 @@
 #include "gateway/data_directory.h"
 #include "gateway/history.h"
 #include "gateway/policy_service.h"
+#include "gateway/policy_snapshots.h"
 #include "gateway/secrets.h"
+#include "gateway/snapshot_service.h"
 #include "gateway/store_keeper.h"
 #include "gateway/tape_service.h"
 #include "gateway/vault.h"
@@ -69,7 +71,8 @@ class Gateway {
   // composition_watch.cc
   Status open_monitor();  // alarms and metrics
   Status ready() const;
-  Status open_policies();  // EBS snapshots by schedule
+  Status open_snapshots();  // archives of EBS volumes
+  Status open_policies();   // EBS snapshots by schedule
   std::vector<Metrics::Volume> volume_metrics() const;
   std::optional<int64_t> certificate_expires_ms() const;
   Status open_api();
@@ -113,6 +116,9 @@ class Gateway {
   std::shared_ptr<Clock> clock_;  // env_.clock, for those who share it
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<AwsAccounts> aws_;
+  std::unique_ptr<SnapshotArchives> archives_;
+  std::unique_ptr<SnapshotService> snapshots_;
+  PolicySnapshots* policy_snapshots_ = nullptr;  // the policies'
   std::unique_ptr<PolicyService> policies_;
   std::unique_ptr<StoreKeeper> keeper_;
   std::unique_ptr<Monitor> monitor_;

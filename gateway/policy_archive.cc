@@ -4,20 +4,6 @@
 
 namespace coldshelf {
 
-namespace {
-
-class AwsOnlyArchive final : public PolicyArchive {
- public:
-  Result<std::vector<ArchivePoint>> points() override { return std::vector<ArchivePoint>(); }
-  Status pull(const PolicyPlace&, const CloudSnapshot&) override {
-    return Error(ErrorCode::not_supported,
-                 "this gateway does not pull snapshots; set pull = false in the policy");
-  }
-  Status remove(const std::string&, const std::string&) override { return {}; }
-};
-
-}  // namespace
-
 std::unique_ptr<PolicyCloud> make_policy_cloud(AwsAccounts& accounts) {
   Ec2PolicyCloud::Env env;
   env.regions = [&accounts](const std::string& account) -> Result<std::vector<std::string>> {
@@ -30,10 +16,6 @@ std::unique_ptr<PolicyCloud> make_policy_cloud(AwsAccounts& accounts) {
     return accounts.ec2({place.account, place.region});
   };
   return std::make_unique<Ec2PolicyCloud>(std::move(env));
-}
-
-std::unique_ptr<PolicyArchive> make_aws_only_archive() {
-  return std::make_unique<AwsOnlyArchive>();
 }
 
 }  // namespace coldshelf

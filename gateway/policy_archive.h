@@ -1,4 +1,4 @@
-// What policies see of AWS and of the archive, from the daemon's parts.
+// What policies see of AWS, from the daemon's parts. Of the archive: policy_snapshots.h.
 #pragma once
 
 #include <memory>
@@ -10,9 +10,5 @@ namespace coldshelf {
 
 // `accounts` outlives it.
 std::unique_ptr<PolicyCloud> make_policy_cloud(AwsAccounts& accounts);
-
-// Of a gateway that keeps no EBS snapshots: policies make and delete them in AWS alone, and what
-// asks for a pull is told that there is none.
-std::unique_ptr<PolicyArchive> make_aws_only_archive();
 
 }  // namespace coldshelf

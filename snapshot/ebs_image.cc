@@ -110,6 +110,8 @@ Result<EbsImage> read_ebs_image(const Manifest& manifest) {
     } else if (name.starts_with(kPropertyEbsPoint)) {
       const auto id = Uuid::parse(name.substr(kPropertyEbsPoint.size()));
       if (!id) return Error(ErrorCode::corrupt, "image: property " + name);
+      // One whose recovery point was deleted by somebody who knows nothing of EBS counts no more.
+      if (!all.contains(std::string(kPropertyPoint) + id->to_string())) continue;
       out.points.push_back(point_of(*id, json));
     } else if (name.starts_with(kPropertyEbsPushed)) {
       const auto id = Uuid::parse(name.substr(kPropertyEbsPushed.size()));
@@ -117,6 +119,7 @@ Result<EbsImage> read_ebs_image(const Manifest& manifest) {
       for (const auto& [snapshot, unused] : json.items()) out.pushed[*id].push_back(snapshot);
     }
   }
+  if (out.find(out.head) == nullptr) out.head.clear();
   std::stable_sort(out.points.begin(), out.points.end(), [](const EbsPoint& a, const EbsPoint& b) {
     return a.started_ms < b.started_ms;
   });

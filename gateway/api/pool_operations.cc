@@ -29,6 +29,11 @@ Json Service::job_json(const JobRow& job) const {
   shown("kind", "Kind");  // imports and exports of volumes
   shown("file", "File");
   shown("point", "RecoveryPoint");
+  shown("snapshot", "SnapshotId");  // of EBS snapshots, from here on
+  shown("pulled_against", "Base");
+  shown("result", "Result");
+  shown("volume_id", "VolumeId");
+  shown("image_id", "ImageId");
   if (const auto at = job.parameters.find("parts"); at != job.parameters.end()) {
     if (const auto parts = decode_parts(at->second); parts.ok()) {
       out["Parts"] = describe_parts(*parts);

@@ -103,6 +103,7 @@ constexpr Row kRows[] = {
     // -- EBS snapshots, policies, notifications
     {"ListSnapshotArchives", V, false},
     {"DescribeSnapshotArchive", V, false},
+    {"ListEc2Snapshots", V, false},
     {"PullSnapshot", O, true},
     {"VerifyArchivedSnapshot", O, true},
     {"CancelSnapshotJob", O, true},

@@ -63,6 +63,7 @@ Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_store_operations();
   add_gateway_operations();
   add_key_operations();
+  add_ebs_operations();
   add_console_operations();
   add_volume_operations();
   add_aws_volume_operations();

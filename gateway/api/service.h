@@ -28,6 +28,7 @@ namespace coldshelf {
 class History;
 class Notifier;
 class PolicyService;
+class SnapshotService;
 class StoreKeeper;
 class VolumePoints;
 class VolumeScheduler;
@@ -65,9 +66,10 @@ struct ServiceEnv {
   VolumePoints* volume_points = nullptr;
   VolumeScheduler* volume_schedules = nullptr;
   VolumeTransfers* volume_transfers = nullptr;
-  Notifier* notifier = nullptr;       // null: no operations on notifications
-  PolicyService* policies = nullptr;  // null: no operations on policies
-  AccessKeys* access_keys = nullptr;  // null: no operations on users
+  Notifier* notifier = nullptr;          // null: no operations on notifications
+  PolicyService* policies = nullptr;     // null: no operations on policies
+  SnapshotService* snapshots = nullptr;  // null: no operations on EBS snapshots
+  AccessKeys* access_keys = nullptr;     // null: no operations on users
   AuditLog* audit = nullptr;
   // Each null: no operations on it.
   BandwidthControl* bandwidth = nullptr;
@@ -113,6 +115,7 @@ class Service {
   void add_aws_snapshots();
   void add_notify_operations();  // notify_operations.cc
   void add_policy_operations();  // policy_operations.cc
+  void add_ebs_operations();     // snapshot_operations.cc
   void add_alarm_operations();   // alarm_operations.cc
   void add_user_operations();    // user_operations.cc
   void add_tag_operations();

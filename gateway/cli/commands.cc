@@ -1,6 +1,7 @@
 #include "gateway/cli/commands.h"
 
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/snapshot_output.h"
 
 namespace coldshelf::cli {
 
@@ -10,6 +11,7 @@ int run_command_line(const std::vector<std::string>& arguments, const CommandEnv
   define_tape_commands(line);
   define_pool_commands(line);
   define_key_commands(line);
+  define_snapshot_commands(line);
   define_store_commands(line);
   define_volume_commands(line);
   define_notify_commands(line);

@@ -1,9 +1,8 @@
 // One archive: the EBS volume it is of, and its snapshots with their lineage.
 import { h, icon, render } from './dom.js';
-import { call, knows, poll } from './api.js';
+import { call, poll } from './api.js';
 import { Table } from './table.js';
 import { deleteSnapshot, pullSnapshot, restoreSnapshot } from './snapshot-actions.js';
-import { pointActions } from './volume-actions.js';
 import { banner, button, dialog, empty, facts, failure, loading, menu, panel, pill } from './ui.js';
 import { bytes, count, when } from './format.js';
 
@@ -41,9 +40,7 @@ class Archive {
 
   actions(p) {
     const after = () => this.poll.refresh();
-    const point = { Volume: this.name, Id: p.Id, Name: p.SnapshotId || p.Name, Created: p.Created };
     return [['Make an EBS snapshot of it …', () => restoreSnapshot(`${this.name}@${p.Id}`).then(after), { needs: 'RestoreSnapshot', symbol: 'up' }],
-      ...(knows('CloneVolume') ? pointActions(point, after).filter(([label]) => /^(Clone|Mount|Export)/.test(label)) : []),
       ['Delete …', () => deleteSnapshot(this.name, p).then(after), { needs: 'DeleteArchivedSnapshot', danger: true, symbol: 'close' }]];
   }
 
@@ -61,11 +58,11 @@ class Archive {
     if (!this.head.isConnected) this.view.replaceChildren(this.head, this.table.root);
     render(this.head, h('div', { class: 'toolbar' }, h('a', { href: '#/snapshots', class: 'back' }, icon('left'), 'EBS snapshots'), h('h1', null, a.Name),
       a.Pull ? pill('pulling', 'busy') : pill(a.Status.toLowerCase(), a.Status === 'AVAILABLE' ? 'ok' : ''), h('span', { class: 'grow' }),
-      button('Pull a snapshot', { needs: 'PullSnapshot', kind: 'primary', symbol: 'down', onclick: () => pullSnapshot('', { Region: a.Region, Account: a.Account }).then(() => this.poll.refresh()) })),
+      button('Pull a snapshot', { needs: 'PullSnapshot', kind: 'primary', symbol: 'down', onclick: () => pullSnapshot('', { Region: a.Region }).then(() => this.poll.refresh()) })),
     a.Problem && banner('bad', a.Problem),
     a.Pull && banner('info', `Pulling ${a.Pull.SnapshotId}${a.Pull.Base ? ` against ${a.Pull.Base}` : ' in full'}: block ${count(a.Pull.NextBlock)}. `, h('a', { href: '#/jobs' }, 'Jobs')),
     panel('Archive', { key: 'archive' }, facts(['EBS volume', h('span', { class: 'mono' }, a.VolumeId)], ['Region', a.Region || '–'], a.Account && ['Account', a.Account],
-      ['Size', bytes(a.SizeInBytes)], ['In the store', bytes(a.StoredInBytes)], ['Local', bytes(a.LocalInBytes)], a.NotUploadedInBytes > 0 && ['Not uploaded yet', bytes(a.NotUploadedInBytes)])));
+      ['Size', bytes(a.SizeInBytes)], ['On disk', bytes(a.LocalInBytes)])));
     this.table.setRows(a.Points || []);
   }
 }

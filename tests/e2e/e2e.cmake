@@ -39,3 +39,7 @@ endforeach()
 coldshelf_long_test(e2e_volume_crash_long e2e_volume_crash COLDSHELF_CRASH_ROUNDS=100)
 coldshelf_e2e_test(api)
 target_compile_definitions(e2e_api PRIVATE COLDSHELF_SOURCE="${CMAKE_SOURCE_DIR}")
+
+# EBS snapshots, against AWS's stand-in.
+coldshelf_e2e_test(snapshot)
+target_link_libraries(e2e_snapshot PRIVATE coldshelf_test_ebs)

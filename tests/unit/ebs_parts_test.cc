@@ -212,8 +212,13 @@ TEST(EbsImageProperties, ComeBackAsTheyWere) {
         property_of_pushed(point.point, {"snap-8", "snap-7"})}) {
     manifest.properties.insert(all.begin(), all.end());
   }
+  EXPECT_EQ(read_ebs_image(manifest)->find("snap-1"), nullptr);  // its recovery point is gone
+  manifest.properties["ebs.head"] = "snap-1";
+  EXPECT_EQ(read_ebs_image(manifest)->head, "");
+  manifest.properties[std::string(kPropertyPoint) + point.point.to_string()] = "1 2 3 snap-1";
   const auto image = read_ebs_image(manifest);
   ASSERT_TRUE(image.ok());
+  EXPECT_EQ(image->head, "snap-1");
   ASSERT_NE(image->find("snap-1"), nullptr);
   EXPECT_EQ(image->find("snap-1")->tags, point.tags);
   EXPECT_TRUE(image->find(point.point)->encrypted);

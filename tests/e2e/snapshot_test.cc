@@ -1,0 +1,235 @@
+// EBS snapshots through the daemon and the command line, against AWS's stand-in: pulled, listed,
+// verified, restored, resumed after a kill; with a role in another account, by a policy, and of a
+// volume of our own.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "base/clock.h"
+#include "base/sha256.h"
+#include "tests/e2e/gateway.h"
+#include "tests/support/ebs_standin.h"
+
+namespace coldshelf::test {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kOther = "444455556666";
+
+class SnapshotTest : public ::testing::Test {
+ protected:
+  SnapshotTest() {
+    EbsStandinOptions options;
+    options.accounts = {EbsAccount{}, {kOther, "AKIAOTHERACCOUNT", "other-secret"}};
+    options.limits = {0, 0, 0, 0, 0, 0, 0, 0, 1000, 100, 100'000};
+    auto started = EbsStandin::start(options);
+    CHECK(started.ok());
+    aws = std::move(*started);
+    aws->add_role(role(), {EbsAccount{}.id}, "shared");
+    gateway = std::make_unique<Gateway>(configuration());
+  }
+  static std::string role() { return "arn:aws:iam::" + std::string(kOther) + ":role/backup"; }
+  std::string configuration() const {
+    const std::string at = "\"" + aws->endpoint() + "\"\n";
+    return "[aws]\nregion = \"us-east-1\"\naccess_key_id = \"" + EbsAccount{}.access_key +
+           "\"\nsecret_key_env = \"COLDSHELF_TEST_AWS_SECRET\"\nrequests = 16\ntimeout = \"5s\"\n"
+           "ebs_endpoint = " +
+           at + "ec2_endpoint = " + at + "sts_endpoint = " + at +
+           "[[account]]\nname = \"other\"\nid = \"" + kOther + "\"\nrole_arn = \"" + role() +
+           "\"\nexternal_id = \"shared\"\nregions = [\"eu-central-1\"]\n";
+  }
+  // What a raw image must be for a snapshot: its digest.
+  std::string digest_of(const std::string& snapshot, uint64_t gib) const {
+    Sha256 all;
+    const Buffer zeros(kEbsBlockBytes, std::byte{0});
+    for (uint64_t block = 0; block < gib * kEbsBlocksPerGib; ++block) {
+      const auto bytes = aws->snapshot_block(snapshot, block);
+      all.update(bytes ? ByteView(*bytes) : ByteView(zeros));
+    }
+    return to_hex(all.finish());
+  }
+  static std::string digest_of_file(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    Sha256 all;
+    std::vector<char> chunk(1 << 20);
+    while (in.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), in.gcount() > 0) {
+      all.update(as_view(std::string_view(chunk.data(), static_cast<size_t>(in.gcount()))));
+    }
+    return to_hex(all.finish());
+  }
+  // The job of an order; succeeded in the end.
+  json follow(const json& ordered) {
+    SystemClock clock;
+    for (int i = 0; i < 1200; ++i) {
+      const json jobs = gateway->json({"job", "list"});
+      for (const json& job : jobs.is_array() ? jobs : jobs["Jobs"]) {
+        if (job["JobId"] != ordered["JobId"]) continue;
+        const std::string state = job["State"];
+        if (state == "failed" || state == "succeeded" || state == "cancelled") return job;
+      }
+      clock.sleep_ms(100);
+    }
+    return {};
+  }
+  json pull(std::vector<std::string> more) {
+    more.insert(more.begin(), {"snapshot", "pull"});
+    const json job = follow(gateway->json(more));
+    EXPECT_EQ(job.value("State", ""), "succeeded") << job;
+    return job;
+  }
+
+  std::unique_ptr<EbsStandin> aws;
+  std::unique_ptr<Gateway> gateway;
+};
+
+TEST_F(SnapshotTest, PulledAgainVerifiedAndRestored) {
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string volume = aws->make_volume({1, {{"Name", "db"}}, false, "", 0, 0, {}});
+  aws->write_pattern(volume, 0, 30, 1);
+  aws->write_zeros(volume, 40, 2);
+  const std::string first = aws->make_snapshot(volume, {{"Env", "prod"}});
+  pull({first, "--to", "db"});
+  aws->write_pattern(volume, 5, 3, 2);
+  aws->trim(volume, 10, 2);
+  const std::string second = aws->make_snapshot(volume);
+  const json increment = pull({second});  // into the same archive, by its volume
+  EXPECT_EQ(aws->requests(EbsOperation::list_changed_blocks) > 0, true);
+
+  const json archives = gateway->json({"snapshot", "list"});
+  ASSERT_EQ(archives["Archives"].size(), 1U) << archives;
+  EXPECT_EQ(archives["Archives"][0]["Name"], "db");
+  EXPECT_EQ(archives["Archives"][0]["VolumeId"], volume);
+  const json shown = gateway->json({"snapshot", "show", "db"});
+  ASSERT_EQ(shown["Points"].size(), 2U);
+  EXPECT_EQ(shown["Points"][0]["Tags"]["Env"], "prod");
+  EXPECT_EQ(shown["Points"][1]["Base"], first);
+  EXPECT_EQ(shown["Points"][1]["FetchedBlocks"], 3);
+  EXPECT_NE(gateway->cli({"snapshot", "list"}).output.find("db"), std::string::npos);
+  EXPECT_NE(gateway->cli({"snapshot", "show", "db"}).output.find(first), std::string::npos);
+  EXPECT_NE(gateway->cli({"snapshot", "list", "--aws"}).output.find(second), std::string::npos);
+
+  const json verified = follow(gateway->json({"snapshot", "verify", "db"}));
+  ASSERT_EQ(verified.value("State", ""), "succeeded") << verified;
+
+  // Back to AWS, in full and against what is there; and by a kill in between.
+  const json full = follow(gateway->json({"snapshot", "restore", "db@" + first, "--tag", "a=b"}));
+  ASSERT_EQ(full.value("State", ""), "succeeded") << full;
+  const std::string made = full.value("Result", "");
+  EXPECT_EQ(aws->snapshot_blocks(made), aws->snapshot_blocks(first));
+  EXPECT_EQ(digest_of(made, 1), digest_of(first, 1));
+  EXPECT_EQ(aws->snapshot(made)->tags.at("a"), "b");
+  EXPECT_EQ(aws->snapshot(made)->tags.at("Env"), "prod");
+  const uint64_t puts = aws->requests(EbsOperation::put_snapshot_block);
+  const json less = follow(gateway->json(
+      {"snapshot", "restore", "db@" + second, "--parent", made, "--create-volume", "us-east-1a"}));
+  ASSERT_EQ(less.value("State", ""), "succeeded") << less;
+  EXPECT_EQ(aws->requests(EbsOperation::put_snapshot_block) - puts, 5U);
+  EXPECT_EQ(digest_of(less.value("Result", ""), 1), digest_of(second, 1));
+  EXPECT_EQ(aws->volumes().back().snapshot_id, less.value("Result", ""));
+
+  gateway->ok({"snapshot", "delete", "db@" + first});
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"].size(), 1U);
+  EXPECT_EQ(aws->rejections(), std::vector<std::string>());
+  // A restart has everything still, and the archive goes as a whole.
+  EXPECT_EQ(gateway->stop(), 0);
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"][0]["SnapshotId"], second);
+  gateway->ok({"snapshot", "delete", "db"});
+  EXPECT_TRUE(gateway->json({"snapshot", "list"})["Archives"].empty());
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotTest, AKilledGatewayGoesOnWhereItWas) {
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string volume = aws->make_volume({1, {}, true, "", 0, 0, {}});
+  aws->write_pattern(volume, 0, 300, 1, EbsPattern::compressible);
+  const std::string snapshot = aws->make_snapshot(volume);
+  aws->set_latency_ms(60);
+  const json ordered = gateway->json({"snapshot", "pull", snapshot, "--to", "db"});
+  SystemClock clock;
+  while (aws->requests(EbsOperation::get_snapshot_block) < 100) clock.sleep_ms(20);
+  gateway->kill();
+  ASSERT_TRUE(gateway->start().ok());
+  aws->set_latency_ms(0);
+  const json job = follow(ordered);
+  ASSERT_EQ(job.value("State", ""), "succeeded") << job;
+  const json restored = follow(gateway->json({"snapshot", "restore", "db", "--encrypted"}));
+  ASSERT_EQ(restored.value("State", ""), "succeeded") << restored;
+  EXPECT_TRUE(aws->snapshot(restored.value("Result", ""))->encrypted);
+  EXPECT_EQ(digest_of(restored.value("Result", ""), 1), digest_of(snapshot, 1));
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotTest, AnotherAccountByItsRole) {
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string volume =
+      aws->make_volume({1, {}, false, "", 0, 0, {}}, {kOther, "eu-central-1"});
+  aws->write_pattern(volume, 0, 5, 1);
+  const std::string snapshot = aws->make_snapshot(volume);
+  EXPECT_NE(gateway->cli({"snapshot", "pull", snapshot}).exit_code, 0);  // not ours
+  pull({snapshot, "--account", "other"});
+  EXPECT_GT(aws->requests(EbsOperation::assume_role), 0U);
+  const json shown = gateway->json({"snapshot", "show", volume});
+  EXPECT_EQ(shown["Account"], kOther);
+  EXPECT_EQ(shown["Region"], "eu-central-1");
+  EXPECT_NE(gateway->cli({"snapshot", "pull", snapshot, "--account", "nobody"}).exit_code, 0);
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotTest, ARecoveryPointOfAVolumeBecomesASnapshot) {
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string raw = gateway->directory() + "/disk.raw";
+  {
+    std::ofstream out(raw, std::ios::binary);
+    const std::string text(3 * kEbsBlockBytes / 2, 'x');
+    out.seekp(4 * kEbsBlockBytes);
+    out << text;
+  }
+  std::filesystem::resize_file(raw, GiB);
+  gateway->ok({"volume", "import", raw, "--name", "files"});
+  gateway->ok({"volume", "point", "create", "files", "--name", "nightly"});
+  const json made = follow(gateway->json({"snapshot", "restore", "files@nightly"}));
+  ASSERT_EQ(made.value("State", ""), "succeeded") << made;
+  const std::string first = made.value("Result", "");
+  EXPECT_EQ(aws->snapshot_blocks(first), (std::vector<uint64_t>{4, 5}));
+  EXPECT_EQ(digest_of(first, 1), digest_of_file(raw));
+  EXPECT_NE(gateway->cli({"snapshot", "restore", "files@none"}).exit_code, 0);
+  EXPECT_EQ(aws->rejections(), std::vector<std::string>());
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotTest, APolicyPullsWhatItMade) {
+  gateway =
+      std::make_unique<Gateway>(configuration() +
+                                "[[policy]]\nname = \"nightly\"\ntags = { Backup = \"true\" }\n"
+                                "keep_in_aws = { last = 2 }\nkeep_in_archive = { last = 2 }\n");
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string volume = aws->make_volume({1, {{"Backup", "true"}}, false, "", 0, 0, {}});
+  aws->write_pattern(volume, 0, 4, 1);
+  gateway->ok({"policy", "run", "nightly", "--wait"});
+  SystemClock clock;
+  json shown = json::object();
+  for (int i = 0; i < 1200 && shown.value("Points", json::array()).empty(); ++i) {
+    clock.sleep_ms(100);
+    if (gateway->cli({"snapshot", "show", volume}).exit_code != 0) continue;
+    shown = gateway->json({"snapshot", "show", volume});
+  }
+  ASSERT_EQ(shown["Points"].size(), 1U) << shown;
+  const std::string snapshot = shown["Points"][0]["SnapshotId"];
+  EXPECT_EQ(shown["Points"][0]["FetchedBlocks"], 4);
+  EXPECT_EQ(aws->snapshot(snapshot)->tags.at("Backup"), "true");
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+}  // namespace
+}  // namespace coldshelf::test
+
+int main(int argc, char** argv) {
+  coldshelf::test::set_program_directory(argv[0]);
+  setenv("COLDSHELF_TEST_AWS_SECRET", "standin-secret", 1);
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
