@@ -229,6 +229,7 @@ Status SnapshotService::run_verify(const RunPtr& run) {
     }
   }
   run->row.parameters["read_blocks"] = std::to_string(read);
+  show_progress(run, read, read, read, true);
   return {};
 }
 

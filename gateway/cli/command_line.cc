@@ -244,6 +244,9 @@ Status CommandLine::watch_job(int64_t id, const std::string& what) {
     const std::string location = now->value("Location", "");
     if (!location.empty()) out() << " in " << location;
   }
+  for (const char* made : {"Result", "VolumeId", "ImageId"}) {  // in EC2
+    if (job.contains(made)) out() << ", made " << job.value(made, "");
+  }
   out() << "\n";
   return {};
 }
