@@ -108,7 +108,9 @@ class VolumeServiceTest : public ::testing::Test {
     scheduler.reset();
     points.reset();
     targets.reset();
-    if (service) EXPECT_TRUE(service->stop().ok());
+    if (service) {
+      EXPECT_TRUE(service->stop().ok());
+    }
     service.reset();
   }
   void restart() {
