@@ -9,29 +9,32 @@ namespace coldshelf {
 using sqlite::Statement;
 
 namespace {
+// Of tapes alone: a volume may have the name of a tape, and volumes are few.
 constexpr const char* kCounters = R"sql(
 CREATE TEMP TABLE tape_counts (status TEXT PRIMARY KEY, tapes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TEMP TABLE tape_problems (barcode TEXT PRIMARY KEY, problem TEXT NOT NULL) WITHOUT ROWID;
-INSERT INTO tape_counts SELECT status, COUNT(*) FROM main.tapes GROUP BY status;
-INSERT INTO tape_problems SELECT barcode, problem FROM main.tapes WHERE problem <> '';
-CREATE TEMP TRIGGER tape_counted AFTER INSERT ON main.tapes BEGIN
+INSERT INTO tape_counts SELECT status, COUNT(*) FROM main.tapes WHERE kind = 0
+  GROUP BY status;
+INSERT INTO tape_problems SELECT barcode, problem FROM main.tapes
+  WHERE kind = 0 AND problem <> '';
+CREATE TEMP TRIGGER tape_counted AFTER INSERT ON main.tapes WHEN NEW.kind = 0 BEGIN
   INSERT OR IGNORE INTO tape_counts VALUES (NEW.status, 0);
   UPDATE tape_counts SET tapes = tapes + 1 WHERE status = NEW.status;
   DELETE FROM tape_problems WHERE barcode = NEW.barcode;
   INSERT INTO tape_problems SELECT NEW.barcode, NEW.problem WHERE NEW.problem <> '';
 END;
-CREATE TEMP TRIGGER tape_uncounted AFTER DELETE ON main.tapes BEGIN
+CREATE TEMP TRIGGER tape_uncounted AFTER DELETE ON main.tapes WHEN OLD.kind = 0 BEGIN
   UPDATE tape_counts SET tapes = tapes - 1 WHERE status = OLD.status;
   DELETE FROM tape_problems WHERE barcode = OLD.barcode;
 END;
 CREATE TEMP TRIGGER tape_recounted AFTER UPDATE OF status ON main.tapes
-WHEN OLD.status <> NEW.status BEGIN
+WHEN NEW.kind = 0 AND OLD.status <> NEW.status BEGIN
   INSERT OR IGNORE INTO tape_counts VALUES (NEW.status, 0);
   UPDATE tape_counts SET tapes = tapes - 1 WHERE status = OLD.status;
   UPDATE tape_counts SET tapes = tapes + 1 WHERE status = NEW.status;
 END;
 CREATE TEMP TRIGGER tape_troubled AFTER UPDATE OF problem ON main.tapes
-WHEN OLD.problem <> NEW.problem BEGIN
+WHEN NEW.kind = 0 AND OLD.problem <> NEW.problem BEGIN
   DELETE FROM tape_problems WHERE barcode = NEW.barcode;
   INSERT INTO tape_problems SELECT NEW.barcode, NEW.problem WHERE NEW.problem <> '';
 END;

@@ -117,7 +117,7 @@ TEST_P(SscLog, TapeAlertTellsOfFailedWrites) {
 TEST_P(SscLog, TapeAlertTellsOfWhatFailedAsTheChangerTookTheTape) {
   ASSERT_TRUE(write(pattern(100)).good());
   rig_.cartridge().fail_next_sync(Error(ErrorCode::io, "the disk failed"));
-  rig_.eject();
+  EXPECT_FALSE(rig_.try_eject().ok());
   host().clear_unit_attentions();
   EXPECT_EQ(number(parameters(0x2E)[6]), 1U);
   EXPECT_EQ(number(parameters(0x2E)[6]), 0U);

@@ -120,7 +120,7 @@ def bundle(programs, scratch, config, key, chap):
         assert secret not in everything, f"{secret} is in the bundle"
     assert "https://hooks.example/" in members["config.toml"] and "compression = \"zstd\"" in members["config.toml"]
     assert "key_file" in members["config.toml"] and "kek-" in members["keys.json"]
-    assert "tapes: 2 rows" in members["catalog.txt"] and "CREATE TABLE tapes" in members["catalog.txt"]
+    assert "tapes: 2 rows" in members["catalog.txt"] and 'CREATE TABLE "tapes"' in members["catalog.txt"]
     manifests = json.loads(members["manifests.json"])
     assert manifests["Cartridges"] == 2 and manifests["Headers"][0]["Label"].startswith("BUN00")
     assert manifests["Headers"][0]["KeyId"].startswith("kek-")

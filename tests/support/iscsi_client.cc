@@ -33,6 +33,7 @@ Result<std::unique_ptr<IscsiClient>> IscsiClient::connect(const std::string& por
 IscsiClient::~IscsiClient() {
   iscsi_logout_sync(context_);
   iscsi_destroy_context(context_);
+  for (scsi_task* task : abandoned_) scsi_free_scsi_task(task);
 }
 
 ScsiResult IscsiClient::run(ByteView cdb, ByteView data_out, size_t data_in_bytes) {
@@ -55,6 +56,7 @@ ScsiResult IscsiClient::run(ByteView cdb, ByteView data_out, size_t data_in_byte
     scsi_task_add_data_in_buffer(task.get(), static_cast<int>(data_in_bytes),
                                  reinterpret_cast<unsigned char*>(result.data.data()));
   if (iscsi_scsi_command_sync(context_, 0, task.get(), nullptr) == nullptr) {
+    abandoned_.push_back(task.release());
     result.status = scsi::ScsiStatus::task_aborted;
     return result;
   }

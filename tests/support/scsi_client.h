@@ -6,11 +6,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "target/scsi/logical_unit.h"
 #include "target/scsi/sense.h"
 
 struct iscsi_context;
+struct scsi_task;
 
 namespace coldshelf::test {
 
@@ -80,6 +82,8 @@ class IscsiClient final : public ScsiClient {
  private:
   explicit IscsiClient(iscsi_context* context) : context_(context) {}
   iscsi_context* context_;
+  // Of a connection that ended under them: the library knows them until the context goes.
+  std::vector<scsi_task*> abandoned_;
 };
 
 }  // namespace coldshelf::test

@@ -68,10 +68,15 @@ MemoryCartridge& TapeRig::insert(bool worm) {
 }
 
 void TapeRig::eject() {
-  std::unique_ptr<Cartridge> out;
-  const Status ejected = drive_->eject(&out);
+  const Status ejected = try_eject();
   CHECK(ejected.ok());
+}
+
+Status TapeRig::try_eject() {
+  std::unique_ptr<Cartridge> out;
+  Status ejected = drive_->eject(&out);
   cartridge_ = nullptr;
+  return ejected;
 }
 
 }  // namespace coldshelf::test

@@ -36,6 +36,7 @@ class TapeRig {
   // A new cartridge; it stays reachable for faults while the drive holds it.
   MemoryCartridge& insert(bool worm = false);
   void eject();
+  Status try_eject();  // an error: of the flush; the cartridge is out
   TapeDrive& drive() { return *drive_; }
   scsi::TapeUnit& unit() { return *unit_; }
   MemoryCartridge& cartridge() { return *cartridge_; }

@@ -113,8 +113,20 @@ Status S3Probe::find_conditions(S3Traits& traits, const std::string& etag) {
   ASSIGN_OR_RETURN(const bool other, lost(there_, {{"if-match", "\"0123456789abcdef\""}}));
   if (!other) return {};
   ASSIGN_OR_RETURN(const Tried fresh, try_put(absent_, body(), {{"if-none-match", "*"}}));
-  if (fresh.verdict == Verdict::refused) return {};
+  if (fresh.verdict == Verdict::refused) {
+    // An answer that was lost, and the same request again: the object it made is there.
+    if (fresh.code == ErrorCode::precondition_failed && client_.head_object(absent_, false).ok()) {
+      return Error(ErrorCode::unavailable, "asking what the store can do: an answer was lost");
+    }
+    return {};
+  }
   ASSIGN_OR_RETURN(const Tried same, try_put(there_, body(), {{"if-match", "\"" + etag + "\""}}));
+  if (same.verdict == Verdict::refused && same.code == ErrorCode::precondition_failed) {
+    ASSIGN_OR_RETURN(const S3Object now, client_.head_object(there_, false));
+    if (now.info.etag != etag) {
+      return Error(ErrorCode::unavailable, "asking what the store can do: an answer was lost");
+    }
+  }
   traits.capabilities.conditional_put = same.verdict == Verdict::accepted;
   return {};
 }

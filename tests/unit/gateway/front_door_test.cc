@@ -40,11 +40,17 @@ class FrontDoorTest : public ::testing::Test {
     audit = std::move(*opened);
     api::ServiceEnv env;
     env.tapes = gateway.tapes.get();
-    env.config = *default_config(gateway.root() + "/data");
+    config = *default_config(gateway.root() + "/data");
+    env.config = config;
     env.gateway_id = "sgw-0A1B2C3D";
     env.version = "test";
     env.access_keys = keys.get();
     env.audit = audit.get();
+    Metrics::Env numbers;
+    numbers.tapes = gateway.tapes.get();
+    numbers.config = &config;
+    metrics = std::make_unique<Metrics>(std::move(numbers));
+    env.metrics = metrics.get();
     service = std::make_unique<api::Service>(std::move(env));
     door = std::make_unique<api::FrontDoor>(api::FrontDoor::Env{
         service.get(), keys.get(), audit.get(), &gateway.clock(), &gateway.random, 30 * 60'000});
@@ -121,6 +127,8 @@ class FrontDoorTest : public ::testing::Test {
   std::string head;
   std::unique_ptr<AccessKeys> keys;
   std::unique_ptr<AuditLog> audit;
+  Config config;
+  std::unique_ptr<Metrics> metrics;
   std::unique_ptr<api::Service> service;
   std::unique_ptr<api::FrontDoor> door;
 };
