@@ -14,7 +14,7 @@ function sizeOf(text) {
   return size;
 }
 
-const nameField = (value) => field('Name', 'Name', { required: true, class: 'mono', value, pattern: '[a-z0-9][a-z0-9.-]*',
+const nameField = (value) => field('Name', 'Name', { required: true, class: 'mono', value, pattern: '[a-z0-9][a-z0-9.\\-]*',
   hint: 'a-z, 0-9, dots and hyphens; it is part of the iSCSI target’s name.' });
 const modeField = () => field('Mode', 'Mode', { kind: 'select', options: [['cached', 'cached: the working set here, everything in the store'], ['stored', 'stored: everything here, recovery points in the store']] });
 

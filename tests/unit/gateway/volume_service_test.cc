@@ -362,6 +362,11 @@ TEST_F(VolumeServiceTest, ScheduledPointsAreQuiescedOrNotMade) {
   service->stop_writes(service->show("a")->uuid, Error(ErrorCode::conflict, "taken over"));
   EXPECT_FALSE(scheduler->run("db").ok());
   EXPECT_EQ(quiescer.frozen, quiescer.thawed);
+  scheduler.reset();
+  points.reset();
+  targets.reset();
+  EXPECT_FALSE(service->stop().ok()) << "it says that a volume could not be sealed";
+  service.reset();
 }
 
 TEST_F(VolumeServiceTest, MountedAndClonedPointsOutliveTheirRetention) {
