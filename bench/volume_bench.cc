@@ -105,9 +105,10 @@ Result<DiskTarget> start_coldshelf_disk(const Settings& s, const std::string& di
 
 Result<DiskTarget> start_tgt_disk(const Settings& s, const std::string& directory) {
   std::filesystem::create_directories(directory);
-  const std::string control = std::to_string(test::free_port());
+  const int port = test::free_port();
+  const std::string control = std::to_string(port % 32'768);  // its range
   DiskTarget target;
-  target.portal = "127.0.0.1:" + control;
+  target.portal = "127.0.0.1:" + std::to_string(port);
   target.iqn = "iqn.2024-01.peer.tgt:disk";
   target.lun = 1;
   ASSIGN_OR_RETURN(target.process, Process::start({"tgtd", "-f", "-C", control, "--iscsi",
