@@ -52,7 +52,10 @@ void check(DiskClient& disk, Model& model) {
         if (equal(found, content(b, version))) is = version;
       }
       ASSERT_NE(is, ~uint64_t{0}) << "block " << b << " holds none of " << allowed.size()
-                                  << " versions since the last sync";
+                                  << " versions since the last sync; the newest is "
+                                  << allowed.back() << ", it says block "
+                                  << load_le<uint64_t>(found.data()) << ", version "
+                                  << load_le<uint64_t>(found.data() + 8) << " of " << model.next;
       allowed = {is};
     }
   }

@@ -60,6 +60,11 @@ ScsiResult IscsiClient::run(ByteView cdb, ByteView data_out, size_t data_in_byte
     result.status = scsi::ScsiStatus::task_aborted;
     return result;
   }
+  // libiscsi's own values lie above those of SCSI: the connection ended, or nothing was answered.
+  if (task->status < 0 || task->status > 0xFF) {
+    result.status = scsi::ScsiStatus::task_aborted;
+    return result;
+  }
   result.status = static_cast<scsi::ScsiStatus>(task->status);
   if (task->residual_status == SCSI_RESIDUAL_UNDERFLOW)
     result.residual = static_cast<int64_t>(task->residual);
