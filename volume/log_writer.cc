@@ -76,6 +76,7 @@ void LogWriter::process(std::vector<LogOp*>& batch) {
   }
   frame_small(small);
   static_cast<void>(write_out().ok());  // each operation has its answer
+  CHECK(buffered_.empty());             // for its caller owns it, and now goes on
 }
 
 void LogWriter::frame_small(std::vector<LogOp*>& ops) {
@@ -129,7 +130,6 @@ void LogWriter::frame_op(LogOp& op) {
       if (!done.ok()) break;
       done = write_out();  // the map is what the log says, for the comparison
       if (!done.ok()) break;
-      buffered_.push_back(&op);
       done = frame_move(op);
       break;
     case LogOp::Kind::roll:
@@ -172,7 +172,7 @@ Status LogWriter::frame_prepared(const LogOp& op) {
 
 // What was overwritten since it was read stays behind. Nobody but this thread changes the map, so
 // what is compared here is still true when the frame is written.
-Status LogWriter::frame_move(const LogOp& op) {
+Status LogWriter::frame_move(LogOp& op) {
   std::vector<BlockRange> ranges;
   std::vector<ByteView> data;
   std::vector<ExtentMap::Extent> now;
@@ -190,7 +190,8 @@ Status LogWriter::frame_move(const LogOp& op) {
                                         static_cast<size_t>(e.range.count) * state_.block_bytes));
     }
   }
-  if (ranges.empty()) return {};
+  if (ranges.empty()) return {};  // and no write would take it out of buffered_
+  buffered_.push_back(&op);
   const size_t table = extent_table_size(ranges, FrameKind::extents, state_.block_bytes);
   auto plain = std::make_shared<Buffer>(table);
   for (const ByteView part : data) append(*plain, part);

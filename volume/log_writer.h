@@ -60,7 +60,7 @@ class LogWriter {
   void frame_small(std::vector<LogOp*>& ops);
   Status frame_write(const LogOp& op);
   Status frame_prepared(const LogOp& op);
-  Status frame_move(const LogOp& op);
+  Status frame_move(LogOp& op);
   Status roll(const LogOp& op);
   Status add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,
                    std::span<const ByteView> data);
