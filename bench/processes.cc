@@ -10,9 +10,6 @@
 
 namespace coldshelf::bench {
 
-namespace {
-
-// Tries `arguments` until it succeeds, for some seconds: a server that is starting.
 Status retry_command(const std::vector<std::string>& arguments, int attempts) {
   SystemClock clock;
   Result<std::string> last = Error(ErrorCode::internal, "not tried");
@@ -23,8 +20,6 @@ Status retry_command(const std::vector<std::string>& arguments, int attempts) {
   }
   return last.error();
 }
-
-}  // namespace
 
 Result<TapeTarget> start_coldshelf(const TapeTargetOptions& options) {
   std::filesystem::create_directories(options.directory);

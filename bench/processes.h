@@ -14,6 +14,9 @@ using test::Process;
 using test::run_command;
 using test::ScratchDirectory;
 
+// Runs a command until it succeeds, 100 ms apart: its server may be starting.
+Status retry_command(const std::vector<std::string>& arguments, int attempts);
+
 // What a benchmark talks to.
 struct TapeTarget {
   std::string name;

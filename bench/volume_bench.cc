@@ -1,17 +1,15 @@
 // ./dev bench volume: a volume of coldshelf and a file behind Debian's tgt, by the same libiscsi
-// client over loopback, in turn; and how long a restart with a large map takes.
-#include <signal.h>
-
+// client over loopback, in turn; how long a restart with a large map takes; and the volume beside
+// other disks on S3 (volume_s3.h).
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <map>
 
-#include "base/clock.h"
 #include "bench/disk_load.h"
-#include "bench/processes.h"
+#include "bench/disk_targets.h"
+#include "bench/volume_s3.h"
 
 namespace coldshelf::bench {
 namespace {
@@ -24,6 +22,7 @@ struct Settings {
   unsigned rounds = 3;
   double map_mblocks = 100;
   std::string only;
+  std::string against = "all";
 };
 
 struct Case {
@@ -61,77 +60,6 @@ std::vector<Case> cases(const Settings& s) {
   return out;
 }
 
-struct DiskTarget {
-  std::string portal, iqn;
-  int lun = 0;
-  std::unique_ptr<Process> process;
-};
-
-Status retry(const std::vector<std::string>& command, int attempts) {
-  SystemClock clock;
-  Result<std::string> last = Error(ErrorCode::internal, "not tried");
-  for (int i = 0; i < attempts; ++i) {
-    last = run_command(command);
-    if (last.ok()) return {};
-    clock.sleep_ms(100);
-  }
-  return last.error();
-}
-
-Result<DiskTarget> start_coldshelf_disk(const Settings& s, const std::string& directory) {
-  std::filesystem::create_directories(directory);
-  const int port = test::free_port();
-  DiskTarget target;
-  target.portal = "127.0.0.1:" + std::to_string(port);
-  target.iqn = "iqn.2026-11.io.coldshelf:bench-volume-disk";
-  const std::string file = directory + "/coldshelf.toml";
-  std::ofstream(file) << "[gateway]\nname = \"bench\"\ndata_dir = \"" << directory
-                      << "/data\"\n[iscsi]\nlisten = [\"" << target.portal
-                      << "\"]\n[api]\nlisten = \"\"\n[library]\nslots = 2\ndrives = 1\n";
-  ASSIGN_OR_RETURN(target.process, Process::start({s.programs + "/coldshelfd", "--config", file},
-                                                  directory + "/coldshelfd.log", SIGTERM));
-  const std::vector<std::string> base = {s.programs + "/coldshelf", "--data", directory + "/data"};
-  auto command = [&](std::initializer_list<std::string> more) {
-    std::vector<std::string> all = base;
-    all.insert(all.end(), more);
-    return all;
-  };
-  TRY(retry(command({"status"}), 100));
-  TRY(retry(command({"volume", "create", "--name", "disk", "--size",
-                     std::to_string(s.span / MiB) + "MiB"}),
-            1));
-  return target;
-}
-
-Result<DiskTarget> start_tgt_disk(const Settings& s, const std::string& directory) {
-  std::filesystem::create_directories(directory);
-  const int port = test::free_port();
-  const std::string control = std::to_string(port % 32'768);  // its range
-  DiskTarget target;
-  target.portal = "127.0.0.1:" + std::to_string(port);
-  target.iqn = "iqn.2024-01.peer.tgt:disk";
-  target.lun = 1;
-  ASSIGN_OR_RETURN(target.process, Process::start({"tgtd", "-f", "-C", control, "--iscsi",
-                                                   "portal=" + target.portal},
-                                                  directory + "/tgtd.log", SIGKILL));
-  const std::string file = directory + "/disk";
-  std::ofstream(file).close();
-  std::filesystem::resize_file(file, s.span);
-  const std::vector<std::string> base = {"tgtadm", "-C", control, "--lld", "iscsi"};
-  auto command = [&](std::initializer_list<std::string> more) {
-    std::vector<std::string> all = base;
-    all.insert(all.end(), more);
-    return all;
-  };
-  TRY(retry(command({"--mode", "sys", "--op", "show"}), 100));
-  TRY(retry(command({"--mode", "target", "--op", "new", "--tid", "1", "-T", target.iqn}), 1));
-  TRY(retry(
-      command({"--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", "1", "-b", file}),
-      1));
-  TRY(retry(command({"--mode", "target", "--op", "bind", "--tid", "1", "-I", "ALL"}), 1));
-  return target;
-}
-
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
@@ -146,8 +74,9 @@ Result<std::map<std::string, Measured>> measure(const Settings& s, bool ours) {
   for (unsigned round = 0; round < s.rounds; ++round) {
     ScratchDirectory scratch(s.scratch);
     const std::string where = scratch.path() + (ours ? "/coldshelf" : "/tgt");
+    const DiskTargetOptions options{where, s.programs, s.span, ""};
     ASSIGN_OR_RETURN(DiskTarget target,
-                     ours ? start_coldshelf_disk(s, where) : start_tgt_disk(s, where));
+                     ours ? start_coldshelf_disk(options) : start_tgt_disk(options));
     {
       ASSIGN_OR_RETURN(const auto load, DiskLoad::connect(target.portal, target.iqn, target.lun));
       LoadSpec fill;  // both have every block then
@@ -214,7 +143,7 @@ Result<int> restart(const Settings& s) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app{"Volumes beside Debian's tgt"};
+  CLI::App app{"Volumes beside Debian's tgt, s3backer and nbdkit"};
   Settings s;
   s.programs = std::filesystem::path(argv[0]).parent_path().string();
   s.scratch = std::filesystem::temp_directory_path().string();
@@ -226,8 +155,25 @@ int run(int argc, char** argv) {
       ->check(CLI::PositiveNumber);
   app.add_option("--map-mblocks", s.map_mblocks, "million extents of the restart; 0: no restart");
   app.add_option("--only", s.only, "cases whose name has this");
+  app.add_option("--against", s.against, "tgt, s3 or all")
+      ->check(CLI::IsMember({"tgt", "s3", "all"}));
+  S3DiskSettings s3;
+  uint64_t s3_gib = s3.size_bytes / GiB, s3_cache_mib = s3.cache_bytes / MiB;
+  app.add_option("--s3-gib", s3_gib, "the disk beside other disks on S3")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--s3-cache-mib", s3_cache_mib, "its cache")->check(CLI::Range(64, 1 << 20));
+  app.add_option("--s3-seconds", s3.seconds, "of each load")->check(CLI::PositiveNumber);
+  app.add_option("--s3-patience", s3.patience_s, "seconds until everything is in the store")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--s3-latency-ms", s3.latency_ms, "before every answer of the S3 server")
+      ->check(CLI::NonNegativeNumber);
   CLI11_PARSE(app, argc, argv);
   s.span = span_mib * MiB;
+  s3.programs = s.programs;
+  s3.scratch = s.scratch;
+  s3.only = s.only;
+  s3.size_bytes = s3_gib * GiB;
+  s3.cache_bytes = s3_cache_mib * MiB;
   int missed = 0;
   const auto add = [&](const Result<int>& part) {
     if (part.ok()) {
@@ -237,8 +183,12 @@ int run(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", part.error().message().c_str());
     return false;
   };
-  bool whole = add(against_tgt(s));
-  if (s.map_mblocks > 0) whole = add(restart(s)) && whole;
+  bool whole = true;
+  if (s.against != "s3") {
+    whole = add(against_tgt(s));
+    if (s.map_mblocks > 0) whole = add(restart(s)) && whole;
+  }
+  if (s.against != "tgt") whole = add(against_s3_disks(s3)) && whole;
   std::printf("%d goal%s missed\n", missed, missed == 1 ? "" : "s");
   return whole ? 0 : 1;
 }
