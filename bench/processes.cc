@@ -10,6 +10,18 @@
 
 namespace coldshelf::bench {
 
+namespace {
+
+std::string last_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::string last;
+  while (std::getline(file, line)) last = line;
+  return last;
+}
+
+}  // namespace
+
 Status retry_command(const std::vector<std::string>& arguments, int attempts) {
   SystemClock clock;
   Result<std::string> last = Error(ErrorCode::internal, "not tried");
@@ -42,7 +54,15 @@ Result<TapeTarget> start_coldshelf(const TapeTargetOptions& options) {
     all.insert(all.end(), more);
     return all;
   };
-  TRY(retry_command(command({"status"}), 600));  // a slow store is asked what it can do first
+  // A slow store is asked what it can do first.
+  Status up = Error(ErrorCode::internal, "not tried");
+  for (int i = 0; i < 600 && !up.ok() && target.process->running(); ++i) {
+    up = retry_command(command({"status"}), 1);
+  }
+  if (!up.ok()) {
+    return Error(up.error().code, up.error().message() + "; its last words: " +
+                                      last_line(options.directory + "/coldshelfd.log"));
+  }
   const std::string size = std::to_string(options.tape_bytes / GiB) + "GiB";
   for (unsigned d = 1; d <= options.drives; ++d) {
     const std::string barcode = "BENCH" + std::to_string(d) + "L8";

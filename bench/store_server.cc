@@ -68,7 +68,8 @@ std::string StoreServer::configuration(const std::string& secret_path) const {
   return "[store]\ntype = \"s3\"\nurl = \"s3://" + bucket_ + "/" + std::string(kGatewayPrefix) +
          "\"\n[store.s3]\nendpoint = \"" + endpoint_ +
          "\"\nregion = \"us-east-1\"\naccess_key_id = \"" + access_key_ +
-         "\"\nsecret_key_file = \"" + secret_path + "\"\n";
+         "\"\nsecret_key_file = \"" + secret_path +
+         "\"\n[[pool]]\nname = \"BENCH\"\nstorage_class = \"STANDARD\"\n";
 }
 
 Result<std::unique_ptr<S3Store>> StoreServer::open(const std::string& prefix) {

@@ -37,7 +37,8 @@ class StoreServer {
   const std::string& bucket() const { return bucket_; }
   // AWS_ACCESS_KEY_ID=... and so on, for `env`.
   std::vector<std::string> environment() const;
-  // [store] of a configuration file; the secret is in a file that is made at `secret_path`.
+  // [store] of a configuration file, and a pool in the class that every server has; the secret is
+  // in a file that is made at `secret_path`.
   std::string configuration(const std::string& secret_path) const;
   Result<std::unique_ptr<S3Store>> open(const std::string& prefix);
   Status remove_everything(const std::string& prefix);
