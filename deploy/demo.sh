@@ -28,13 +28,20 @@ trap finish EXIT
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 run() { printf '  $ coldshelf %s\n' "$*"; "$bin/coldshelf" --data "$work/data" "$@" | sed 's/^/    /'; }
 
-port=$((20000 + RANDOM % 20000))
+# Two ports on loopback that nobody listens on.
+free_port() {
+  local port
+  while port=$((20000 + RANDOM % 12000)); (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+  echo "$port"
+}
+port=$(free_port) console=$(free_port)
+while [[ $console == "$port" ]]; do console=$(free_port); done
 cat >"$work/coldshelf.toml" <<TOML
 [gateway]
 name = "demo"
 data_dir = "$work/data"
 [api]
-listen = ""
+listen = "127.0.0.1:$console"
 [iscsi]
 listen = ["127.0.0.1:$port"]
 [library]
@@ -84,13 +91,21 @@ say "6. Every byte compared"
 (cd "$work/restored" && find . -type f -exec sha256sum {} +) | sort | cmp - "$work/sums"
 echo "  $(wc -l <"$work/sums") files are identical"
 
-say "The gateway's console is its command line: $bin/coldshelf --data $work/data status"
+say "7. The web console: https://127.0.0.1:$console/"
+url=https://127.0.0.1:$console ca=$work/data/api/tls-cert.pem
+"$bin/coldshelf" --data "$work/data" user add demo --role admin >"$work/key"
+key() { sed -n "s/^aws_$1 = //p" "$work/key"; }
+# Asked there, as a browser would be: over TLS, with the user's key.
+AWS_ACCESS_KEY_ID=$(key access_key_id) AWS_SECRET_ACCESS_KEY=$(key secret_access_key) \
+  "$bin/coldshelf" --endpoint "$url" --ca-file "$ca" tape list | sed 's/^/    /'
+echo "  log in with access key $(key access_key_id) and secret $(key secret_access_key)"
+echo "  the command line: $bin/coldshelf --data $work/data status"
 echo "  metrics and health: curl --unix-socket $work/data/coldshelf.sock http://localhost/metrics"
 run library status
 if [[ -n $keep ]]; then
-  read -rp "The gateway runs until you press Enter. " _
+  read -rp "  The gateway and its console run until you press Enter. " _
 else
-  echo "  ./dev demo --keep leaves this gateway running to look around; ./dev run starts one of your own."
+  echo "  This gateway ends now; ./dev demo --keep leaves it running to look around, ./dev run starts one of your own."
 fi
 [[ -z $s3 ]] || echo "  what the demo put into the bucket stays: aws s3 rm --recursive $store"
 say "Done."
