@@ -115,4 +115,24 @@ Result<TapeTarget> start_tgt(const TapeTargetOptions& options) {
   return target;
 }
 
+// proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal.
+MachineLoad::Ticks MachineLoad::now() {
+  std::ifstream file("/proc/stat");
+  std::string name;
+  file >> name;
+  Ticks ticks;
+  for (int i = 0; i < 8; ++i) {
+    double value = 0;
+    file >> value;
+    ticks.all += value;
+    if (i != 3 && i != 4) ticks.busy += value;
+  }
+  return ticks;
+}
+
+double MachineLoad::busy() const {
+  const Ticks ticks = now();
+  return ticks.all > began_.all ? (ticks.busy - began_.busy) / (ticks.all - began_.all) : 0;
+}
+
 }  // namespace coldshelf::bench

@@ -42,4 +42,21 @@ Result<TapeTarget> start_coldshelf(const TapeTargetOptions& options);
 // Debian's tgt with the same: tgtd, tgtadm, tgtimg.
 Result<TapeTarget> start_tgt(const TapeTargetOptions& options);
 
+// What all processors of the machine do, whoever it is for.
+class MachineLoad {
+ public:
+  MachineLoad() : began_(now()) {}
+  // Since the construction, of all processors' time, 0 to 1. Where it is near 1, what is measured
+  // is how processes share the machine.
+  double busy() const;
+
+ private:
+  struct Ticks {
+    double busy = 0;
+    double all = 0;
+  };
+  static Ticks now();
+  Ticks began_;
+};
+
 }  // namespace coldshelf::bench

@@ -24,7 +24,7 @@ struct Settings {
   UploadSettings upload;
   TapeSettings tape;
   RecoverSettings recover;
-  unsigned line_mib_s = 100;
+  std::vector<unsigned> lines_mib_s = {100, 250};
   std::string log_path;
   bool wants(const std::string& name) const { return name.find(only) != std::string::npos; }
 };
@@ -53,15 +53,17 @@ Status run_all(Settings settings) {
   const ScratchDirectory scratch(settings.directory);
   settings.log_path = scratch.path() + "/imposter.log";
   if (settings.server != "swift") {
-    // As fast as memory, which no network is; then as fast as a good line.
+    // As fast as memory, which no network is; then as fast as good lines.
     ASSIGN_OR_RETURN(auto fast, start_imposter(settings, "imposter", 0, 0));
     if (settings.wants("upload")) TRY(run_upload(*fast, settings.upload));
     TRY(run_gateway(*fast, settings));
     fast.reset();
-    const std::string name = "imposter at " + std::to_string(settings.line_mib_s) + " MiB/s";
-    ASSIGN_OR_RETURN(const auto line,
-                     start_imposter(settings, name.c_str(), settings.line_mib_s, kLineLatencyMs));
-    TRY(run_gateway(*line, settings));
+    for (const unsigned mib_s : settings.lines_mib_s) {
+      const std::string name = "imposter at " + std::to_string(mib_s) + " MiB/s";
+      ASSIGN_OR_RETURN(const auto line,
+                       start_imposter(settings, name.c_str(), mib_s, kLineLatencyMs));
+      TRY(run_gateway(*line, settings));
+    }
     if (settings.wants("recover")) TRY(run_recover(settings.recover));
   }
   if (settings.server != "imposter") {
@@ -95,7 +97,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", settings.upload.threads)->check(CLI::Range(1, 64));
   app.add_option("--tapes", settings.recover.tapes, "to recover")->check(CLI::Range(1, 100'000));
   app.add_option("--segments", settings.recover.segments, "of each")->check(CLI::Range(0, 1'000));
-  app.add_option("--line", settings.line_mib_s, "MiB/s of the slower imposter, each way");
+  app.add_option("--line", settings.lines_mib_s, "MiB/s of the slower imposters, each way");
   app.add_option("--gib", tape_gib, "of the tape")->check(CLI::Range(1, 64));
   // What this program is told when it runs itself.
   const std::string hidden;

@@ -95,6 +95,7 @@ class TapeRun {
     ASSIGN_OR_RETURN(TapeTarget target, start("upload", ""));
     {
       ASSIGN_OR_RETURN(TapeClient client, client_of(target));
+      const MachineLoad load;
       const int64_t begin = clock_.monotonic_ns();
       TRY(write(client));
       written_mb_s_ = mb(settings_.bytes) / seconds_since(begin);
@@ -104,6 +105,7 @@ class TapeRun {
                                     scratch_.path() + "/upload/data", "library", "unload", "1"}));
       TRY(wait_for_objects());
       sustained_mb_s_ = mb(settings_.bytes) / seconds_since(begin);
+      write_busy_ = load.busy();
     }
     target.process->stop_and_wait();
     return {};
@@ -184,6 +186,7 @@ class TapeRun {
       ASSIGN_OR_RETURN(TapeClient client, client_of(target));
       TRY(client.rewind());
       Buffer room(kRecordBytes);
+      const MachineLoad load;
       const int64_t begin = clock_.monotonic_ns();
       for (uint64_t i = 0; i < settings_.bytes / kRecordBytes; ++i) {
         TRY(client.read(room));
@@ -193,6 +196,7 @@ class TapeRun {
         }
       }
       read_mb_s_ = mb(settings_.bytes) / seconds_since(begin);
+      read_busy_ = load.busy();
       target.process->stop_and_wait();
     }
     return {};
@@ -239,19 +243,19 @@ class TapeRun {
     std::printf(
         "%s, %.0f MB of tape over iSCSI: without upload %.0f MB/s, the server takes %.0f MB/s;\n"
         "  while uploading %.0f MB/s to GOOD, %.0f MB/s until the store has the last segment: "
-        "%.2fx of the smaller (goal 0.9x %s)\n",
+        "%.2fx of the smaller (goal 0.9x %s), processors %.0f %% busy\n",
         server_.name().c_str(), mb(settings_.bytes), quiet_mb_s_, takes_mb_s_, written_mb_s_,
-        sustained_mb_s_, ratio, ratio >= 0.9 ? "met" : "MISSED");
+        sustained_mb_s_, ratio, ratio >= 0.9 ? "met" : "MISSED", 100 * write_busy_);
     std::fflush(stdout);
   }
   void tell_read() const {
     const double ratio = read_mb_s_ / gets_mb_s_;
     std::printf(
         "%s, the tape read from the store alone: %.0f MB/s; %u GETs at once %.0f MB/s: %.2fx "
-        "(goal 0.9x %s)\n"
+        "(goal 0.9x %s), processors %.0f %% busy\n"
         "  first record after %.2f s, one segment in one GET %.2f s\n",
         server_.name().c_str(), read_mb_s_, kGetThreads, gets_mb_s_, ratio,
-        ratio >= 0.9 ? "met" : "MISSED", first_record_s_, one_segment_s_);
+        ratio >= 0.9 ? "met" : "MISSED", 100 * read_busy_, first_record_s_, one_segment_s_);
     std::fflush(stdout);
   }
 
@@ -267,6 +271,8 @@ class TapeRun {
   double takes_mb_s_ = 0;
   double gets_mb_s_ = 0;
   double read_mb_s_ = 0;
+  double write_busy_ = 0;  // processors, with the server and the client
+  double read_busy_ = 0;
   double first_record_s_ = 0;
   double one_segment_s_ = 0;
 };
