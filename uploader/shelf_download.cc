@@ -58,6 +58,7 @@ bool Shelf::State::help_download(bool urgent) {
     });
     if (at == downloads.end() || !may_begin_part(urgent)) return false;
     parts = at->parts;
+    wake_locked(Work::recalls);  // whoever comes to help calls the next, as far as there are places
     grow_recalls();
   }
   const bool did = run_part(*parts);
