@@ -57,7 +57,7 @@ struct ShelfOptions {
   unsigned transfer_threads = 16;   // at most, each way; how many run follows the store
   uint64_t buffer_limit_bytes = 0;  // of what is not in the store; 0: no limit
   // Uploads cost the machine so much itself (a store on its own disks) that they stand back while
-  // drives write, for a while and up to some data.
+  // drives write, for a while and up to some data, and that half of the processors do for them.
   bool uploads_yield = false;
   int64_t longest_yield_ms = 60'000;
   uint64_t most_yield_bytes = 4 * GiB;

@@ -185,8 +185,8 @@ struct Shelf::State {
       : env(std::move(e)),
         options(std::move(o)),
         listener(std::move(l)),
-        upload_governor(*env.clock, governor_options(4)),
-        download_governor(*env.clock, governor_options(8)),
+        upload_governor(*env.clock, governor_options(4, most_uploads(options))),
+        download_governor(*env.clock, governor_options(8, options.transfer_threads)),
         buffer(*env.clock, options.buffer_limit_bytes),
         ranges(*env.files, options.range_cache_directory, range_limit(options)) {
     due.fill(0);
@@ -272,9 +272,13 @@ struct Shelf::State {
   std::atomic<uint64_t> uploaded_bytes{0}, downloaded_bytes{0}, upload_errors{0},
       download_errors{0}, cache_hits{0}, cache_misses{0};
 
-  GovernorOptions governor_options(unsigned initial) const {
+  static unsigned most_uploads(const ShelfOptions& options) {
+    if (!options.uploads_yield) return options.transfer_threads;
+    return std::min(options.transfer_threads, std::thread::hardware_concurrency() / 2);
+  }
+  static GovernorOptions governor_options(unsigned initial, unsigned maximum) {
     GovernorOptions out;
-    out.maximum = std::max(1U, options.transfer_threads);
+    out.maximum = std::max(1U, maximum);
     out.initial = initial;
     return out;
   }
