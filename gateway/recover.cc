@@ -48,12 +48,6 @@ Status remove_below(FileSystem& files, const std::string& directory) {
   return {};
 }
 
-uint64_t image_size(const Manifest& manifest) {
-  return std::strtoull(property_of(manifest, std::string(kPropertyBlocks)).c_str(), nullptr, 10) *
-         std::strtoull(property_of(manifest, std::string(kPropertyBlockBytes)).c_str(), nullptr,
-                       10);
-}
-
 std::string toml_text(const std::string& text) { return nlohmann::json(text).dump(); }
 
 class Rebuild {
@@ -291,7 +285,7 @@ class Rebuild {
     image.name = manifest.label;
     image.status = to_string(status);
     image.mode = to_string(mode_of(manifest));
-    image.size_bytes = image_size(manifest);
+    image.size_bytes = image_size_bytes(manifest);
     image.segments = *rows;
     image.clone = manifest.properties.contains(std::string(kPropertyBase));
     for (const auto& [name, value] : manifest.properties) {

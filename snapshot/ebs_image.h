@@ -7,14 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "tape/format/image_manifest.h"
 #include "volume/volume.h"
 
 namespace coldshelf {
 
 // Property names.
 constexpr std::string_view kPropertyEbsSource = "ebs.source";
-constexpr std::string_view kPropertyEbsHead = "ebs.head";     // the snapshot the disk is now
-constexpr std::string_view kPropertyEbsPull = "ebs.pull";     // under way
+// kPropertyEbsHead: the snapshot the disk is now; kPropertyEbsPull: under way
 constexpr std::string_view kPropertyEbsPoint = "ebs.point.";  // + uuid of the recovery point
 constexpr std::string_view kPropertyEbsPushed = "ebs.pushed.";
 

@@ -1,7 +1,6 @@
 // Images that go from one gateway to another: given up as a whole (detach), taken by whoever wants
 // it (attach), or taken from a gateway that is gone.
 #include <algorithm>
-#include <charconv>
 
 #include "base/log.h"
 #include "tape/format/image_manifest.h"
@@ -15,16 +14,6 @@ namespace {
 
 constexpr size_t kPage = 1'000;
 constexpr uint64_t kDocumentLimit = 64 * KiB;
-
-uint64_t size_of(const Manifest& manifest) {
-  const auto number = [&](std::string_view name) {
-    uint64_t value = 0;
-    const std::string text = property_of(manifest, std::string(name));
-    std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-  };
-  return number(kPropertyBlocks) * number(kPropertyBlockBytes);
-}
 
 }  // namespace
 
@@ -115,7 +104,7 @@ Status Shelf::State::finish_detach(JobRun& run) {
     document.uuid = image;
     document.name = manifest.label;
     document.gateway = env.ownership->self().id;
-    document.size_bytes = size_of(manifest);
+    document.size_bytes = image_size_bytes(manifest);
     document.detached_ms = env.clock->unix_ms();
     const Buffer content = encode_detached(document);
     TRY(env.store->put(detached_key(image), source_of(content), StorageClass::standard));

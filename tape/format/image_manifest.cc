@@ -48,6 +48,16 @@ Result<std::optional<ImageBase>> image_base(const Manifest& manifest) {
   return Error(ErrorCode::corrupt, "image " + manifest.label + ": its base is malformed");
 }
 
+uint64_t image_size_bytes(const Manifest& manifest) {
+  uint64_t size = 1;
+  for (const std::string_view name : {kPropertyBlocks, kPropertyBlockBytes}) {
+    const auto at = manifest.properties.find(std::string(name));
+    std::string_view text = at == manifest.properties.end() ? std::string_view() : at->second;
+    size *= text.empty() ? 0 : number_at(text).value_or(0);
+  }
+  return size;
+}
+
 std::vector<Uuid> clones_of(const Manifest& manifest) {
   std::vector<Uuid> out;
   const std::string prefix(kPropertyHold);
@@ -69,7 +79,9 @@ std::optional<Manifest> storable_image(const Manifest& manifest, const IsConfirm
   const auto missing = std::find_if_not(log.begin(), log.end(), confirmed);
   if (missing == log.end()) {
     complete = true;
-    return manifest;
+    Manifest out = manifest;
+    out.properties.erase(std::string(kPropertyEbsPull));
+    return out;
   }
   // From the newest map's position on nothing is dropped: the log must reach up to there.
   const uint64_t end = missing->sequence;
@@ -80,12 +92,18 @@ std::optional<Manifest> storable_image(const Manifest& manifest, const IsConfirm
   Manifest out = manifest;
   auto& cut = out.partitions[kImageLogPartition].segments;
   cut.resize(static_cast<size_t>(missing - log.begin()));
+  out.properties.erase(std::string(kPropertyEbsPull));
+  out.properties.erase(std::string(kPropertyEbsHead));
   const std::string prefix(kPropertyPoint);
+  std::vector<std::string> gone;  // ids
   for (auto at = out.properties.lower_bound(prefix);
-       at != out.properties.end() && at->first.starts_with(prefix);) {
+       at != out.properties.end() && at->first.starts_with(prefix); ++at) {
     std::string_view text = at->second;
     const auto position = number_at(text);
-    at = position && *position <= end ? std::next(at) : out.properties.erase(at);
+    if (!position || *position > end) gone.push_back(at->first.substr(prefix.size()));
+  }
+  for (const std::string& id : gone) {
+    std::erase_if(out.properties, [&](const auto& p) { return p.first.ends_with("." + id); });
   }
   return out;
 }

@@ -17,6 +17,10 @@ constexpr std::string_view kPropertyBase = "volume.base";  // of a clone: uuid, 
 constexpr std::string_view kPropertyMap = "map.";          // + sequence: position
 constexpr std::string_view kPropertyPoint = "point.";      // + id: position, blocks, time, name
 constexpr std::string_view kPropertyHold = "hold.";        // + uuid of a clone: id of the point
+// Of an archive of EBS snapshots (docs/snapshots.md): what its disk is at the end of the log, and
+// how far a pull has come on the disk of its gateway.
+constexpr std::string_view kPropertyEbsHead = "ebs.head";
+constexpr std::string_view kPropertyEbsPull = "ebs.pull";
 // How the gateway that has it keeps it: "cached" (or missing), "stored".
 constexpr std::string_view kPropertyMode = "mode";
 
@@ -28,13 +32,17 @@ struct ImageBase {
 };
 // corrupt: the property is malformed.
 Result<std::optional<ImageBase>> image_base(const Manifest& manifest);
+// Of the disk as it is at the end of the log; 0: the manifest is of no image.
+uint64_t image_size_bytes(const Manifest& manifest);
 // The clones that stand on recovery points of this image.
 std::vector<Uuid> clones_of(const Manifest& manifest);
 
 // The longest beginning of the image of which every segment is confirmed: all of the manifest, or
 // the log up to the first segment that is not, with the recovery points up to there. None: cut off
 // there it would be no state the disk ever had, for the newest map is not there yet and what it
-// replaces is dropped. `complete` says whether it is all of it.
+// replaces is dropped. `complete` says whether it is all of it. What is said of the recovery points
+// that are left out goes with them, and what is said of the log's end where that is cut. A pull's
+// progress counts blocks that may not be sealed: it is never stored, and a pull begins again.
 using IsConfirmed = std::function<bool(const SegmentEntry&)>;
 std::optional<Manifest> storable_image(const Manifest& manifest, const IsConfirmed& confirmed,
                                        bool& complete);

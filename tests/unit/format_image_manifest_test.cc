@@ -92,6 +92,41 @@ TEST(ImageManifestTest, RecoveryPointsBeyondTheEndStayBehind) {
   EXPECT_TRUE(a.manifest->properties.contains("pool"));
 }
 
+TEST(ImageManifestTest, WhatIsSaidOfTheEndGoesWithIt) {
+  const std::string early = "a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaea0";
+  const std::string late = "a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf";
+  Manifest m = image({0, 1, 2}, {});
+  for (const auto& [id, position] : {std::pair(early, "1"), std::pair(late, "3")}) {
+    m.properties["point." + id] = std::string(position) + " 10 0 name";
+    m.properties["ebs.point." + id] = "{}";
+    m.properties["about." + id] = "x";
+  }
+  m.properties["ebs.source"] = "{}";
+  m.properties["ebs.head"] = "snap-2";
+  m.properties["ebs.pull"] = "{}";
+  const Answer cut = ask(m, {0, 1});
+  ASSERT_TRUE(cut.manifest.has_value());
+  const auto& left = cut.manifest->properties;
+  EXPECT_TRUE(left.contains("ebs.point." + early) && left.contains("about." + early));
+  EXPECT_FALSE(left.contains("ebs.point." + late) || left.contains("about." + late));
+  EXPECT_TRUE(left.contains("ebs.source"));
+  EXPECT_FALSE(left.contains("ebs.head"));
+  EXPECT_FALSE(left.contains("ebs.pull"));
+  // All segments are there, but blocks that the pull counts may not be sealed.
+  const Answer all = ask(m, {0, 1, 2});
+  ASSERT_TRUE(all.complete);
+  EXPECT_TRUE(all.manifest->properties.contains("ebs.head"));
+  EXPECT_FALSE(all.manifest->properties.contains("ebs.pull"));
+}
+
+TEST(ImageManifestTest, TheSizeIsThatOfTheEnd) {
+  Manifest m = image({}, {});
+  EXPECT_EQ(image_size_bytes(m), 0U);
+  m.properties["volume.block_bytes"] = "512";
+  m.properties["volume.blocks"] = "2048";
+  EXPECT_EQ(image_size_bytes(m), 1U << 20);
+}
+
 TEST(ImageManifestTest, BasesAndClonesAreRead) {
   Manifest m = image({}, {});
   EXPECT_FALSE((*image_base(m)).has_value());
