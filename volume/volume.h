@@ -35,6 +35,9 @@ struct RecoveryPoint {
   std::string about;  // whatever its maker wanted to keep with it
 };
 
+// Of an image that need not be open; by time. corrupt.
+Result<std::vector<RecoveryPoint>> recovery_points(const Manifest& manifest);
+
 struct NewClone {
   Uuid uuid;
   std::string name;

@@ -17,17 +17,12 @@ std::string point_property(const Uuid& id) { return std::string(kPropertyPoint) 
 
 std::string about_property(const Uuid& id) { return std::string(kPropertyAbout) + id.to_string(); }
 
-}  // namespace
-
 // "<position> <blocks> <time> <name>"
-Result<Volume::Point> Volume::find_point(const Uuid& id) const {
-  const auto text = state_->property(point_property(id));
-  if (!text) return Error(ErrorCode::not_found, "recovery point " + id.to_string());
-  Point point;
-  point.what.id = id;
+Status parse_point(const Uuid& id, const std::string& text, uint32_t block_bytes,
+                   RecoveryPoint& what, uint64_t& position) {
   uint64_t fields[3] = {};
-  const char* at = text->data();
-  const char* const end = text->data() + text->size();
+  const char* at = text.data();
+  const char* const end = text.data() + text.size();
   for (uint64_t& field : fields) {
     const auto parsed = std::from_chars(at, end, field);
     if (parsed.ec != std::errc() || parsed.ptr == end || *parsed.ptr != ' ') {
@@ -35,10 +30,42 @@ Result<Volume::Point> Volume::find_point(const Uuid& id) const {
     }
     at = parsed.ptr + 1;
   }
-  point.position = fields[0];
-  point.what.size_bytes = fields[1] * state_->block_bytes;
-  point.what.created_unix_ms = static_cast<int64_t>(fields[2]);
-  point.what.name.assign(at, end);
+  position = fields[0];
+  what.id = id;
+  what.size_bytes = fields[1] * block_bytes;
+  what.created_unix_ms = static_cast<int64_t>(fields[2]);
+  what.name.assign(at, end);
+  return {};
+}
+
+// `texts` by id.
+Result<std::vector<RecoveryPoint>> decode_points(
+    const std::map<std::string, std::string>& texts, uint32_t block_bytes,
+    const std::function<std::string(const Uuid&)>& about) {
+  std::vector<std::pair<uint64_t, RecoveryPoint>> found;  // position
+  for (const auto& [id, text] : texts) {
+    const auto uuid = Uuid::parse(id);
+    if (!uuid) return Error(ErrorCode::corrupt, "recovery point " + id);
+    auto& [position, point] = found.emplace_back();
+    TRY(parse_point(*uuid, text, block_bytes, point, position));
+    point.about = about(*uuid);
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.first, a.second.created_unix_ms) <
+           std::pair(b.first, b.second.created_unix_ms);
+  });
+  std::vector<RecoveryPoint> out;
+  for (auto& [position, point] : found) out.push_back(std::move(point));
+  return out;
+}
+
+}  // namespace
+
+Result<Volume::Point> Volume::find_point(const Uuid& id) const {
+  const auto text = state_->property(point_property(id));
+  if (!text) return Error(ErrorCode::not_found, "recovery point " + id.to_string());
+  Point point;
+  TRY(parse_point(id, *text, state_->block_bytes, point.what, point.position));
   point.what.about = state_->property(about_property(id)).value_or("");
   return point;
 }
@@ -158,20 +185,29 @@ Result<std::vector<RecoveryPoint>> Volume::create_points(std::span<Volume* const
 }
 
 Result<std::vector<RecoveryPoint>> Volume::points() const {
-  std::vector<Point> found;
-  for (const auto& [id, text] : state_->properties_with_prefix(std::string(kPropertyPoint))) {
-    const auto uuid = Uuid::parse(id);
-    if (!uuid) return Error(ErrorCode::corrupt, "recovery point " + id);
-    ASSIGN_OR_RETURN(Point point, find_point(*uuid));
-    found.push_back(std::move(point));
+  const auto about = [this](const Uuid& id) {
+    return state_->property(about_property(id)).value_or("");
+  };
+  return decode_points(state_->properties_with_prefix(std::string(kPropertyPoint)),
+                       state_->block_bytes, about);
+}
+
+Result<std::vector<RecoveryPoint>> recovery_points(const Manifest& manifest) {
+  const auto property = [&](const std::string& name) {
+    const auto at = manifest.properties.find(name);
+    return at == manifest.properties.end() ? std::string() : at->second;
+  };
+  const std::string bytes = property(std::string(kPropertyBlockBytes));
+  uint32_t block_bytes = 0;
+  std::from_chars(bytes.data(), bytes.data() + bytes.size(), block_bytes);
+  std::map<std::string, std::string> texts;
+  const std::string prefix(kPropertyPoint);
+  for (auto at = manifest.properties.lower_bound(prefix);
+       at != manifest.properties.end() && at->first.starts_with(prefix); ++at) {
+    texts.emplace(at->first.substr(prefix.size()), at->second);
   }
-  std::sort(found.begin(), found.end(), [](const Point& a, const Point& b) {
-    return std::pair(a.position, a.what.created_unix_ms) <
-           std::pair(b.position, b.what.created_unix_ms);
-  });
-  std::vector<RecoveryPoint> out;
-  for (Point& point : found) out.push_back(std::move(point.what));
-  return out;
+  return decode_points(texts, block_bytes,
+                       [&](const Uuid& id) { return property(about_property(id)); });
 }
 
 Status Volume::delete_point(const Uuid& id, const Properties& also) {
