@@ -43,15 +43,17 @@ Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartrid
     if (status == archived || done) return out;
     // A retrieved one is as it was on the shelf: there it goes, for its objects are in the pool's
     // class and are read by whoever retrieves it again.
-    const bool shelve = status == to_string(TapeStatus::retrieved) && !out.incomplete;
+    // An image that was cut is a disk all the same.
+    const bool shelve = status == to_string(TapeStatus::retrieved) && (is_image || !out.incomplete);
     manifest.epoch = epoch_after_takeover(manifest.epoch);
     if (manifest.epoch > UINT32_MAX) {
       return Error(ErrorCode::out_of_range, "cartridge " + manifest.label + " has no epochs left");
     }
     ++manifest.generation;
-    if (is_image && !shelve) {
+    if (is_image) {
       manifest.properties.erase("status");
       manifest.properties.erase(kIncompleteProperty);
+      if (shelve) manifest.properties["status"] = archived;
     } else {
       manifest.write_protected = true;
       manifest.properties["status"] = shelve ? archived : recovered;

@@ -10,8 +10,9 @@ namespace coldshelf {
 namespace {
 
 Error wrong_status(const TapeRow& tape, const char* what) {
-  return Error(ErrorCode::conflict,
-               "tape " + tape.barcode + " is " + std::string(to_string(tape.status)) + ": " + what);
+  return Error(ErrorCode::conflict, (tape.kind == RowKind::image ? "image " : "tape ") +
+                                        tape.barcode + " is " +
+                                        std::string(to_string(tape.status)) + ": " + what);
 }
 
 SegmentState state_at_start(SegmentState state, bool local) {

@@ -19,8 +19,9 @@ constexpr int64_t kLongestPollMs = 5 * 60'000;
 constexpr int64_t kPollShare = 20;  // of the time waited so far
 
 Error wrong_status(const TapeRow& tape, const char* what) {
-  return Error(ErrorCode::conflict,
-               "tape " + tape.barcode + " is " + std::string(to_string(tape.status)) + ": " + what);
+  return Error(ErrorCode::conflict, (tape.kind == RowKind::image ? "image " : "tape ") +
+                                        tape.barcode + " is " +
+                                        std::string(to_string(tape.status)) + ": " + what);
 }
 
 std::string parameter(const JobRow& row, const char* name) {
