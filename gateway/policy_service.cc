@@ -7,6 +7,7 @@ namespace coldshelf {
 namespace {
 constexpr std::string_view kComponent = "policy";
 constexpr int64_t kStepMs = 5'000;
+constexpr int64_t kNextStepMs = 100;  // after one that came further
 constexpr int64_t kComplainMs = 3'600'000;
 }  // namespace
 
@@ -57,10 +58,10 @@ void PolicyService::wake() {
   wake_.notify_all();
 }
 
-bool PolicyService::wait() {
+bool PolicyService::wait(int64_t longest_ms) {
   std::unique_lock lock(mutex_);
   const uint64_t before = woken_;
-  wake_.wait_for(lock, std::chrono::milliseconds(kStepMs),
+  wake_.wait_for(lock, std::chrono::milliseconds(longest_ms),
                  [&] { return stopping_ || woken_ != before; });
   return !stopping_;
 }
@@ -97,10 +98,14 @@ void PolicyService::complain(const Error& error) {
 
 void PolicyService::run_steps() {
   thaw_left_behind();
+  bool further = false;
   do {
+    const uint64_t before = engine_->changes();
     const Status stepped = engine_->step();
     if (!stepped.ok()) complain(stepped.error());
-  } while (wait());
+    further = stepped.ok() && engine_->changes() != before;
+    if (further) wake();  // there may be something to pull now
+  } while (wait(further ? kNextStepMs : kStepMs));
 }
 
 void PolicyService::run_pulls() {
@@ -108,11 +113,12 @@ void PolicyService::run_pulls() {
     const Result<bool> pulled = engine_->pull_next();
     if (!pulled.ok()) log_error(kComponent, "pull", {{"error", pulled.error().message()}});
     if (pulled.ok() && *pulled) {
+      wake();  // the run goes on with what was pulled
       const std::lock_guard lock(mutex_);
       if (stopping_) return;
       continue;
     }
-    if (!wait()) return;
+    if (!wait(kStepMs)) return;
   }
 }
 

@@ -43,7 +43,7 @@ class PolicyService {
   void run_pulls();
   void thaw_left_behind();
   void complain(const Error& error);
-  bool wait();  // false: we are ending
+  bool wait(int64_t longest_ms);  // false: we are ending
 
   const Env env_;
   CommandQuiescer quiescer_;

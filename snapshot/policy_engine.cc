@@ -179,6 +179,7 @@ Status PolicyEngine::update(const PolicyRun& run, const Change& change) {
   change(changed);
   TRY(journal_.save(changed));
   found->second = std::move(changed);
+  ++changes_;
   return {};
 }
 

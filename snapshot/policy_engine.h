@@ -10,6 +10,7 @@
 //   5. A run that ended is told about until a receiver has it.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -82,6 +83,7 @@ class PolicyEngine {
   Result<Preview> preview(const std::string& name);
 
   const Env& env() const { return env_; }
+  uint64_t changes() const { return changes_; }  // of runs: a step that made some came further
 
  private:
   struct Shared;  // outlives us in callbacks
@@ -121,6 +123,7 @@ class PolicyEngine {
   std::map<std::string, int64_t> seen_;                           // the moment handled last
   std::map<std::string, std::map<std::string, PolicyRun>> runs_;  // by policy and id
   std::set<std::string> pulling_;                                 // "place volume"
+  std::atomic<uint64_t> changes_{0};
 };
 
 }  // namespace coldshelf
