@@ -12,6 +12,7 @@ namespace coldshelf {
 namespace {
 
 constexpr unsigned kTokenTries = 3;
+constexpr int64_t kLongestHoldMs = 1'000;
 
 uint64_t offset_of(uint64_t block) { return block * kEbsBlockBytes; }
 
@@ -214,6 +215,10 @@ Status SnapshotPull::store(const Block& block, const Fetched& fetched, PullUnder
       TRY(remove(block.index, uint64_t{block.index} + 1));
       break;
     case Fetched::Kind::stored:
+      // The store is behind: blocks come slower, as a drive's writer does.
+      if (const int64_t hold = image_.write_hold_ms(); hold > 0) {
+        clock_.sleep_ms(std::min(hold, kLongestHoldMs));
+      }
       TRY(image_.write(*fetched.write));
       ++progress_.stored_blocks;
       bytes_since_ += kEbsBlockBytes;
