@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "gateway/config_quiesce.h"
 #include "gateway/notifications.h"
+#include "gateway/old_archives.h"
 #include "gateway/policy_archive.h"
 #include "gateway/pools.h"
 #include "gateway/store_factory.h"
@@ -259,6 +260,8 @@ Status Gateway::open_library() {
       TapeService::Env{env_.clock, env_.random, catalog_.get(), shelf_.get(), vault_.get(),
                        store_.get(), ownership_.get()},
       options);
+  TRY(take_over_old_archives(*env_.files, *catalog_, config_.gateway.data_dir,
+                             data_->cartridges_path()));
   // Statuses are true before the library opens what lies in its drives.
   TRY(shelf_->reconcile());
 
@@ -308,6 +311,7 @@ void Gateway::make_volumes() {
   env.writable = [this](const Uuid& uuid) { return may_write(uuid); };
   env.shelf = shelf_.get();
   env.catalog = catalog_.get();
+  env.default_pool = config_.pools.empty() ? "" : config_.pools.front().name;
   volumes_ = std::make_unique<VolumeService>(std::move(env));
 }
 
@@ -379,20 +383,9 @@ Status Gateway::open_target() {
 
 Status Gateway::open_snapshots() {
   ASSIGN_OR_RETURN(aws_, AwsAccounts::create(config_, {env_.files, clock_}));
-  VolumeEnv env;
-  env.cartridge = {env_.files, env_.clock, env_.random, workers_.get(), volume_sealers_.get(),
-                   buffers_};
-  const CartridgeOptions tapes = cartridge_options();
-  VolumeOptions options;
-  options.segment_bytes = tapes.segment_bytes;
-  options.compression = tapes.compression;
-  options.key = tapes.key;
-  archives_ = std::make_unique<SnapshotArchives>(std::move(env), options,
-                                                 join_path(config_.gateway.data_dir, "archives"));
-  TRY(archives_->open_all());
   snapshots_ = std::make_unique<SnapshotService>(
-      SnapshotService::Env{env_.clock, env_.random, catalog_.get(), archives_.get(), aws_.get(),
-                           volumes_.get()},
+      SnapshotService::Env{env_.clock, env_.random, catalog_.get(), volumes_.get(), shelf_.get(),
+                           aws_.get()},
       config_.aws);
   return snapshots_->resume();
 }
@@ -518,10 +511,6 @@ Status Gateway::stop() {
   if (library_) closed = library_->close_drives();
   if (volumes_) {
     const Status sealed = volumes_->stop();
-    if (closed.ok()) closed = sealed;
-  }
-  if (archives_) {
-    const Status sealed = archives_->stop();
     if (closed.ok()) closed = sealed;
   }
   // 3. Transfers last: they were told of the segments just sealed and know them after a restart.

@@ -116,7 +116,6 @@ class Gateway {
   std::shared_ptr<Clock> clock_;  // env_.clock, for those who share it
   std::unique_ptr<Notifier> notifier_;
   std::unique_ptr<AwsAccounts> aws_;
-  std::unique_ptr<SnapshotArchives> archives_;
   std::unique_ptr<SnapshotService> snapshots_;
   PolicySnapshots* policy_snapshots_ = nullptr;  // the policies'
   std::unique_ptr<PolicyService> policies_;

@@ -7,6 +7,13 @@ namespace coldshelf {
 
 namespace {
 
+// Volumes and archives of EBS snapshots.
+std::vector<VolumeView> all_images(VolumeService& volumes) {
+  std::vector<VolumeView> out = volumes.list();
+  for (VolumeView& archive : volumes.archive_views()) out.push_back(std::move(archive));
+  return out;
+}
+
 std::vector<std::pair<std::string, std::string>> problems_of(const std::vector<VolumeView>& all) {
   std::vector<std::pair<std::string, std::string>> out;
   for (const VolumeView& volume : all) {
@@ -19,7 +26,7 @@ std::vector<std::pair<std::string, std::string>> problems_of(const std::vector<V
 
 std::vector<Metrics::Volume> Gateway::volume_metrics() const {
   std::vector<Metrics::Volume> out;
-  for (const VolumeView& view : volumes_->list()) {
+  for (const VolumeView& view : all_images(*volumes_)) {
     Metrics::Volume volume;
     volume.name = view.name;
     volume.size_bytes = view.size_bytes;
@@ -51,7 +58,7 @@ Status Gateway::open_monitor() {
   env.config = &config_;
   env.health = [this] { return health(); };
   env.certificate_expires_ms = [this] { return certificate_expires_ms(); };
-  env.volume_problems = [this] { return problems_of(volumes_->list()); };
+  env.volume_problems = [this] { return problems_of(all_images(*volumes_)); };
   env.notify = [this](const Alarm& alarm) {
     if (notifier_) notifier_->send(notification_of(alarm), {});
   };

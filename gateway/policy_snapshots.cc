@@ -15,7 +15,7 @@ Result<std::vector<ArchivePoint>> PolicySnapshots::points() {
     for (const ArchivedSnapshot& held : archive.points) {
       if (!held.ebs) continue;
       ArchivePoint point;
-      point.archive = archive.name;
+      point.archive = archive.image.name;
       point.point = held.point.id.to_string();
       point.snapshot = held.ebs->snapshot;
       point.volume = held.ebs->volume;

@@ -92,7 +92,7 @@ Status SnapshotService::run_pull(const RunPtr& run) {
                                                   {"status", {"completed"}}}));
     for (const Ec2Snapshot& s : siblings) request.still_there.push_back(s.id);
   }
-  ASSIGN_OR_RETURN(const auto archive, env_.archives->find(run->row.cartridge.to_string()));
+  ASSIGN_OR_RETURN(const auto archive, env_.volumes->open_archive(run->row.cartridge.to_string()));
   ASSIGN_OR_RETURN(const auto ebs, env_.aws->ebs(place, run->stop));
   SnapshotPull::Options options;
   options.threads = static_cast<unsigned>(settings_.requests);
@@ -152,9 +152,9 @@ Status SnapshotService::run_restore(const RunPtr& run) {
   const auto point = Uuid::parse(get(run->row, "point"));
   if (!point) return Error(ErrorCode::corrupt, "the job does not say what to restore");
   const std::string id = run->row.cartridge.to_string();
-  ASSIGN_OR_RETURN(const auto source, find_source(id + "@" + point->to_string()));
-  ASSIGN_OR_RETURN(const auto disk, env_.archives->open_point(source));
-  Volume& image = *source.archive.image;
+  ASSIGN_OR_RETURN(const auto source, env_.volumes->open_volume(id));
+  ASSIGN_OR_RETURN(const auto disk, env_.volumes->open_point(id + "@" + point->to_string()));
+  Volume& image = *source;
   ASSIGN_OR_RETURN(const auto ec2, env_.aws->ec2(place, run->stop));
   ASSIGN_OR_RETURN(const auto ebs, env_.aws->ebs(place, run->stop));
   RestoreRequest request;
@@ -170,8 +170,7 @@ Status SnapshotService::run_restore(const RunPtr& run) {
   ASSIGN_OR_RETURN(const auto parent, parent_of(wanted, image, *point, *ec2));
   if (parent) {
     request.parent = parent->snapshot;
-    ASSIGN_OR_RETURN(const auto base, find_source(id + "@" + parent->point.to_string()));
-    ASSIGN_OR_RETURN(parent_disk, env_.archives->open_point(base));
+    ASSIGN_OR_RETURN(parent_disk, env_.volumes->open_point(id + "@" + parent->point.to_string()));
     run->row.parameters["parent_chosen"] = parent->snapshot;
   }
   SnapshotRestore::Options options;
@@ -209,7 +208,8 @@ Status SnapshotService::note_pushed(Volume& image, const Uuid& point, const std:
 
 // Every block goes through the checks of its frame: CRC, and the tag where it is encrypted.
 Status SnapshotService::run_verify(const RunPtr& run) {
-  ASSIGN_OR_RETURN(const auto archive, env_.archives->find(run->row.cartridge.to_string()));
+  const std::string id = run->row.cartridge.to_string();
+  ASSIGN_OR_RETURN(const auto archive, env_.volumes->open_archive(id));
   ASSIGN_OR_RETURN(const auto points, archive.image->points());
   const std::string only = get(run->row, "point");
   Buffer block(kEbsBlockBytes);
@@ -217,7 +217,7 @@ Status SnapshotService::run_verify(const RunPtr& run) {
   for (const RecoveryPoint& point : points) {
     if (!only.empty() && point.id.to_string() != only) continue;
     step(run, "reading " + point.name);
-    ASSIGN_OR_RETURN(const auto disk, env_.archives->open_point({archive, point}));
+    ASSIGN_OR_RETURN(const auto disk, env_.volumes->open_point(id + "@" + point.id.to_string()));
     BlockPresence presence(*disk);
     for (uint64_t at = 0;;) {
       ASSIGN_OR_RETURN(const auto next, presence.next(at));

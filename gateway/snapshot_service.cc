@@ -145,12 +145,19 @@ Status SnapshotService::wait(const RunPtr& run, int64_t ms) {
 Status SnapshotService::cancel(int64_t job) {
   const std::lock_guard lock(mutex_);
   const auto found = runs_.find(job);
-  if (found == runs_.end()) {
-    return Error(ErrorCode::conflict, "job " + std::to_string(job) + " is not under way");
+  if (found != runs_.end()) {
+    found->second->cancelled = true;
+    *found->second->stop = true;
+    return {};
   }
-  found->second->cancelled = true;
-  *found->second->stop = true;
-  return {};
+  ASSIGN_OR_RETURN(const auto row, env_.catalog->job(job));
+  const bool shelf = row && (row->kind == JobKind::archive || row->kind == JobKind::retrieve);
+  if (shelf && row->state < JobState::succeeded &&
+      env_.volumes->find_archive(row->cartridge.to_string()).ok()) {
+    return env_.volumes->cancel_shelf_job(row->cartridge);
+  }
+  return Error(ErrorCode::conflict,
+               "job " + std::to_string(job) + " is not under way, or not one of an archive");
 }
 
 Result<JobRow> SnapshotService::job(int64_t id) {
@@ -186,47 +193,36 @@ Result<int64_t> SnapshotService::pull(const PullOrder& order) {
 }
 
 // The archive a snapshot goes to, made if it is not there.
-Result<SnapshotArchives::Archive> SnapshotService::archive_for(const PullOrder& order,
-                                                               const Ec2Snapshot& snapshot,
-                                                               const AwsPlace& place) {
+Result<VolumeService::Archive> SnapshotService::archive_for(const PullOrder& order,
+                                                            const Ec2Snapshot& snapshot,
+                                                            const AwsPlace& place) {
   const bool of_volume = !snapshot.volume.empty() && snapshot.volume != "vol-ffffffff";
   const std::string& origin = of_volume ? snapshot.volume : snapshot.id;
-  for (const SnapshotArchives::Archive& archive : env_.archives->list()) {
-    if (!archive.image) continue;
-    ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(archive.image->manifest()));
-    const bool same = image.source.volume == origin && image.source.region == place.region;
-    if (same && (order.to.empty() || order.to == archive.name)) return archive;
+  for (const VolumeService::Archive& archive : env_.volumes->archives()) {
+    const auto image = read_ebs_image(archive.manifest);
+    const bool same =
+        image.ok() && image->source.volume == origin && image->source.region == place.region;
     if (order.to == archive.name && !same) {
+      TRY(image);
       return Error(ErrorCode::conflict, "archive " + archive.name + " is of " +
-                                            image.source.volume + " in " + image.source.region +
+                                            image->source.volume + " in " + image->source.region +
                                             ", not of " + origin);
     }
+    if (same && (order.to.empty() || order.to == archive.name)) {
+      return env_.volumes->open_archive(archive.uuid.to_string());
+    }
   }
-  return env_.archives->create(order.to.empty() ? origin : order.to, snapshot.volume_gib * GiB,
-                               property_of(EbsSource{origin, place.region, snapshot.owner}));
-}
-
-Result<SnapshotArchives::Point> SnapshotService::find_source(const std::string& wanted) {
-  auto archived = env_.archives->find_point(wanted);
-  if (archived.ok() || archived.error().code != ErrorCode::not_found || env_.volumes == nullptr) {
-    return archived;
-  }
-  const auto point = env_.volumes->find_point(wanted);
-  if (!point.ok()) {
-    if (point.error().code != ErrorCode::not_found) return point.error();
-    return Error(ErrorCode::not_found, "no archive and no volume has " + wanted);
-  }
-  SnapshotArchives::Point found;
-  ASSIGN_OR_RETURN(found.archive.image, env_.volumes->open_volume(point->volume.to_string()));
-  found.archive.uuid = point->volume;
-  found.archive.name = point->volume_name;
-  found.point = point->point;
-  return found;
+  VolumeService::CreateRequest wanted;
+  wanted.name = order.to.empty() ? origin : order.to;
+  wanted.size_bytes = snapshot.volume_gib * GiB;
+  return env_.volumes->create_archive(wanted, order.pool,
+                                      property_of(EbsSource{origin, place.region, snapshot.owner}));
 }
 
 Result<int64_t> SnapshotService::restore(const RestoreOrder& order) {
   ASSIGN_OR_RETURN(const AwsPlace place, env_.aws->resolve(order.place));
-  ASSIGN_OR_RETURN(const auto point, find_source(point_or_latest(order.point)));
+  ASSIGN_OR_RETURN(const auto point, env_.volumes->find_point(point_or_latest(order.point)));
+  ASSIGN_OR_RETURN(const auto source, env_.volumes->open_volume(point.volume.to_string()));
   if (!order.parent.empty() && order.parent != "auto" && !is_snapshot_id(order.parent)) {
     return Error(ErrorCode::invalid_argument, "the parent is 'auto' or a snapshot");
   }
@@ -236,7 +232,7 @@ Result<int64_t> SnapshotService::restore(const RestoreOrder& order) {
   }
   std::map<std::string, std::string> tags = order.tags;
   std::string description = order.description;
-  ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(point.archive.image->manifest()));
+  ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(source->manifest()));
   const EbsPoint* was = image.find(point.point.id);
   if (was != nullptr && order.copy_tags) {
     for (const auto& [key, value] : was->tags) {
@@ -244,7 +240,7 @@ Result<int64_t> SnapshotService::restore(const RestoreOrder& order) {
     }
   }
   if (description.empty()) {
-    description = "coldshelf: " + point.archive.name + "@" + point.point.name;
+    description = "coldshelf: " + point.volume_name + "@" + point.point.name;
   }
   std::map<std::string, std::string> parameters = {
       {"point", point.point.id.to_string()},
@@ -284,18 +280,15 @@ Result<int64_t> SnapshotService::restore(const RestoreOrder& order) {
         {"boot_mode",
          i.boot_mode}}.dump();
   }
-  return begin(JobKind::snapshot_restore, point.archive.uuid, point.archive.name,
-               std::move(parameters));
+  return begin(JobKind::snapshot_restore, point.volume, point.volume_name, std::move(parameters));
 }
 
 Result<int64_t> SnapshotService::verify(const std::string& wanted) {
   std::map<std::string, std::string> parameters;
-  SnapshotArchives::Archive archive;
-  if (wanted.find('@') == std::string::npos) {
-    ASSIGN_OR_RETURN(archive, env_.archives->find(wanted));
-  } else {
-    ASSIGN_OR_RETURN(const auto point, env_.archives->find_point(wanted));
-    archive = point.archive;
+  ASSIGN_OR_RETURN(const auto archive,
+                   env_.volumes->open_archive(wanted.substr(0, wanted.find('@'))));
+  if (wanted.find('@') != std::string::npos) {
+    ASSIGN_OR_RETURN(const auto point, env_.volumes->find_point(wanted));
     parameters["point"] = point.point.id.to_string();
   }
   return begin(JobKind::verify, archive.uuid, archive.name, std::move(parameters));
@@ -303,18 +296,12 @@ Result<int64_t> SnapshotService::verify(const std::string& wanted) {
 
 // -- looking
 
-Result<SnapshotArchive> SnapshotService::show(const std::string& wanted) {
+Result<SnapshotArchive> SnapshotService::view_of(VolumeView view, const Manifest& manifest) {
   SnapshotArchive out;
-  ASSIGN_OR_RETURN(const auto archive, env_.archives->find(wanted));
-  Volume& volume = *archive.image;
-  ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(volume.manifest()));
-  out.name = archive.name;
-  out.size_bytes = volume.size_bytes();
-  out.usage = volume.usage();
-  if (volume.read_only()) out.problem = "it is read-only after an error of the disk";
+  ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(manifest));
   out.source = image.source;
   out.pull = image.pull;
-  ASSIGN_OR_RETURN(const auto points, volume.points());
+  ASSIGN_OR_RETURN(const auto points, recovery_points(manifest));
   for (const RecoveryPoint& point : points) {
     ArchivedSnapshot snapshot;
     snapshot.point = point;
@@ -329,21 +316,36 @@ Result<SnapshotArchive> SnapshotService::show(const std::string& wanted) {
     };
     return when(a) < when(b);
   });
+  out.image = std::move(view);
+  return out;
+}
+
+Result<SnapshotArchive> SnapshotService::show(const std::string& wanted) {
+  ASSIGN_OR_RETURN(const auto archive, env_.volumes->find_archive(wanted));
+  ASSIGN_OR_RETURN(const VolumeView view, env_.volumes->show(archive.uuid.to_string()));
+  ASSIGN_OR_RETURN(SnapshotArchive out, view_of(view, archive.manifest));
+  if (env_.shelf != nullptr && view.status == to_string(TapeStatus::retrieved)) {
+    ASSIGN_OR_RETURN(const Shelf::Holdings held, env_.shelf->holdings(archive.uuid, {}));
+    out.readable_until_ms = held.readable_until_ms;
+  }
   return out;
 }
 
 std::vector<SnapshotArchive> SnapshotService::list() {
+  std::map<Uuid, VolumeView> views;
+  for (VolumeView& view : env_.volumes->archive_views()) views[view.uuid] = std::move(view);
   std::vector<SnapshotArchive> out;
-  for (const SnapshotArchives::Archive& known : env_.archives->list()) {
-    auto archive = show(known.uuid.to_string());
-    if (archive.ok()) {
-      out.push_back(std::move(*archive));
-      continue;
+  for (const VolumeService::Archive& archive : env_.volumes->archives()) {
+    const auto view = views.find(archive.uuid);
+    if (view == views.end()) continue;
+    auto shown = view_of(view->second, archive.manifest);
+    if (!shown.ok()) {
+      SnapshotArchive broken;
+      broken.image = view->second;
+      broken.image.problem = shown.error().message();
+      shown = std::move(broken);
     }
-    SnapshotArchive broken;
-    broken.name = known.name;
-    broken.problem = archive.error().message();
-    out.push_back(std::move(broken));
+    out.push_back(std::move(*shown));
   }
   return out;
 }
@@ -361,30 +363,10 @@ Result<std::vector<Ec2Snapshot>> SnapshotService::in_ec2(const AwsPlace& place,
 }
 
 Status SnapshotService::remove(const std::string& wanted) {
-  if (wanted.find('@') == std::string::npos) {
-    ASSIGN_OR_RETURN(auto archive, env_.archives->find(wanted));
-    ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(archive.uuid));
-    if (job) return Error(ErrorCode::busy, archive.name + " has an unfinished job");
-    archive.image.reset();  // whoever holds one works on it
-    return env_.archives->remove(archive.uuid.to_string());
-  }
-  return remove_point(wanted);
-}
-
-Status SnapshotService::remove_point(const std::string& wanted) {
-  ASSIGN_OR_RETURN(const auto point, env_.archives->find_point(wanted));
-  ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(point.archive.image->manifest()));
-  const EbsPoint* gone = image.find(point.point.id);
-  if (image.pull && gone != nullptr && image.pull->base == gone->snapshot) {
-    return Error(ErrorCode::busy, "a pull stands on " + gone->snapshot);
-  }
-  Volume::Properties also = without_point(point.point.id);
-  // The disk stays what it is, but nothing can be pulled against what is not held any more.
-  if (gone != nullptr && image.head == gone->snapshot) also[std::string(kPropertyEbsHead)] = "";
-  TRY(point.archive.image->delete_point(point.point.id, also));
-  log_info("snapshot", "recovery point deleted",
-           {{"archive", point.archive.name}, {"point", point.point.name}});
-  return {};
+  ASSIGN_OR_RETURN(auto archive, env_.volumes->find_archive(wanted.substr(0, wanted.find('@'))));
+  archive.image.reset();  // whoever holds one works on it
+  if (wanted.find('@') != std::string::npos) return env_.volumes->delete_point(wanted);
+  return env_.volumes->remove(archive.uuid.to_string(), false);
 }
 
 }  // namespace coldshelf

@@ -16,7 +16,6 @@
 #include "base/executor.h"
 #include "catalog/catalog.h"
 #include "gateway/aws_accounts.h"
-#include "gateway/snapshot_archives.h"
 #include "gateway/volume_service.h"
 #include "snapshot/ebs_image.h"
 #include "snapshot/pull.h"
@@ -31,10 +30,8 @@ struct ArchivedSnapshot {
 };
 
 struct SnapshotArchive {
-  std::string name;
-  std::string problem;
-  uint64_t size_bytes = 0;
-  BlockDevice::Usage usage;
+  VolumeView image;
+  int64_t readable_until_ms = 0;  // of a RETRIEVED one; 0: for good, or it is not
   EbsSource source;
   std::optional<PullUnderWay> pull;
   std::vector<ArchivedSnapshot> points;  // by time
@@ -46,9 +43,9 @@ class SnapshotService {
     Clock* clock = nullptr;
     Random* random = nullptr;  // thread-safe
     Catalog* catalog = nullptr;
-    SnapshotArchives* archives = nullptr;
+    VolumeService* volumes = nullptr;  // which has the archives, too
+    Shelf* shelf = nullptr;
     AwsAccounts* aws = nullptr;
-    VolumeService* volumes = nullptr;  // null: only what is archived is restored
   };
   SnapshotService(const Env& env, const Config::Aws& settings);
   ~SnapshotService();
@@ -60,6 +57,7 @@ class SnapshotService {
     std::string snapshot;
     std::string base = "auto";  // "auto"; a snapshot that is held; "none": in full
     std::string to;             // the archive's name; empty: that of the volume, or its id
+    std::string pool;           // of an archive that is made; empty: the default one
     AwsPlace place;
     std::map<std::string, std::string> notes = {};  // kept with the job
   };
@@ -94,7 +92,8 @@ class SnapshotService {
   Status remove(const std::string& point);
   // Reads every block of a snapshot ("NAME@POINT"; NAME: of all of them), each checked. A job.
   Result<int64_t> verify(const std::string& point);
-  // conflict: it is not under way, or no job of this kind.
+  // A pull, a restore, a verification; going to the shelf or coming from there. conflict: it is not
+  // under way, or no job of this kind.
   Status cancel(int64_t job);
   // For those who wait: what a job came to. not_found.
   Result<JobRow> job(int64_t id);
@@ -124,10 +123,9 @@ class SnapshotService {
   Result<Ec2Snapshot> wait_completed(const RunPtr& run, Ec2Client& ec2,
                                      const std::string& snapshot);
   Status run_verify(const RunPtr& run);
-  Result<SnapshotArchives::Archive> archive_for(const PullOrder& order, const Ec2Snapshot& snapshot,
-                                                const AwsPlace& place);
-  // What is restored: a point of an archive, or a recovery point of a volume.
-  Result<SnapshotArchives::Point> find_source(const std::string& point);
+  Result<VolumeService::Archive> archive_for(const PullOrder& order, const Ec2Snapshot& snapshot,
+                                             const AwsPlace& place);
+  Result<SnapshotArchive> view_of(VolumeView image, const Manifest& manifest);
   struct Parent {
     std::string snapshot;
     Uuid point;
@@ -136,7 +134,6 @@ class SnapshotService {
                                           const Uuid& point, Ec2Client& ec2);
   Status after_restore(const RunPtr& run, Ec2Client& ec2, const std::string& snapshot);
   static Status note_pushed(Volume& image, const Uuid& point, const std::string& snapshot);
-  Status remove_point(const std::string& point);
 
   const Env env_;
   const Config::Aws settings_;

@@ -155,7 +155,8 @@ class TapeService final : public LibraryListener {
   // -- costs, at the configured prices
   Result<TapeCost> cost_of(const TapeRow& row);
   // days 0: the configured ones.
-  Result<RetrieveEstimate> estimate_retrieve(std::string_view barcode,
+  // Of a tape or an image.
+  Result<RetrieveEstimate> estimate_retrieve(const Uuid& cartridge,
                                              const std::vector<TapeRange>& parts, unsigned days);
   Result<MoveCost> estimate_assign(std::string_view barcode, const std::string& pool,
                                    RestoreTier tier);

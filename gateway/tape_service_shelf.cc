@@ -114,7 +114,9 @@ Status TapeService::remove_pool(const std::string& name) {
 
 Result<std::vector<PoolView>> TapeService::list_pools() {
   ASSIGN_OR_RETURN(const auto pools, env_.catalog->pools());
-  ASSIGN_OR_RETURN(const auto tapes, env_.catalog->tapes());
+  ASSIGN_OR_RETURN(auto tapes, env_.catalog->tapes());
+  ASSIGN_OR_RETURN(const auto images, env_.catalog->images());  // archives of EBS snapshots
+  tapes.insert(tapes.end(), images.begin(), images.end());
   std::vector<PoolView> out;
   for (const PoolRow& pool : pools) {
     PoolView view;
@@ -172,11 +174,10 @@ Result<TapeCost> TapeService::cost_of(const TapeRow& row) {
   return out;
 }
 
-Result<RetrieveEstimate> TapeService::estimate_retrieve(std::string_view barcode,
+Result<RetrieveEstimate> TapeService::estimate_retrieve(const Uuid& cartridge,
                                                         const std::vector<TapeRange>& parts,
                                                         unsigned days) {
-  ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
-  ASSIGN_OR_RETURN(const Shelf::Holdings held, env_.shelf->holdings(row.uuid, parts));
+  ASSIGN_OR_RETURN(const Shelf::Holdings held, env_.shelf->holdings(cartridge, parts));
   RetrieveEstimate out;
   out.days = days == 0 ? options_.restore_days : days;
   for (const ObjectGroup& group : held.stored) {

@@ -2,16 +2,21 @@
 #pragma once
 
 #include "gateway/volume_service.h"
+#include "snapshot/ebs_image.h"
 
 namespace coldshelf {
 
 struct VolumeService::Entry {
-  Entry(const Uuid& id, std::string label, std::string where)
-      : uuid(id), name(std::move(label)), directory(std::move(where)) {}
+  Entry(const Manifest& manifest, std::string where)
+      : uuid(manifest.uuid),
+        name(manifest.label),
+        directory(std::move(where)),
+        archive(manifest.properties.contains(std::string(kPropertyEbsSource))) {}
   const Uuid uuid;
   const std::string name;
   const std::string directory;
-  std::mutex life;  // one change of its life at a time; taken before the service's mutex
+  const bool archive;  // of EBS snapshots
+  std::mutex life;     // one change of its life at a time; taken before the service's mutex
 
   // Under the service's mutex.
   std::shared_ptr<Volume> volume;  // null: it is not open
@@ -31,6 +36,8 @@ struct VolumeService::Mount {
   std::string problem;
 };
 
+// Not open, because of a job of the shelf that is under way.
+bool is_in_transit(const std::string& status);
 std::string lower_case(std::string text);
 std::string property_or(const Manifest& manifest, std::string_view name, std::string otherwise);
 

@@ -109,6 +109,9 @@ Result<VolumeScheduler::View> VolumeScheduler::put(VolumeSchedule schedule) {
   std::vector<std::string> names;
   for (const std::string& volume : schedule.volumes) {
     ASSIGN_OR_RETURN(const VolumeView v, env_.volumes->show(volume));
+    if (v.archive) {
+      return Error(ErrorCode::conflict, v.name + " is an archive of EBS snapshots, not a volume");
+    }
     if (std::find(names.begin(), names.end(), v.name) == names.end()) names.push_back(v.name);
   }
   schedule.volumes = names;

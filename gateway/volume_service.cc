@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "gateway/units.h"
 #include "gateway/volume_entry.h"
-#include "snapshot/ebs_image.h"
 #include "volume/map_file.h"
 
 namespace coldshelf {
@@ -133,9 +132,8 @@ VolumeService::EntryPtr VolumeService::open_one(const Uuid& uuid) {
   auto replayed = decode_manifest(*image, true);
   if (!replayed.ok() || replayed->manifest.kind != CartridgeKind::image) return nullptr;
   const Manifest& manifest = replayed->manifest;
-  // Of EBS snapshots: who pulls them has them open.
-  if (manifest.properties.contains(std::string(kPropertyEbsSource))) return nullptr;
-  auto entry = std::make_shared<Entry>(uuid, manifest.label, path);
+  if (manifest.uuid != uuid) return nullptr;
+  auto entry = std::make_shared<Entry>(manifest, path);
   entry->known = manifest;
   const auto row = row_of(uuid);
   const bool going = !property_or(manifest, kVolumeDeleting, "").empty() ||
@@ -153,18 +151,22 @@ VolumeService::EntryPtr VolumeService::open_one(const Uuid& uuid) {
     entries_[uuid] = entry;
   }
   const std::lock_guard life(entry->life);
-  if (entry->status == "AVAILABLE") static_cast<void>(reopen(entry).ok());  // it says what is wrong
+  const std::string status = entry->status;
+  if (status == "AVAILABLE" || status == to_string(TapeStatus::retrieved)) {
+    static_cast<void>(reopen(entry, status).ok());  // it says what is wrong
+  }
   return entry;
 }
 
 // entry's life is held.
-Status VolumeService::reopen(const EntryPtr& entry) {
+Status VolumeService::reopen(const EntryPtr& entry, const std::string& status) {
   auto opened = Volume::open(volume_env(), env_.options, entry->directory);
   if (!opened.ok()) {
     log_error("volumes", "volume cannot be opened",
               {{"name", entry->name}, {"error", opened.error().message()}});
     const std::lock_guard lock(mutex_);
-    entry->status = "FAILED";
+    // One whose restored copies have expired is whole, and retrieved again.
+    entry->status = opened.error().code == ErrorCode::cold ? status : "FAILED";
     entry->problem = opened.error().message();
     return opened.error();
   }
@@ -172,7 +174,7 @@ Status VolumeService::reopen(const EntryPtr& entry) {
   {
     const std::lock_guard lock(mutex_);
     entry->volume = volume;
-    entry->status = "AVAILABLE";
+    entry->status = status;
     entry->problem.clear();
   }
   // Asked behind that, so that whoever takes it over in between is not missed.
@@ -216,7 +218,7 @@ Status VolumeService::offer(const EntryPtr& entry) {
   {
     const std::lock_guard lock(mutex_);
     targets = targets_;
-    if (targets == nullptr || entry->offered || entry->volume == nullptr ||
+    if (targets == nullptr || entry->offered || entry->volume == nullptr || entry->archive ||
         entry->status != "AVAILABLE") {
       return {};
     }
@@ -265,19 +267,38 @@ Result<VolumeService::EntryPtr> VolumeService::find(const std::string& volume) {
   return Error(ErrorCode::conflict, "several volumes have the id " + volume + "; give the name");
 }
 
+Error VolumeService::not_open(const Entry& entry) {
+  std::string what = (entry.archive ? "archive " : "volume ") + entry.name + " is " + entry.status;
+  if (!entry.problem.empty()) what += ": " + entry.problem;
+  if (entry.status == to_string(TapeStatus::archived)) {
+    what += ": it is on the shelf, and must be retrieved first";
+  } else if (entry.status == to_string(TapeStatus::retrieved)) {
+    what += "; retrieve it again";
+  }
+  return {ErrorCode::not_ready, std::move(what)};
+}
+
 Result<VolumeService::EntryPtr> VolumeService::find_open(const std::string& volume) {
   ASSIGN_OR_RETURN(const EntryPtr entry, find(volume));
+  look_again(entry);
   const std::lock_guard lock(mutex_);
   if (entry->volume && entry->status != "DELETING") return entry;
-  return Error(ErrorCode::not_ready, "volume " + entry->name + " is " + entry->status +
-                                         (entry->problem.empty() ? "" : ": " + entry->problem));
+  return not_open(*entry);
+}
+
+Result<VolumeService::EntryPtr> VolumeService::find_volume(const std::string& volume) {
+  ASSIGN_OR_RETURN(EntryPtr entry, find_open(volume));
+  if (!entry->archive) return entry;
+  return Error(ErrorCode::conflict, entry->name +
+                                        " is an archive of EBS snapshots, which pulls alone write "
+                                        "to; clone one of its points to have a volume");
 }
 
 Result<std::shared_ptr<Volume>> VolumeService::open_volume(const std::string& volume) {
   ASSIGN_OR_RETURN(const EntryPtr entry, find_open(volume));
   const std::lock_guard lock(mutex_);
   if (entry->volume) return entry->volume;
-  return Error(ErrorCode::not_ready, "volume " + entry->name + " is " + entry->status);
+  return not_open(*entry);
 }
 
 // `sessions`: of all targets, when they have been asked for already.
@@ -296,6 +317,7 @@ VolumeView VolumeService::view(const EntryPtr& entry, const Sessions* sessions) 
   }
   out.uuid = entry->uuid;
   out.name = entry->name;
+  out.archive = entry->archive;
   if (targets != nullptr) {
     out.target = targets->iqn_of(entry->name);
     const Sessions asked = sessions == nullptr ? targets->sessions() : Sessions();
@@ -312,7 +334,7 @@ VolumeView VolumeService::view(const EntryPtr& entry, const Sessions* sessions) 
     out.map = volume->map_statistics();
     if (const Status works = volume->failure(); !works.ok()) out.problem = works.error().context;
   } else {
-    out.size_bytes = manifest.capacity_bytes;
+    out.size_bytes = image_size_bytes(manifest);
   }
   if (env_.shelf != nullptr) {
     if (const auto known = env_.shelf->image_statistics(entry->uuid); known.ok()) {
@@ -329,6 +351,7 @@ VolumeView VolumeService::view(const EntryPtr& entry, const Sessions* sessions) 
     ++out.points;
   }
   out.mode = property_or(manifest, kPropertyMode, "cached");
+  out.pool = property_or(manifest, "pool", "");
   out.pinned = property_or(manifest, kPinnedProperty, "") == "true";
   out.parent = manifest.parent;
   out.created_ms = manifest.created_unix_ms;
@@ -336,17 +359,24 @@ VolumeView VolumeService::view(const EntryPtr& entry, const Sessions* sessions) 
   return out;
 }
 
-std::vector<VolumeView> VolumeService::list() {
+std::vector<VolumeView> VolumeService::list() { return views(false); }
+
+std::vector<VolumeView> VolumeService::views(bool of_archives) {
   std::vector<EntryPtr> entries;
   VolumeTargets* targets = nullptr;
   {
     const std::lock_guard lock(mutex_);
-    for (const auto& [uuid, entry] : entries_) entries.push_back(entry);
+    for (const auto& [uuid, entry] : entries_) {
+      if (entry->archive == of_archives) entries.push_back(entry);
+    }
     targets = targets_;
   }
   const Sessions sessions = targets == nullptr ? Sessions() : targets->sessions();
   std::vector<VolumeView> out;
-  for (const EntryPtr& entry : entries) out.push_back(view(entry, &sessions));
+  for (const EntryPtr& entry : entries) {
+    look_again(entry);
+    out.push_back(view(entry, &sessions));
+  }
   std::sort(out.begin(), out.end(),
             [](const VolumeView& a, const VolumeView& b) { return a.name < b.name; });
   return out;
@@ -354,12 +384,13 @@ std::vector<VolumeView> VolumeService::list() {
 
 Result<VolumeView> VolumeService::show(const std::string& volume) {
   ASSIGN_OR_RETURN(const EntryPtr entry, find(volume));
+  look_again(entry);
   return view(entry);
 }
 
 // -- making them
 
-Status VolumeService::check_name(const std::string& name) {
+Status VolumeService::check_name(const std::string& name, bool archive) {
   if (!is_name(name)) {
     return Error(ErrorCode::invalid_argument,
                  "'" + name + "' is no name of a volume: 1 to " + std::to_string(kMaxVolumeName) +
@@ -371,13 +402,20 @@ Status VolumeService::check_name(const std::string& name) {
   const std::string wanted = lower_case(name);
   const std::lock_guard lock(mutex_);
   if (stopped_) return Error(ErrorCode::not_ready, "the gateway is stopping");
-  if (entries_.size() + mounts_.size() >= kMaxVolumes) {
+  const auto kept =
+      static_cast<size_t>(std::count_if(entries_.begin(), entries_.end(), [&](const auto& known) {
+        return known.second->archive == archive;
+      }));
+  if (archive ? kept >= kMaxArchives : kept + mounts_.size() >= kMaxVolumes) {
     return Error(ErrorCode::conflict,
-                 "a gateway has at most " + std::to_string(kMaxVolumes) + " volumes");
+                 "a gateway has at most " + (archive ? std::to_string(kMaxArchives) + " archives"
+                                                     : std::to_string(kMaxVolumes) + " volumes"));
   }
   for (const auto& [uuid, entry] : entries_) {
     if (lower_case(entry->name) != wanted) continue;
-    return Error(ErrorCode::exists, "there is a volume " + entry->name + " already");
+    return Error(ErrorCode::exists, std::string("there is ") +
+                                        (entry->archive ? "an archive " : "a volume ") +
+                                        entry->name + " already");
   }
   if (!mounts_.contains(wanted)) return {};
   return Error(ErrorCode::exists, "a recovery point is mounted as " + name);
@@ -401,7 +439,7 @@ Status VolumeService::check_request(const CreateRequest& request) {
 }
 
 VolumeService::EntryPtr VolumeService::enter(std::shared_ptr<Volume> volume) {
-  auto entry = std::make_shared<Entry>(volume->uuid(), volume->name(), path_of(volume->uuid()));
+  auto entry = std::make_shared<Entry>(volume->manifest(), path_of(volume->uuid()));
   entry->volume = std::move(volume);
   const std::lock_guard lock(mutex_);
   entries_[entry->uuid] = entry;
@@ -411,7 +449,7 @@ VolumeService::EntryPtr VolumeService::enter(std::shared_ptr<Volume> volume) {
 Result<VolumeService::EntryPtr> VolumeService::make(
     const CreateRequest& request, const std::map<std::string, std::string>& more) {
   TRY(check_request(request));
-  TRY(check_name(request.name));
+  TRY(check_name(request.name, more.contains(std::string(kPropertyEbsSource))));
   if (env_.storage) TRY(env_.storage());
   NewVolume what;
   what.uuid = Uuid::generate(*env_.volume.cartridge.random);
@@ -434,7 +472,8 @@ Result<VolumeService::EntryPtr> VolumeService::make(
 
 Status VolumeService::adopt(const Volume& volume) {
   if (env_.shelf == nullptr) return {};
-  return env_.shelf->adopt(volume.manifest(), "", TapeStatus::available);
+  const Manifest manifest = volume.manifest();
+  return env_.shelf->adopt(manifest, property_or(manifest, "pool", ""), TapeStatus::available);
 }
 
 Result<VolumeView> VolumeService::create(const CreateRequest& request) {
@@ -480,7 +519,7 @@ Status VolumeService::abandon_import(const Uuid& uuid) { return remove(uuid.to_s
 // -- changing them
 
 Result<VolumeView> VolumeService::resize(const std::string& volume, uint64_t size_bytes) {
-  ASSIGN_OR_RETURN(const EntryPtr entry, find_open(volume));
+  ASSIGN_OR_RETURN(const EntryPtr entry, find_volume(volume));
   const std::lock_guard life(entry->life);
   ASSIGN_OR_RETURN(const auto open, open_volume(volume));
   if (size_bytes > kMaxVolumeBytes || size_bytes % open->block_bytes() != 0) {

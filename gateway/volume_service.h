@@ -3,6 +3,9 @@
 //
 // A volume is a directory <cartridges>/<uuid>, as a tape is; what the operator set (mode, schedule,
 // mounts) stands in its manifest, so that it comes back with the volume, here and from the store.
+//
+// So is an archive of EBS snapshots (docs/snapshots.md): an image that has no target and that
+// nobody but pulls writes to. What follows works on both, unless it says otherwise.
 #pragma once
 
 #include <functional>
@@ -23,6 +26,7 @@ namespace coldshelf {
 constexpr uint64_t kMinVolumeBytes = 1 * MiB;
 constexpr uint64_t kMaxVolumeBytes = 1024 * TiB;
 constexpr size_t kMaxVolumes = 1'000;
+constexpr size_t kMaxArchives = 10'000;
 constexpr size_t kMaxVolumeName = 100;
 constexpr size_t kMaxPointsOfVolume = 10'000;
 
@@ -37,8 +41,10 @@ struct VolumeView {
   Uuid uuid;
   std::string name;
   std::string mode;
-  std::string status;   // AVAILABLE, IMPORTING, DELETING, DETACHING, FAILED; ARCHIVED and others
-  std::string problem;  // FAILED: why; AVAILABLE: what is wrong though it works
+  bool archive = false;  // of EBS snapshots
+  std::string pool;      // empty: STANDARD
+  std::string status;    // AVAILABLE, IMPORTING, DELETING, DETACHING, FAILED; ARCHIVED and others
+  std::string problem;   // FAILED: why; AVAILABLE: what is wrong though it works
   uint64_t size_bytes = 0;
   uint32_t block_bytes = 0;
   bool pinned = false;
@@ -89,6 +95,7 @@ class VolumeService final : public ImageDirectory {
     // Both null: volumes are of this disk alone.
     Shelf* shelf = nullptr;
     Catalog* catalog = nullptr;
+    std::string default_pool = {};  // of archives
   };
   explicit VolumeService(Env env);
   ~VolumeService() override;
@@ -110,7 +117,7 @@ class VolumeService final : public ImageDirectory {
     uint32_t block_bytes = 512;
   };
   Result<VolumeView> create(const CreateRequest& request);
-  std::vector<VolumeView> list();
+  std::vector<VolumeView> list();  // without archives
   // `volume`: its name, uuid or id ("vol-...").
   Result<VolumeView> show(const std::string& volume);
   Result<VolumeView> resize(const std::string& volume, uint64_t size_bytes);
@@ -125,6 +132,27 @@ class VolumeService final : public ImageDirectory {
   Result<std::vector<DetachedImage>> detached();
   // Gives space back: compaction as far as it pays, and a fresh map.
   Result<VolumeView> compact(const std::string& volume);
+
+  // -- archives of EBS snapshots (volume_service_archives.cc)
+  struct Archive {
+    Uuid uuid;
+    std::string name;
+    Manifest manifest;
+    std::shared_ptr<Volume> image;  // null: it is not open
+  };
+  // `properties`: among them kPropertyEbsSource. `pool` empty: the default one.
+  Result<Archive> create_archive(const CreateRequest& request, const std::string& pool,
+                                 const Volume::Properties& properties);
+  std::vector<Archive> archives();                           // by name
+  std::vector<VolumeView> archive_views();                   // by name
+  Result<Archive> find_archive(const std::string& archive);  // not_found: a volume neither
+  Result<Archive> open_archive(const std::string& archive);  // not_ready
+  // To its pool (`pool` not empty: to that one) on the shelf, as a tape; busy: a clone or a mount
+  // stands on it, or it has a job. It is not open until it is RETRIEVED. Jobs.
+  Result<int64_t> shelve(const std::string& archive, const std::string& pool);
+  Result<int64_t> retrieve(const std::string& archive, const Shelf::RetrieveRequest& request);
+  // Of either. conflict: there is none, or it cannot be cancelled any more.
+  Status cancel_shelf_job(const Uuid& uuid);
 
   // -- recovery points (volume_service_points.cc). A point is named "VOLUME@POINT": POINT is its
   // name (the newest of that name), its uuid, or "latest".
@@ -179,7 +207,9 @@ class VolumeService final : public ImageDirectory {
 
   Result<EntryPtr> find(const std::string& volume);  // not_found
   Result<EntryPtr> find_open(const std::string& volume);
-  Status check_name(const std::string& name);
+  Result<EntryPtr> find_volume(const std::string& volume);  // open, and no archive
+  static Error not_open(const Entry& entry);                // mutex_ held
+  Status check_name(const std::string& name, bool archive = false);
   Status check_request(const CreateRequest& request);
   std::string path_of(const Uuid& uuid) const;
   VolumeEnv volume_env();
@@ -187,7 +217,13 @@ class VolumeService final : public ImageDirectory {
                         const std::map<std::string, std::string>& more);
   EntryPtr enter(std::shared_ptr<Volume> volume);
   EntryPtr open_one(const Uuid& uuid);
-  Status reopen(const EntryPtr& entry);
+  Status reopen(const EntryPtr& entry, const std::string& status = "AVAILABLE");
+  Archive view_of_archive(const EntryPtr& entry);
+  std::vector<VolumeView> views(bool of_archives);
+  // conflict: what it holds can be read for some days only, and a clone would outlive that.
+  Status check_lasting(const EntryPtr& entry);
+  Status check_idle(const EntryPtr& entry);       // busy: it has a job
+  Status check_deletable(const EntryPtr& entry);  // no lock and no hold stands against it
   Result<std::optional<TapeRow>> row_of(const Uuid& uuid);
   std::vector<std::shared_ptr<Volume>> open_volumes();
   Status adopt(const Volume& volume);
@@ -195,6 +231,8 @@ class VolumeService final : public ImageDirectory {
   // Nobody else has it from here on. busy: somebody works with it; it is offered again.
   Result<std::shared_ptr<Volume>> take_open(const EntryPtr& entry, const std::string& status,
                                             bool force);
+  void look_again(const EntryPtr& entry);
+  void settle(const EntryPtr& entry);  // what a job of the shelf came to
   void settle_detach(const EntryPtr& entry);
   void release_clones();
   void restore_mounts(const EntryPtr& entry);

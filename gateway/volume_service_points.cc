@@ -71,7 +71,7 @@ Result<std::vector<VolumePoint>> VolumeService::create_points(const PointRequest
   std::vector<std::shared_ptr<Volume>> volumes;
   std::vector<Volume*> bare;
   for (const std::string& name : request.volumes) {
-    ASSIGN_OR_RETURN(const EntryPtr entry, find_open(name));
+    ASSIGN_OR_RETURN(const EntryPtr entry, find_volume(name));
     if (std::find(entries.begin(), entries.end(), entry) != entries.end()) continue;
     ASSIGN_OR_RETURN(const auto volume, open_volume(name));
     ASSIGN_OR_RETURN(const auto there, volume->points());
@@ -124,8 +124,7 @@ Result<VolumeService::FoundPoint> VolumeService::resolve_point(const std::string
     found.point = *p;
     return found;
   }
-  return Error(ErrorCode::not_found,
-               "volume " + found.entry->name + " has no recovery point " + wanted);
+  return Error(ErrorCode::not_found, found.entry->name + " has no recovery point " + wanted);
 }
 
 Result<VolumePoint> VolumeService::find_point(const std::string& point) {
@@ -136,7 +135,15 @@ Result<VolumePoint> VolumeService::find_point(const std::string& point) {
 Status VolumeService::delete_point(const std::string& point) {
   ASSIGN_OR_RETURN(const FoundPoint found, resolve_point(point));
   const std::lock_guard life(found.entry->life);
-  TRY(found.volume->delete_point(found.point.id));
+  ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(found.volume->manifest()));
+  const EbsPoint* gone = image.find(found.point.id);
+  if (image.pull && gone != nullptr && image.pull->base == gone->snapshot) {
+    return Error(ErrorCode::busy, "a pull stands on " + gone->snapshot);
+  }
+  Volume::Properties also = without_point(found.point.id);
+  // The disk stays what it is, but nothing can be pulled against what is not held any more.
+  if (gone != nullptr && image.head == gone->snapshot) also[std::string(kPropertyEbsHead)] = "";
+  TRY(found.volume->delete_point(found.point.id, also));
   log_info("volumes", "recovery point deleted",
            {{"volume", found.entry->name}, {"point", found.point.name}});
   return {};
@@ -151,6 +158,7 @@ Result<VolumeView> VolumeService::clone(const std::string& point, const std::str
   const std::lock_guard making(making_);
   ASSIGN_OR_RETURN(const FoundPoint found, resolve_point(point));
   TRY(check_name(name));
+  TRY(check_lasting(found.entry));
   if (env_.storage) TRY(env_.storage());
   NewClone what;
   what.uuid = Uuid::generate(*env_.volume.cartridge.random);
@@ -176,6 +184,7 @@ Result<VolumeView> VolumeService::clone(const std::string& point, const std::str
 
 Result<VolumeView> VolumeService::roll_back(const std::string& point, bool force) {
   ASSIGN_OR_RETURN(const FoundPoint found, resolve_point(point));
+  TRY(find_volume(found.entry->uuid.to_string()));
   const std::lock_guard life(found.entry->life);
   // Nobody may have the disk in its memory while it changes under him.
   TRY(withdraw(found.entry, force));

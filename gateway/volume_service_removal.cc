@@ -77,17 +77,24 @@ Result<std::shared_ptr<Volume>> VolumeService::take_open(const EntryPtr& entry,
 Status VolumeService::remove(const std::string& volume, bool force) {
   ASSIGN_OR_RETURN(const EntryPtr entry, find(volume));
   const std::lock_guard life(entry->life);
+  settle(entry);
+  if (entry->archive) TRY(check_idle(entry));
+  TRY(check_deletable(entry));
   Manifest manifest;
   bool closed = false;
+  bool shelved = false;  // as it should be
   {
     const std::lock_guard lock(mutex_);
     closed = entry->volume == nullptr;
-    if (closed && entry->status != "FAILED" && entry->status != "DELETING") {
+    shelved = entry->status == to_string(TapeStatus::archived) ||
+              entry->status == to_string(TapeStatus::retrieved);
+    if (closed && !shelved && entry->status != "FAILED" && entry->status != "DELETING" &&
+        entry->status != to_string(TapeStatus::irrecoverable)) {
       return Error(ErrorCode::conflict, "volume " + entry->name + " is " + entry->status);
     }
     manifest = closed ? entry->known : entry->volume->manifest();
   }
-  if (closed && !force) {
+  if (closed && !shelved && !force) {
     return Error(ErrorCode::conflict, "volume " + entry->name +
                                           " is not open; with force it is deleted all the same, "
                                           "with what may still be on it");
@@ -204,7 +211,8 @@ bool VolumeService::tick() {
     if (stopped_) return false;
     for (const auto& [uuid, entry] : entries_) {
       if (entry->volume == nullptr &&
-          (entry->status == "DELETING" || entry->status == "DETACHING")) {
+          (entry->status == "DELETING" || entry->status == "DETACHING" ||
+           is_in_transit(entry->status))) {
         going.push_back(entry);
       }
     }
@@ -219,6 +227,8 @@ bool VolumeService::tick() {
     }
     if (status == "DETACHING") {
       settle_detach(entry);
+    } else if (is_in_transit(status)) {
+      settle(entry);
     } else {
       // It has said what is wrong, in the entry.
       static_cast<void>(
@@ -232,10 +242,16 @@ Result<uint64_t> VolumeService::set_wrapped_key(const Uuid& uuid, const WrappedK
                                                 const WrappedKey& after) {
   ASSIGN_OR_RETURN(const EntryPtr entry, find(uuid.to_string()));
   const std::lock_guard life(entry->life);
-  if (const auto open = open_volume(uuid.to_string()); open.ok()) {
-    TRY((*open)->set_wrapped_key(before, after));
-    return (*open)->manifest().generation;
+  std::shared_ptr<Volume> open;
+  {
+    const std::lock_guard lock(mutex_);
+    open = entry->volume;
   }
+  if (open) {
+    TRY(open->set_wrapped_key(before, after));
+    return open->manifest().generation;
+  }
+  TRY(check_idle(entry));  // jobs write manifests, too
   ASSIGN_OR_RETURN(const auto log, ManifestLog::open(*env_.volume.cartridge.files,
                                                      join_path(entry->directory, "manifest")));
   if (log->manifest().key != before) {
@@ -245,6 +261,8 @@ Result<uint64_t> VolumeService::set_wrapped_key(const Uuid& uuid, const WrappedK
   if (CartridgeObserver* observer = env_.volume.cartridge.observer; observer != nullptr) {
     observer->manifest_changed(log->manifest());
   }
+  const std::lock_guard lock(mutex_);
+  entry->known = log->manifest();
   return log->manifest().generation;
 }
 
@@ -254,6 +272,7 @@ Result<int64_t> VolumeService::detach(const std::string& volume, bool force) {
   if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
   ASSIGN_OR_RETURN(const EntryPtr entry, find_open(volume));
   const std::lock_guard life(entry->life);
+  if (entry->archive) TRY(check_idle(entry));
   Manifest manifest;
   {
     ASSIGN_OR_RETURN(const auto open, open_volume(volume));

@@ -57,6 +57,7 @@ std::string target_name(const std::string& gateway, std::string_view device) {
 Service::Service(ServiceEnv env) : env_(std::move(env)) {
   add_tape_operations();
   add_shelf_operations();
+  add_archive_shelf_operations();
   add_pool_operations();
   add_library_operations();
   add_job_operations();

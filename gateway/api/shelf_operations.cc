@@ -1,5 +1,6 @@
 // Retrieving whole tapes and parts, moving tapes to another pool, and what both cost.
 #include "gateway/api/service.h"
+#include "gateway/volume_service.h"
 
 namespace coldshelf::api {
 
@@ -87,8 +88,9 @@ void Service::add_shelf_operations() {
     ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
     ASSIGN_OR_RETURN(const uint64_t days, in.number_or("Days", 0, 0, kMaxDays));
     ASSIGN_OR_RETURN(const auto parts, parts_of(in));
+    ASSIGN_OR_RETURN(const TapeView view, tapes.show(barcode));
     ASSIGN_OR_RETURN(const RetrieveEstimate estimate,
-                     tapes.estimate_retrieve(barcode, parts, static_cast<unsigned>(days)));
+                     tapes.estimate_retrieve(view.row.uuid, parts, static_cast<unsigned>(days)));
     Json out = estimate_json(estimate, env_.config.prices.currency);
     out["Barcode"] = barcode;
     if (!parts.empty()) out["Parts"] = describe_parts(parts);
@@ -130,6 +132,37 @@ void Service::add_shelf_operations() {
                 {"MonthlyBefore", cost.monthly_before},
                 {"MonthlyAfter", cost.monthly_after},
                 {"Currency", env_.config.prices.currency}};
+  });
+}
+
+// Archives of EBS snapshots.
+void Service::add_archive_shelf_operations() {
+  if (env_.volumes == nullptr) return;
+  VolumeService& volumes = *env_.volumes;
+  own("ArchiveSnapshots", [&volumes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string name, in.text("Archive"));
+    ASSIGN_OR_RETURN(const std::string pool, in.text_or("Pool", ""));
+    ASSIGN_OR_RETURN(const int64_t job, volumes.shelve(name, pool));
+    return Json{{"JobId", job}, {"Archive", name}};
+  });
+  own("RetrieveSnapshots", [&volumes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string name, in.text("Archive"));
+    Shelf::RetrieveRequest request;
+    ASSIGN_OR_RETURN(request.tier, tier_of(in, "Standard"));
+    ASSIGN_OR_RETURN(const uint64_t days, in.number_or("Days", 0, 0, kMaxDays));
+    request.days = static_cast<unsigned>(days);
+    ASSIGN_OR_RETURN(const int64_t job, volumes.retrieve(name, request));
+    return Json{{"JobId", job}, {"Archive", name}};
+  });
+  own("EstimateSnapshotRetrieval", [this, &volumes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string name, in.text("Archive"));
+    ASSIGN_OR_RETURN(const uint64_t days, in.number_or("Days", 0, 0, kMaxDays));
+    ASSIGN_OR_RETURN(const auto archive, volumes.find_archive(name));
+    ASSIGN_OR_RETURN(const RetrieveEstimate estimate,
+                     env_.tapes->estimate_retrieve(archive.uuid, {}, static_cast<unsigned>(days)));
+    Json out = estimate_json(estimate, env_.config.prices.currency);
+    out["Archive"] = archive.name;
+    return out;
   });
 }
 

@@ -34,15 +34,23 @@ Json point_json(const ArchivedSnapshot& s) {
 }
 
 Json archive_json(const SnapshotArchive& a, bool points) {
-  Json out = {{"Name", a.name},
+  const VolumeView& v = a.image;
+  Json out = {{"Name", v.name},
+              {"Uuid", v.uuid.to_string()},
               {"VolumeId", a.source.volume},
               {"Region", a.source.region},
               {"Account", a.source.account},
-              {"Status", a.problem.empty() ? "AVAILABLE" : "FAILED"},
-              {"SizeInBytes", a.size_bytes},
-              {"LocalInBytes", a.usage.local_bytes},
+              {"Status", v.status},
+              {"Pool", v.pool},
+              {"Encrypted", v.encrypted},
+              {"SizeInBytes", v.size_bytes},
+              {"LocalInBytes", v.usage.local_bytes},
+              {"StoredInBytes", v.usage.stored_bytes},
+              {"NotUploadedInBytes", v.not_uploaded_bytes},
+              {"NotUploadedAgeMs", v.not_uploaded_age_ms},
               {"Snapshots", a.points.size()}};
-  if (!a.problem.empty()) out["Problem"] = a.problem;
+  if (!v.problem.empty()) out["Problem"] = v.problem;
+  if (a.readable_until_ms != 0) out["ReadableUntil"] = format_utc(a.readable_until_ms);
   if (!a.points.empty()) {
     const ArchivedSnapshot& newest = a.points.back();
     out["Newest"] = newest.point.name;
@@ -140,6 +148,7 @@ void Service::add_ebs_operations() {
     ASSIGN_OR_RETURN(order.snapshot, in.text("SnapshotId"));
     ASSIGN_OR_RETURN(order.base, in.text_or("Base", "auto"));
     ASSIGN_OR_RETURN(order.to, in.text_or("Archive", ""));
+    ASSIGN_OR_RETURN(order.pool, in.text_or("Pool", ""));
     ASSIGN_OR_RETURN(order.place, place_of(in));
     ASSIGN_OR_RETURN(const int64_t job, snapshots.pull(order));
     return Json{{"JobId", job}, {"SnapshotId", order.snapshot}};

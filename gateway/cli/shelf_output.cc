@@ -63,7 +63,7 @@ void print_pools(std::ostream& out, const Json& answer) {
 
 void print_estimate(std::ostream& out, const Json& answer) {
   const std::string currency = text(answer, "Currency");
-  out << text(answer, "Barcode");
+  out << text(answer, answer.contains("Archive") ? "Archive" : "Barcode");
   if (answer.contains("Parts")) out << ", " << text(answer, "Parts");
   out << ": " << text(answer, "Objects") << " objects, " << size(answer, "Bytes")
       << " in the store, readable for " << text(answer, "Days") << " days\n";

@@ -8,14 +8,15 @@ namespace coldshelf::cli {
 namespace {
 
 struct Values {
-  std::string snapshot, base = "auto", to, account, region, archive, point, volume;
+  std::string snapshot, base = "auto", to, pool, account, region, archive, point, volume;
   std::string description, kms_key, parent;
   std::string create_volume, volume_type, image, architecture = "x86_64";
-  std::string root_device = "/dev/xvda", boot_mode;
+  std::string root_device = "/dev/xvda", boot_mode, tier = "Standard";
+  unsigned days = 0;
   uint64_t size_gib = 0, volume_gib = 0, iops = 0, throughput = 0;
   int64_t job = 0;
   std::vector<std::string> tags;
-  bool encrypted = false, no_copy_tags = false, in_ec2 = false;
+  bool encrypted = false, no_copy_tags = false, in_ec2 = false, estimate = false;
 };
 using ValuesPtr = std::shared_ptr<Values>;
 
@@ -104,6 +105,7 @@ void define_pull(CommandLine& line, CLI::App* snapshot, const ValuesPtr& v) {
                             {{"SnapshotId", v->snapshot},
                              {"Base", v->base},
                              {"Archive", v->to},
+                             {"Pool", v->pool},
                              {"Account", v->account},
                              {"Region", v->region}},
                             v->snapshot);
@@ -116,8 +118,39 @@ void define_pull(CommandLine& line, CLI::App* snapshot, const ValuesPtr& v) {
                    "auto (default): what changed since the newest one that is held; a snapshot "
                    "that is held; none: all of it");
   pull->add_option("--to", v->to, "the archive; default: the volume's id");
+  pull->add_option("--pool", v->pool, "of an archive that is made by this; default: the first");
   add_place(pull, v);
   line.add_wait(pull, false);
+}
+
+void define_shelf(CommandLine& line, CLI::App* snapshot, const ValuesPtr& v) {
+  CLI::App* archive = line.command(
+      snapshot, "archive", "send an archive to its pool on the shelf",
+      [&line, v] {
+        return line.run_job("ArchiveSnapshots", {{"Archive", v->archive}, {"Pool", v->pool}},
+                            v->archive);
+      },
+      "  coldshelf snapshot archive db --wait\n"
+      "  coldshelf snapshot archive db --pool DEEP_ARCHIVE\n"
+      "It takes no pull and gives nothing back until it is retrieved.");
+  archive->add_option("archive", v->archive, "its name")->required();
+  archive->add_option("--pool", v->pool, "default: the one it is of");
+  line.add_wait(archive, false);
+  CLI::App* retrieve = line.command(
+      snapshot, "retrieve", "bring an archive back from the shelf",
+      [&line, v]() -> Status {
+        Json input = {{"Archive", v->archive}, {"Days", v->days}};
+        if (v->estimate) return line.show("EstimateSnapshotRetrieval", input, print_estimate);
+        input["Tier"] = v->tier;
+        return line.run_job("RetrieveSnapshots", input, v->archive);
+      },
+      "  coldshelf snapshot retrieve db --tier Bulk --wait\n"
+      "  coldshelf snapshot retrieve db --estimate            (what each tier costs)");
+  retrieve->add_option("archive", v->archive, "its name")->required();
+  retrieve->add_option("--tier", v->tier, "Expedited, Standard (default) or Bulk");
+  retrieve->add_option("--days", v->days, "how long it stays readable; default: the gateway's");
+  retrieve->add_flag("--estimate", v->estimate, "say what it costs and takes, and do nothing");
+  line.add_wait(retrieve, false);
 }
 
 }  // namespace
@@ -127,6 +160,7 @@ void define_snapshot_commands(CommandLine& line) {
   CLI::App* snapshot = line.group("snapshot", "EBS snapshots: pull, restore, archives of them");
   define_pull(line, snapshot, v);
   define_restore(line, snapshot, v);
+  define_shelf(line, snapshot, v);
   CLI::App* list = line.command(
       snapshot, "list", "archives of EBS volumes; with --aws what EC2 has", [&line, v] {
         if (!v->in_ec2) {
@@ -163,7 +197,7 @@ void define_snapshot_commands(CommandLine& line) {
       "  coldshelf snapshot verify db --wait");
   verify->add_option("point", v->point, "NAME@POINT, or NAME")->required();
   line.add_wait(verify, false);
-  line.command(snapshot, "cancel", "end a pull or restore; a pull can be ordered again",
+  line.command(snapshot, "cancel", "end a job of an archive; a pull can be ordered again",
                [&line, v] {
                  return line.act("CancelSnapshotJob", {{"JobId", v->job}}, [v](const Json&) {
                    return "job " + std::to_string(v->job) + " ends";

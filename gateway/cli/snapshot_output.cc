@@ -34,8 +34,8 @@ void print_archives(std::ostream& out, const Json& answer) {
   for (const Json& a : answer["Archives"]) {
     rows.push_back({text(a, "Name"), text(a, "VolumeId"), text(a, "Region"), count(a, "Snapshots"),
                     minute(text(a, "NewestStarted")), size(a, "SizeInBytes"),
-                    size(a, "LocalInBytes"),
-                    a.contains("Problem") ? text(a, "Problem")
+                    size(a, "LocalInBytes"), size(a, "StoredInBytes"), text(a, "Pool"),
+                    a.contains("Problem") ? text(a, "Status") + ": " + text(a, "Problem")
                     : a.contains("Pull")  ? "pulling " + text(a["Pull"], "SnapshotId")
                                           : text(a, "Status")});
   }
@@ -44,14 +44,19 @@ void print_archives(std::ostream& out, const Json& answer) {
     return;
   }
   print_table(out,
-              {"ARCHIVE", "VOLUME", "REGION", "SNAPSHOTS", "NEWEST", "SIZE", "ON DISK", "STATUS"},
+              {"ARCHIVE", "VOLUME", "REGION", "SNAPSHOTS", "NEWEST", "SIZE", "HERE", "STORED",
+               "POOL", "STATUS"},
               rows);
 }
 
 void print_archive(std::ostream& out, const Json& a) {
   out << text(a, "Name") << ": " << text(a, "VolumeId") << " of account " << text(a, "Account")
       << " in " << text(a, "Region") << ", " << size(a, "SizeInBytes") << ", "
-      << size(a, "LocalInBytes") << " on disk\n";
+      << size(a, "LocalInBytes") << " here, " << size(a, "StoredInBytes") << " in the store, "
+      << size(a, "NotUploadedInBytes") << " here only\n"
+      << text(a, "Status") << ", pool " << text(a, "Pool");
+  if (a.contains("ReadableUntil")) out << ", readable until " << text(a, "ReadableUntil");
+  out << "\n";
   if (a.contains("Problem")) out << "problem: " << text(a, "Problem") << "\n";
   if (a.contains("Pull")) {
     out << "pull under way: " << text(a["Pull"], "SnapshotId") << ", next block "

@@ -2,7 +2,7 @@
 import { h, icon, render } from './dom.js';
 import { call, poll } from './api.js';
 import { Table } from './table.js';
-import { deleteSnapshot, pullSnapshot, restoreSnapshot } from './snapshot-actions.js';
+import { archiveSnapshots, deleteSnapshot, pullSnapshot, restoreSnapshot, retrieveSnapshots } from './snapshot-actions.js';
 import { banner, button, dialog, empty, facts, failure, loading, menu, panel, pill } from './ui.js';
 import { bytes, count, when } from './format.js';
 
@@ -58,11 +58,14 @@ class Archive {
     if (!this.head.isConnected) this.view.replaceChildren(this.head, this.table.root);
     render(this.head, h('div', { class: 'toolbar' }, h('a', { href: '#/snapshots', class: 'back' }, icon('left'), 'EBS snapshots'), h('h1', null, a.Name),
       a.Pull ? pill('pulling', 'busy') : pill(a.Status.toLowerCase(), a.Status === 'AVAILABLE' ? 'ok' : ''), h('span', { class: 'grow' }),
+      ['ARCHIVED', 'RETRIEVED'].includes(a.Status) && button('Retrieve', { needs: 'RetrieveSnapshots', symbol: 'up', onclick: () => retrieveSnapshots(a.Name).then(() => this.poll.refresh()) }),
+      ['AVAILABLE', 'RETRIEVED'].includes(a.Status) && button('Archive', { needs: 'ArchiveSnapshots', symbol: 'down', onclick: () => archiveSnapshots(a.Name).then(() => this.poll.refresh()) }),
       button('Pull a snapshot', { needs: 'PullSnapshot', kind: 'primary', symbol: 'down', onclick: () => pullSnapshot('', { Region: a.Region }).then(() => this.poll.refresh()) })),
     a.Problem && banner('bad', a.Problem),
     a.Pull && banner('info', `Pulling ${a.Pull.SnapshotId}${a.Pull.Base ? ` against ${a.Pull.Base}` : ' in full'}: block ${count(a.Pull.NextBlock)}. `, h('a', { href: '#/jobs' }, 'Jobs')),
     panel('Archive', { key: 'archive' }, facts(['EBS volume', h('span', { class: 'mono' }, a.VolumeId)], ['Region', a.Region || '–'], a.Account && ['Account', a.Account],
-      ['Size', bytes(a.SizeInBytes)], ['On disk', bytes(a.LocalInBytes)])));
+      ['Size', bytes(a.SizeInBytes)], ['Here', bytes(a.LocalInBytes)], ['In the store', bytes(a.StoredInBytes)],
+      ['Pool', a.Pool || 'STANDARD'], a.ReadableUntil && ['Readable until', when(a.ReadableUntil)])));
     this.table.setRows(a.Points || []);
   }
 }

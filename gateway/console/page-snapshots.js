@@ -57,7 +57,7 @@ export default {
         { id: 'count', title: 'Snapshots', class: 'num', sort: (a) => a.Snapshots, cell: (a) => count(a.Snapshots) },
         { id: 'newest', phone: 4, title: 'Newest', class: 'wide-only', sort: (a) => a.NewestStarted || '', cell: (a) => (a.NewestStarted ? ago(a.NewestStarted) : '–') },
         { id: 'size', title: 'Size', class: 'num', sort: (a) => a.SizeInBytes, cell: (a) => bytes(a.SizeInBytes) },
-        { id: 'stored', title: 'On disk', class: 'num wide-only', sort: (a) => a.LocalInBytes, cell: (a) => bytes(a.LocalInBytes) },
+        { id: 'stored', title: 'In the store', class: 'num wide-only', sort: (a) => a.StoredInBytes, cell: (a) => bytes(a.StoredInBytes) },
       ],
     });
     table.root.classList.add('fit');

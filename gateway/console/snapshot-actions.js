@@ -46,3 +46,20 @@ export const deleteSnapshot = (archive, p) => confirm({
   text: 'Blocks that only this snapshot holds are freed. What is in EC2 stays.',
   submit: () => call('DeleteArchivedSnapshot', { Point: `${archive}@${p.Id}` }),
 });
+
+export const archiveSnapshots = (archive) => confirm({
+  title: `Send ${archive} to the shelf`, action: 'Archive',
+  text: 'All of it goes to its pool in the store. It takes no pull, and nothing is restored from it, until it is retrieved.',
+  submit: () => call('ArchiveSnapshots', { Archive: archive }),
+});
+
+export const retrieveSnapshots = (archive) => dialog({
+  title: `Retrieve ${archive}`, action: 'Retrieve',
+  body: [h('div', { class: 'two' }, field('Tier', 'Tier', { kind: 'select', options: [['Standard', 'Standard'], ['Bulk', 'Bulk'], ['Expedited', 'Expedited']] }),
+    field('Days', 'Readable for days', { kind: 'number', placeholder: 'the gateway’s' }))],
+  submit: async (v) => {
+    const begun = await call('RetrieveSnapshots', { Archive: archive, Tier: v.Tier, ...(v.Days && { Days: Number(v.Days) }) });
+    toast(`Retrieving ${archive}: job ${begun.JobId}.`);
+    return begun;
+  },
+});

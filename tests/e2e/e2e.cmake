@@ -41,5 +41,8 @@ coldshelf_e2e_test(api)
 target_compile_definitions(e2e_api PRIVATE COLDSHELF_SOURCE="${CMAKE_SOURCE_DIR}")
 
 # EBS snapshots, against AWS's stand-in.
-coldshelf_e2e_test(snapshot)
-target_link_libraries(e2e_snapshot PRIVATE coldshelf_test_ebs)
+foreach(name snapshot snapshot_archive)
+  coldshelf_e2e_test(${name})
+  target_link_libraries(e2e_${name} PRIVATE coldshelf_test_ebs coldshelf_test_scsi)
+endforeach()
+set_tests_properties(e2e_snapshot_archive PROPERTIES TIMEOUT 600)

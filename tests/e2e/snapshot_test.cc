@@ -3,87 +3,15 @@
 // volume of our own.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
-#include "base/clock.h"
-#include "base/sha256.h"
-#include "tests/e2e/gateway.h"
-#include "tests/support/ebs_standin.h"
+#include "tests/e2e/snapshot_fixture.h"
 
 namespace coldshelf::test {
 namespace {
 
 using nlohmann::json;
-
-constexpr const char* kOther = "444455556666";
-
-class SnapshotTest : public ::testing::Test {
- protected:
-  SnapshotTest() {
-    EbsStandinOptions options;
-    options.accounts = {EbsAccount{}, {kOther, "AKIAOTHERACCOUNT", "other-secret"}};
-    options.limits = {0, 0, 0, 0, 0, 0, 0, 0, 1000, 100, 100'000};
-    auto started = EbsStandin::start(options);
-    CHECK(started.ok());
-    aws = std::move(*started);
-    aws->add_role(role(), {EbsAccount{}.id}, "shared");
-    gateway = std::make_unique<Gateway>(configuration());
-  }
-  static std::string role() { return "arn:aws:iam::" + std::string(kOther) + ":role/backup"; }
-  std::string configuration() const {
-    const std::string at = "\"" + aws->endpoint() + "\"\n";
-    return "[aws]\nregion = \"us-east-1\"\naccess_key_id = \"" + EbsAccount{}.access_key +
-           "\"\nsecret_key_env = \"COLDSHELF_TEST_AWS_SECRET\"\nrequests = 16\ntimeout = \"5s\"\n"
-           "ebs_endpoint = " +
-           at + "ec2_endpoint = " + at + "sts_endpoint = " + at +
-           "[[account]]\nname = \"other\"\nid = \"" + kOther + "\"\nrole_arn = \"" + role() +
-           "\"\nexternal_id = \"shared\"\nregions = [\"eu-central-1\"]\n";
-  }
-  // What a raw image must be for a snapshot: its digest.
-  std::string digest_of(const std::string& snapshot, uint64_t gib) const {
-    Sha256 all;
-    const Buffer zeros(kEbsBlockBytes, std::byte{0});
-    for (uint64_t block = 0; block < gib * kEbsBlocksPerGib; ++block) {
-      const auto bytes = aws->snapshot_block(snapshot, block);
-      all.update(bytes ? ByteView(*bytes) : ByteView(zeros));
-    }
-    return to_hex(all.finish());
-  }
-  static std::string digest_of_file(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    Sha256 all;
-    std::vector<char> chunk(1 << 20);
-    while (in.read(chunk.data(), static_cast<std::streamsize>(chunk.size())), in.gcount() > 0) {
-      all.update(as_view(std::string_view(chunk.data(), static_cast<size_t>(in.gcount()))));
-    }
-    return to_hex(all.finish());
-  }
-  // The job of an order; succeeded in the end.
-  json follow(const json& ordered) {
-    SystemClock clock;
-    for (int i = 0; i < 1200; ++i) {
-      const json jobs = gateway->json({"job", "list"});
-      for (const json& job : jobs.is_array() ? jobs : jobs["Jobs"]) {
-        if (job["JobId"] != ordered["JobId"]) continue;
-        const std::string state = job["State"];
-        if (state == "failed" || state == "succeeded" || state == "cancelled") return job;
-      }
-      clock.sleep_ms(100);
-    }
-    return {};
-  }
-  json pull(std::vector<std::string> more) {
-    more.insert(more.begin(), {"snapshot", "pull"});
-    const json job = follow(gateway->json(more));
-    EXPECT_EQ(job.value("State", ""), "succeeded") << job;
-    return job;
-  }
-
-  std::unique_ptr<EbsStandin> aws;
-  std::unique_ptr<Gateway> gateway;
-};
 
 TEST_F(SnapshotTest, PulledAgainVerifiedAndRestored) {
   ASSERT_TRUE(gateway->start().ok());
@@ -139,6 +67,97 @@ TEST_F(SnapshotTest, PulledAgainVerifiedAndRestored) {
   EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"][0]["SnapshotId"], second);
   gateway->ok({"snapshot", "delete", "db"});
   EXPECT_TRUE(gateway->json({"snapshot", "list"})["Archives"].empty());
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotTest, WhatIsMadeOfASnapshotInEc2) {
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string volume = aws->make_volume({1, {}, false, "", 0, 0, {}});
+  aws->write_pattern(volume, 0, 6, 1);
+  const std::string snapshot = aws->make_snapshot(volume, {{"Env", "prod"}});
+  pull({snapshot, "--to", "root"});
+  const auto restore = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"snapshot", "restore", "root"});
+    const json job = follow(gateway->json(more));
+    EXPECT_EQ(job.value("State", ""), "succeeded") << job;
+    return job.value("Result", "");
+  };
+  const std::string key =
+      "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555";
+  const std::string encrypted = restore({"--encrypted", "--kms-key", key, "--tags", "a=b", "--tags",
+                                         "c=d=e", "--no-copy-tags", "--description", "by hand"});
+  const auto made = aws->snapshot(encrypted);
+  ASSERT_TRUE(made.has_value());
+  EXPECT_TRUE(made->encrypted);
+  EXPECT_EQ(made->kms_key, key);
+  EXPECT_EQ(made->tags, (EbsTags{{"a", "b"}, {"c", "d=e"}}));
+  EXPECT_EQ(made->description, "by hand");
+  EXPECT_EQ(digest_of(encrypted, 1), digest_of(snapshot, 1));
+
+  const std::string of_volume =
+      restore({"--create-volume", "us-east-1b", "--volume-type", "gp3", "--volume-size", "2",
+               "--iops", "4000", "--throughput", "200", "--tag", "Name=again"});
+  const auto volumes = aws->volumes();
+  const auto found = std::find_if(volumes.begin(), volumes.end(), [&](const EbsVolumeInfo& v) {
+    return v.snapshot_id == of_volume;
+  });
+  ASSERT_NE(found, volumes.end());
+  const EbsVolumeInfo& disk = *found;
+  EXPECT_EQ(disk.zone, "us-east-1b");
+  EXPECT_EQ(disk.type, "gp3");
+  EXPECT_EQ(disk.size_gib, 2U);
+  EXPECT_EQ(disk.tags.at("Name"), "again");
+  EXPECT_EQ(aws->volume_block(disk.id, 3), *aws->snapshot_block(snapshot, 3));
+
+  const std::string of_image =
+      restore({"--register-image", "web-2026", "--architecture", "arm64", "--root-device",
+               "/dev/sda1", "--boot-mode", "uefi", "--size", "3"});
+  ASSERT_EQ(aws->images().size(), 1U);
+  const EbsImageInfo image = aws->images().front();
+  EXPECT_EQ(image.name, "web-2026");
+  EXPECT_EQ(image.architecture, "arm64");
+  EXPECT_EQ(image.root_device, "/dev/sda1");
+  EXPECT_EQ(image.snapshots.at("/dev/sda1"), of_image);
+  EXPECT_EQ(aws->snapshot(of_image)->size_gib, 3U);
+
+  for (const std::vector<std::string>& bad : {
+           std::vector<std::string>{"--encrypted", "--parent", "auto"},
+           {"--parent", "latest"},
+           {"--tag", "=x"},
+       }) {
+    std::vector<std::string> order = {"snapshot", "restore", "root"};
+    order.insert(order.end(), bad.begin(), bad.end());
+    EXPECT_NE(gateway->cli(order).exit_code, 0) << bad.front();
+  }
+  EXPECT_EQ(aws->rejections(), std::vector<std::string>());
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotTest, PullsAndRestoresAreCancelled) {
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string volume = aws->make_volume({1, {}, false, "", 0, 0, {}});
+  aws->write_pattern(volume, 0, 200, 1, EbsPattern::compressible);
+  const std::string snapshot = aws->make_snapshot(volume);
+  SystemClock clock;
+  const auto cancel = [&](const json& ordered, EbsOperation operation) {
+    const uint64_t before = aws->requests(operation);
+    while (aws->requests(operation) < before + 20) clock.sleep_ms(20);
+    gateway->ok({"snapshot", "cancel", std::to_string(ordered["JobId"].get<int64_t>())});
+    EXPECT_EQ(follow(ordered).value("State", ""), "cancelled");
+  };
+  aws->set_latency_ms(200);
+  cancel(gateway->json({"snapshot", "pull", snapshot, "--to", "db"}),
+         EbsOperation::get_snapshot_block);
+  EXPECT_TRUE(gateway->json({"snapshot", "show", "db"})["Points"].empty());
+  aws->set_latency_ms(0);
+  pull({snapshot});  // goes on
+  aws->set_latency_ms(200);
+  cancel(gateway->json({"snapshot", "restore", "db"}), EbsOperation::put_snapshot_block);
+  aws->set_latency_ms(0);
+  const json restored = follow(gateway->json({"snapshot", "restore", "db"}));
+  ASSERT_EQ(restored.value("State", ""), "succeeded") << restored;
+  EXPECT_EQ(digest_of(restored.value("Result", ""), 1), digest_of(snapshot, 1));
+  EXPECT_NE(gateway->cli({"snapshot", "cancel", "1"}).exit_code, 0) << "it has ended";
   EXPECT_EQ(gateway->stop(), 0);
 }
 
@@ -229,7 +248,6 @@ TEST_F(SnapshotTest, APolicyPullsWhatItMade) {
 
 int main(int argc, char** argv) {
   coldshelf::test::set_program_directory(argv[0]);
-  setenv("COLDSHELF_TEST_AWS_SECRET", "standin-secret", 1);
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }

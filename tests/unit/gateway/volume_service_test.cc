@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "gateway/volume_scheduler.h"
+#include "snapshot/ebs_image.h"
 #include "tests/support/sim_clock.h"
 #include "tests/support/sim_file_system.h"
 
@@ -388,6 +389,58 @@ TEST_F(VolumeServiceTest, MountedAndClonedPointsOutliveTheirRetention) {
   ASSERT_TRUE(scheduler->run("often").ok());
   EXPECT_EQ(count("a"), 1U);
   EXPECT_TRUE(problems.empty()) << problems.front();
+}
+
+TEST_F(VolumeServiceTest, AnArchiveIsNoDiskOfItsOwn) {
+  VolumeService::CreateRequest request;
+  request.name = "vol-0123456789abcdef0";
+  request.size_bytes = 16 * MiB;
+  const EbsSource source{"vol-0123456789abcdef0", "us-east-1", "1"};
+  ASSERT_TRUE(service->create_archive(request, "", property_of(source)).ok());
+  const std::string name = request.name;
+  auto image = service->open_volume(name);
+  ASSERT_TRUE(image.ok());
+  ASSERT_TRUE((*image)->write(0, Buffer(4096, std::byte{5}), false).ok());
+  EbsPoint what;
+  what.snapshot = "snap-0123456789abcdef0";
+  const auto point = (*image)->create_point("p", [&](const Uuid& id) {
+    what.point = id;
+    auto properties = property_of(what);
+    properties[std::string(kPropertyEbsHead)] = what.snapshot;
+    return properties;
+  });
+  ASSERT_TRUE(point.ok());
+  EXPECT_TRUE(targets->disks.empty());
+  EXPECT_TRUE(service->list().empty());
+  ASSERT_EQ(service->archives().size(), 1U);
+  EXPECT_TRUE(service->show(name)->archive);
+  EXPECT_EQ(service->resize(name, 32 * MiB).error().code, ErrorCode::conflict);
+  EXPECT_EQ(service->roll_back(name + "@p", true).error().code, ErrorCode::conflict);
+  EXPECT_EQ(service->create_points({{name}, "q"}).error().code, ErrorCode::conflict);
+  EXPECT_EQ(scheduler->put(schedule("s", {name})).error().code, ErrorCode::conflict);
+  EXPECT_EQ(service->shelve(name, "").error().code, ErrorCode::not_supported);
+  request.name = "VOL-0123456789ABCDEF0";
+  EXPECT_EQ(service->create(request).error().code, ErrorCode::exists);
+  // Its points are shown and cloned as any.
+  ASSERT_TRUE(service->mount(name + "@p", "look").ok());
+  ASSERT_TRUE(service->clone(name + "@p", "copy").ok());
+  EXPECT_EQ(read("look"), 5);
+  EXPECT_EQ(read("copy"), 5);
+  EXPECT_FALSE(service->show("copy")->archive);
+  EXPECT_EQ(service->find_archive("copy").error().code, ErrorCode::not_found);
+  EXPECT_EQ(service->remove(name, false).error().code, ErrorCode::conflict) << "a clone";
+  // *image keeps it open.
+  image->reset();
+  restart();
+  EXPECT_EQ(targets->disks.size(), 2U);
+  ASSERT_TRUE(service->remove("copy", false).ok());
+  ASSERT_TRUE(service->unmount("look", false).ok());
+  ASSERT_TRUE(service->delete_point(name + "@p").ok());
+  const auto left = read_ebs_image(service->find_archive(name)->manifest);
+  EXPECT_TRUE(left->points.empty());
+  EXPECT_EQ(left->head, "") << "nothing is pulled against what is not held";
+  ASSERT_TRUE(service->remove(name, false).ok());
+  EXPECT_TRUE(service->archives().empty());
 }
 
 TEST_F(VolumeServiceTest, AScheduleMovesBetweenVolumes) {

@@ -1,0 +1,398 @@
+// Archives of EBS snapshots as the cartridges they are: in the store and on the shelf, served,
+// cloned, exported, rebuilt from the store alone, under another key.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "tests/e2e/snapshot_fixture.h"
+#include "tests/support/disk_client.h"
+
+namespace coldshelf::test {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kPools =
+    "[cartridge]\nsegment_size = \"1MiB\"\n"
+    "[[pool]]\nname = \"GLACIER\"\nstorage_class = \"GLACIER\"\n"
+    "[[pool]]\nname = \"DEEP\"\nstorage_class = \"DEEP_ARCHIVE\"\n";
+constexpr const char* kShort =
+    "restore_expedited = \"200ms\"\nrestore_standard = \"300ms\"\nrestore_bulk = \"400ms\"\n"
+    "restore_poll = \"50ms\"\n";
+
+class SnapshotArchiveTest : public SnapshotTest {
+ protected:
+  void begin(const std::string& more) {
+    gateway = std::make_unique<Gateway>(configuration() + more);
+    ASSERT_TRUE(gateway->start().ok()) << gateway->log();
+    volume = aws->make_volume({1, {{"Name", "db"}}, false, "", 0, 0, {}});
+    aws->write_pattern(volume, 0, 24, 1);
+    aws->write_zeros(volume, 40, 3);
+    aws->write_pattern(volume, 2000, 8, 9, EbsPattern::random);
+    first = aws->make_snapshot(volume, {{"Env", "prod"}});
+    pull({first, "--to", "db"});
+  }
+  // The second snapshot: changed, trimmed, touched.
+  void change() {
+    aws->write_pattern(volume, 5, 3, 2);
+    aws->trim(volume, 10, 2);
+    aws->touch(volume, 20, 2);
+    second = aws->make_snapshot(volume);
+  }
+  json done(const std::vector<std::string>& order) {
+    const json job = follow(gateway->json(order));
+    EXPECT_EQ(job.value("State", ""), "succeeded") << job;
+    return job;
+  }
+  void refused(const std::vector<std::string>& order, const std::string& why) {
+    const CommandResult result = gateway->cli(order);
+    EXPECT_NE(result.exit_code, 0) << result.output;
+    EXPECT_NE(result.output.find(why), std::string::npos) << result.output;
+  }
+  std::string status() { return gateway->json({"snapshot", "show", "db"}).value("Status", ""); }
+  // Restored again, it is the snapshot: the same blocks, the same bytes.
+  void expect_restored(const std::string& snapshot) {
+    const json job = done({"snapshot", "restore", "db@" + snapshot});
+    const std::string made = job.value("Result", "");
+    ASSERT_FALSE(made.empty());
+    const std::vector<uint64_t> blocks = aws->snapshot_blocks(snapshot);
+    ASSERT_EQ(aws->snapshot_blocks(made), blocks);
+    for (const uint64_t block : blocks) {
+      ASSERT_EQ(aws->snapshot_block(made, block), aws->snapshot_block(snapshot, block)) << block;
+    }
+  }
+  void expect_disk(const std::string& name, const std::string& snapshot) {
+    auto disk = DiskClient::connect(gateway->portal(), gateway->target("volume-" + name));
+    ASSERT_TRUE(disk.ok()) << disk.error().message();
+    EXPECT_EQ(disk->size_bytes(), GiB);
+    const Buffer zeros(kEbsBlockBytes, std::byte{0});
+    for (const uint64_t block : {0, 5, 7, 10, 23, 24, 40, 42, 1000, 2000, 2007, 2047}) {
+      const auto read = disk->read(block * kEbsBlockBytes, kEbsBlockBytes);
+      ASSERT_TRUE(read.ok()) << read.error().message();
+      const auto expected = aws->snapshot_block(snapshot, block);
+      EXPECT_TRUE(equal(*read, expected ? ByteView(*expected) : ByteView(zeros))) << block;
+    }
+  }
+  // All that is sealed is in the store, with the manifest that names it.
+  void wait_stored() {
+    SystemClock clock;
+    json shown;
+    for (int i = 0; i < 600; ++i) {
+      shown = gateway->json({"snapshot", "show", "db"});
+      if (shown["NotUploadedAgeMs"] == 0 && shown["StoredInBytes"] > 0) break;
+      clock.sleep_ms(100);
+    }
+    EXPECT_EQ(shown["NotUploadedAgeMs"], 0);
+  }
+  size_t segments_here(const std::string& uuid) {
+    size_t count = 0;
+    for (const auto& file : fs::directory_iterator(gateway->data() + "/cartridges/" + uuid)) {
+      count += file.path().extension() == ".seg" ? 1 : 0;
+    }
+    return count;
+  }
+
+  std::string volume, first, second;
+};
+
+TEST_F(SnapshotArchiveTest, ToTheShelfAndBack) {
+  begin(std::string(kPools) + "[store]\n" + kShort);
+  const json here = gateway->json({"snapshot", "show", "db"});
+  const std::string uuid = here["Uuid"];
+  EXPECT_EQ(here["Pool"], "GLACIER");
+  EXPECT_EQ(here["Status"], "AVAILABLE");
+  wait_stored();
+  EXPECT_TRUE(fs::exists(gateway->store() + "/cartridges/" + uuid + "/manifest~meta"));
+  change();
+  gateway->ok({"snapshot", "archive", "db", "--wait"});
+  EXPECT_EQ(status(), "ARCHIVED");
+  EXPECT_EQ(segments_here(uuid), 0U);
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"][0]["Tags"]["Env"], "prod");
+  const std::string shelf = "on the shelf";
+  refused({"snapshot", "pull", second}, shelf);
+  refused({"snapshot", "restore", "db"}, shelf);
+  refused({"snapshot", "verify", "db"}, shelf);
+  refused({"volume", "mount", "db@latest", "--name", "look"}, shelf);
+  refused({"volume", "clone", "db@latest", "--name", "copy"}, shelf);
+  refused({"volume", "export", "db@latest", "--to", gateway->directory() + "/x"}, shelf);
+  refused({"snapshot", "archive", "db"}, shelf);
+  EXPECT_EQ(gateway->json({"snapshot", "list"})["Archives"].size(), 1U);
+  // A restart leaves it there.
+  EXPECT_EQ(gateway->stop(), 0);
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_EQ(status(), "ARCHIVED");
+
+  const json estimate = gateway->json({"snapshot", "retrieve", "db", "--estimate"});
+  EXPECT_GT(estimate["Objects"], 3);
+  EXPECT_EQ(estimate["Tiers"].size(), 3U);
+  EXPECT_NE(gateway->cli({"snapshot", "retrieve", "db", "--estimate"}).output.find("db: "),
+            std::string::npos);
+  EXPECT_EQ(status(), "ARCHIVED");
+  gateway->ok({"snapshot", "retrieve", "db", "--tier", "Bulk", "--days", "2", "--wait"});
+  const json back = gateway->json({"snapshot", "show", "db"});
+  EXPECT_EQ(back["Status"], "RETRIEVED");
+  EXPECT_TRUE(back.contains("ReadableUntil")) << back;
+  done({"snapshot", "verify", "db"});
+  expect_restored(first);
+  gateway->ok({"volume", "mount", "db@" + first, "--name", "look"});
+  expect_disk("look", first);
+  refused({"snapshot", "archive", "db"}, "mounted");
+  gateway->ok({"volume", "unmount", "look"});
+  refused({"volume", "clone", "db@latest", "--name", "copy"}, "for some days only");
+  // It goes on: what changed since, behind what is on the shelf.
+  pull({second});
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"][1]["Base"], first);
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"][1]["FetchedBlocks"], 5);
+  expect_restored(second);
+  EXPECT_EQ(gateway->stop(), 0);
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_EQ(status(), "RETRIEVED");
+  expect_restored(second);
+  gateway->ok({"snapshot", "archive", "db", "--pool", "DEEP", "--wait"});
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "DEEP");
+  refused({"snapshot", "retrieve", "db", "--tier", "Expedited"}, "Expedited");
+  EXPECT_EQ(status(), "ARCHIVED");
+  gateway->ok({"snapshot", "retrieve", "db", "--wait"});
+  expect_restored(first);
+  expect_restored(second);
+  gateway->ok({"snapshot", "archive", "db", "--wait"});
+  gateway->ok({"store", "verify"});
+  // Deleted from the shelf, with everything.
+  gateway->ok({"snapshot", "delete", "db"});
+  EXPECT_TRUE(gateway->json({"snapshot", "list"})["Archives"].empty());
+  EXPECT_FALSE(fs::exists(gateway->store() + "/cartridges/" + uuid + "/manifest~meta"));
+  EXPECT_FALSE(fs::exists(gateway->data() + "/cartridges/" + uuid));
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotArchiveTest, JobsOfTheShelfAreCancelled) {
+  begin(std::string(kPools) + "[store]\nrestore_standard = \"60s\"\nrestore_poll = \"50ms\"\n");
+  gateway->ok({"snapshot", "archive", "db", "--wait"});
+  const json job = gateway->json({"snapshot", "retrieve", "db"});
+  EXPECT_EQ(status(), "RETRIEVING");
+  refused({"snapshot", "restore", "db"}, "RETRIEVING");
+  refused({"snapshot", "delete", "db"}, "job");
+  gateway->ok({"snapshot", "cancel", std::to_string(job["JobId"].get<int64_t>())});
+  EXPECT_EQ(follow(job).value("State", ""), "cancelled");
+  refused({"snapshot", "restore", "db"}, "on the shelf");
+  EXPECT_EQ(status(), "ARCHIVED");
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotArchiveTest, ServedClonedAndExported) {
+  begin(kPools);
+  change();
+  pull({second});
+  gateway->ok({"volume", "mount", "db@" + first, "--name", "look"});
+  expect_disk("look", first);
+  {
+    auto disk = DiskClient::connect(gateway->portal(), gateway->target("volume-look"));
+    ASSERT_TRUE(disk.ok());
+    EXPECT_FALSE(disk->write(0, Buffer(4096)).ok()) << "it is read-only";
+  }
+  gateway->ok({"volume", "clone", "db@" + second, "--name", "copy"});
+  expect_disk("copy", second);
+  {
+    auto disk = DiskClient::connect(gateway->portal(), gateway->target("volume-copy"));
+    ASSERT_TRUE(disk.ok());
+    ASSERT_TRUE(disk->write(0, Buffer(4096, std::byte{7})).ok());
+    EXPECT_EQ((*disk->read(0, 4096)), Buffer(4096, std::byte{7}));
+  }
+  // The archive is what it was, and no target of its own.
+  expect_restored(second);
+  EXPECT_FALSE(DiskClient::connect(gateway->portal(), gateway->target("volume-db")).ok());
+  const json volumes = gateway->json({"volume", "list"});
+  ASSERT_EQ(volumes["Volumes"].size(), 1U) << "archives are listed as archives";
+  EXPECT_EQ(volumes["Volumes"][0]["Name"], "copy");
+  refused({"volume", "resize", "db", "--size", "2GiB"}, "archive of EBS snapshots");
+  refused({"volume", "rollback", "db@" + first}, "archive of EBS snapshots");
+  refused({"volume", "point", "create", "db"}, "archive of EBS snapshots");
+  refused({"volume", "create", "--name", "DB", "--size", "1GiB"}, "there is an archive db");
+  refused({"snapshot", "show", "copy"}, "is a volume");
+  refused({"snapshot", "delete", "copy"}, "is a volume");
+  refused({"snapshot", "archive", "db"}, "clones");
+  refused({"snapshot", "delete", "db"}, "clones");
+  refused({"snapshot", "delete", "db@" + first}, "mounted");
+  // Out as images.
+  const std::string raw = gateway->directory() + "/db.raw";
+  const std::string qcow2 = gateway->directory() + "/db.qcow2";
+  gateway->ok({"volume", "export", "db@" + first, "--to", raw});
+  EXPECT_EQ(digest_of_file(raw), digest_of(first, 1));
+  gateway->ok({"volume", "export", "db@" + second, "--to", qcow2, "--format", "qcow2"});
+  fs::remove(raw);
+  ASSERT_TRUE(run_to_end({"qemu-img", "convert", "-O", "raw", qcow2, raw}).ok());
+  EXPECT_EQ(digest_of_file(raw), digest_of(second, 1));
+  // The clone becomes a snapshot, and goes; then the archive is free.
+  gateway->ok({"volume", "point", "create", "copy", "--name", "mine"});
+  const json made = done({"snapshot", "restore", "copy@mine"});
+  EXPECT_EQ(aws->snapshot_blocks(made.value("Result", "")), aws->snapshot_blocks(second));
+  gateway->ok({"volume", "unmount", "look"});
+  gateway->ok({"volume", "delete", "copy", "--force"});
+  gateway->ok({"snapshot", "delete", "db"});
+  EXPECT_TRUE(gateway->json({"snapshot", "list"})["Archives"].empty());
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+// A store of its own, so that the gateway can be lost; data is encrypted.
+class SnapshotLoss : public SnapshotArchiveTest {
+ protected:
+  SnapshotLoss() : scratch_(fs::temp_directory_path().string()) {
+    for (const char* name : {"/key", "/new.key"}) {
+      std::ofstream(scratch_.path() + name) << std::string(64, name[1] == 'k' ? 'a' : 'b') << "\n";
+      ::chmod((scratch_.path() + name).c_str(), 0600);
+    }
+  }
+  std::string store_path() const { return scratch_.path() + "/store"; }
+  std::string key() const { return scratch_.path() + "/key"; }
+  std::string stored(const std::string& encryption) const {
+    return std::string(kPools) + "[store]\npath = \"" + store_path() +
+           "\"\nlink = false\nlease_ttl = \"2s\"\n" + kShort + "[encryption]\nkey_file = \"" +
+           encryption;
+  }
+  void lose_and_recover() {
+    gateway->kill();
+    gateway = std::make_unique<Gateway>(configuration() + stored(key() + "\"\n"));
+    const auto recovered =
+        run_to_end({program("coldshelf"), "recover", "--force", "--store", store_path(), "--config",
+                    gateway->directory() + "/coldshelf.toml"});
+    ASSERT_TRUE(recovered.ok());
+    ASSERT_EQ(recovered->exit_code, 0) << recovered->output;
+    EXPECT_NE(recovered->output.find("db"), std::string::npos) << recovered->output;
+    ASSERT_TRUE(gateway->start().ok()) << gateway->log();
+  }
+  CommandResult store_command(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), program("coldshelf"));
+    const auto result = run_to_end(arguments);
+    return result.ok() ? *result : CommandResult{-1, ""};
+  }
+
+  ScratchDirectory scratch_;
+};
+
+TEST_F(SnapshotLoss, RebuiltFromTheStoreAndGoesOn) {
+  begin(stored(key() + "\"\n"));
+  wait_stored();
+  lose_and_recover();
+  const json shown = gateway->json({"snapshot", "show", "db"});
+  ASSERT_EQ(shown["Points"].size(), 1U) << shown;
+  EXPECT_EQ(shown["Status"], "AVAILABLE");
+  EXPECT_EQ(shown["VolumeId"], volume);
+  EXPECT_EQ(shown["Encrypted"], true);
+  EXPECT_EQ(shown["Points"][0]["SnapshotId"], first);
+  EXPECT_EQ(shown["Points"][0]["Tags"]["Env"], "prod");
+  expect_restored(first);
+  change();
+  pull({second, "--base", "auto"});
+  const json after = gateway->json({"snapshot", "show", "db"});
+  ASSERT_EQ(after["Points"].size(), 2U);
+  EXPECT_EQ(after["Points"][1]["Base"], first);
+  EXPECT_EQ(after["Points"][1]["FetchedBlocks"], 5);
+  expect_restored(second);
+  wait_stored();
+  const auto deep =
+      store_command({"store", "verify", "--deep", "--store", store_path(), "--key-file", key()});
+  EXPECT_EQ(deep.exit_code, 0) << deep.output;
+  gateway->ok({"store", "gc"});
+  expect_restored(first);
+  // From the shelf, too.
+  gateway->ok({"snapshot", "archive", "db", "--wait"});
+  lose_and_recover();
+  EXPECT_EQ(status(), "ARCHIVED");
+  gateway->ok({"snapshot", "retrieve", "db", "--tier", "Expedited", "--wait"});
+  expect_restored(first);
+  expect_restored(second);
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+// The store has a beginning of what the pull fetched: what the gateway's disk knew of its progress
+// must not be believed.
+TEST_F(SnapshotLoss, LostInTheMiddleOfAPull) {
+  std::string large = stored(key() + "\"\n");  // what is pulled is not sealed for long
+  large.replace(large.find("1MiB"), 4, "256MiB");
+  begin(large);
+  wait_stored();
+  change();
+  aws->write_pattern(volume, 100, 200, 3, EbsPattern::random);
+  second = aws->make_snapshot(volume);
+  const uint64_t before = aws->requests(EbsOperation::get_snapshot_block);
+  aws->set_latency_ms(200);
+  const json ordered = gateway->json({"snapshot", "pull", second});
+  SystemClock clock;
+  while (aws->requests(EbsOperation::get_snapshot_block) < before + 100) clock.sleep_ms(20);
+  gateway->ok({"snapshot", "cancel", std::to_string(ordered["JobId"].get<int64_t>())});
+  EXPECT_EQ(follow(ordered).value("State", ""), "cancelled");
+  aws->set_latency_ms(0);
+  EXPECT_GT(gateway->json({"snapshot", "show", "db"})["Pull"].value("NextBlock", 0), 100);
+  wait_stored();  // but for what is not sealed
+  EXPECT_GT(gateway->json({"snapshot", "show", "db"})["NotUploadedInBytes"], 0);
+  lose_and_recover();
+  EXPECT_FALSE(gateway->json({"snapshot", "show", "db"}).contains("Pull"));
+  pull({second});
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"][1]["Base"], first);
+  expect_restored(first);
+  expect_restored(second);
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotLoss, TheKeyIsRotated) {
+  begin(stored(key() + "\"\n"));
+  const std::string other = aws->make_volume({1, {}, false, "", 0, 0, {}});
+  aws->write_pattern(other, 0, 4, 1);
+  const std::string of_other = aws->make_snapshot(other);
+  pull({of_other, "--to", "shelved"});
+  gateway->ok({"snapshot", "archive", "shelved", "--wait"});
+  EXPECT_EQ(gateway->stop(), 0);
+  const std::string fresh = scratch_.path() + "/new.key";
+  gateway->set_configuration(configuration() + stored(fresh) +
+                             "\"\n[[encryption.old_key]]\nkey_file = \"" + key() + "\"\n");
+  ASSERT_TRUE(gateway->start().ok()) << gateway->log();
+  gateway->ok({"key", "rotate", "--wait"});
+  for (const json& one : gateway->json({"key", "status"})["Keys"]) {
+    EXPECT_EQ(one["Tapes"], one["State"] == "current" ? 2 : 0) << one;
+  }
+  EXPECT_EQ(gateway->stop(), 0);
+  gateway->set_configuration(configuration() + stored(fresh + "\"\n"));
+  ASSERT_TRUE(gateway->start().ok()) << gateway->log();
+  expect_restored(first);
+  gateway->ok({"snapshot", "retrieve", "shelved", "--wait"});
+  done({"snapshot", "verify", "shelved"});
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+// What lay in a directory of its own is found, taken and sent to the store.
+TEST_F(SnapshotArchiveTest, AnOldDataDirectoryIsTakenOver) {
+  begin("");
+  EXPECT_EQ(gateway->stop(), 0);
+  const std::string uuid =
+      fs::directory_iterator(gateway->data() + "/cartridges")->path().filename();
+  Gateway old(configuration());
+  ASSERT_TRUE(old.start().ok());
+  old.ok({"volume", "create", "--name", "files", "--size", "1GiB"});
+  EXPECT_EQ(old.stop(), 0);
+  fs::create_directories(old.data() + "/archives");
+  fs::copy(gateway->data() + "/cartridges/" + uuid, old.data() + "/archives/" + uuid);
+  gateway = std::make_unique<Gateway>(configuration());
+  fs::remove_all(gateway->data());
+  fs::copy(old.data(), gateway->data(), fs::copy_options::recursive);
+  ASSERT_TRUE(gateway->start().ok()) << gateway->log();
+  EXPECT_FALSE(fs::exists(gateway->data() + "/archives"));
+  ASSERT_EQ(gateway->json({"snapshot", "show", "db"})["Points"].size(), 1U);
+  expect_restored(first);
+  wait_stored();
+  EXPECT_TRUE(fs::exists(gateway->store() + "/cartridges/" + uuid + "/manifest~meta"));
+  change();
+  pull({second});
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"][1]["Base"], first);
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+}  // namespace
+}  // namespace coldshelf::test
+
+int main(int argc, char** argv) {
+  coldshelf::test::set_program_directory(argv[0]);
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
