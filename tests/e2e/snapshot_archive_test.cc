@@ -75,16 +75,20 @@ class SnapshotArchiveTest : public SnapshotTest {
       EXPECT_TRUE(equal(*read, expected ? ByteView(*expected) : ByteView(zeros))) << block;
     }
   }
+  virtual std::string store_directory() const { return gateway->store(); }
   // All that is sealed is in the store, with the manifest that names it.
   void wait_stored() {
     SystemClock clock;
-    json shown;
-    for (int i = 0; i < 600; ++i) {
-      shown = gateway->json({"snapshot", "show", "db"});
-      if (shown["NotUploadedAgeMs"] == 0 && shown["StoredInBytes"] > 0) break;
-      clock.sleep_ms(100);
+    const std::string uuid = gateway->json({"snapshot", "show", "db"})["Uuid"];
+    const std::string manifest = store_directory() + "/cartridges/" + uuid + "/manifest~meta";
+    int quiet = 0;  // looks in a row: a change of this very moment has no age yet
+    for (int i = 0; i < 300 && quiet < 3; ++i) {
+      const json shown = gateway->json({"snapshot", "show", "db"});
+      const bool stored = shown["NotUploadedAgeMs"] == 0 && shown["StoredInBytes"] > 0;
+      quiet = stored && fs::exists(manifest) ? quiet + 1 : 0;
+      clock.sleep_ms(200);
     }
-    EXPECT_EQ(shown["NotUploadedAgeMs"], 0);
+    EXPECT_EQ(quiet, 3);
   }
   size_t segments_here(const std::string& uuid) {
     size_t count = 0;
@@ -245,6 +249,7 @@ class SnapshotLoss : public SnapshotArchiveTest {
     }
   }
   std::string store_path() const { return scratch_.path() + "/store"; }
+  std::string store_directory() const override { return store_path(); }
   std::string key() const { return scratch_.path() + "/key"; }
   std::string stored(const std::string& encryption) const {
     return std::string(kPools) + "[store]\npath = \"" + store_path() +
@@ -294,6 +299,11 @@ TEST_F(SnapshotLoss, RebuiltFromTheStoreAndGoesOn) {
   const auto deep =
       store_command({"store", "verify", "--deep", "--store", store_path(), "--key-file", key()});
   EXPECT_EQ(deep.exit_code, 0) << deep.output;
+  const std::string raw = scratch_.path() + "/db.raw";
+  const auto exported = store_command(
+      {"export", "db@" + first, "--to", raw, "--store", store_path(), "--key-file", key()});
+  EXPECT_EQ(exported.exit_code, 0) << exported.output << " (with no gateway)";
+  EXPECT_EQ(digest_of_file(raw), digest_of(first, 1));
   gateway->ok({"store", "gc"});
   expect_restored(first);
   // From the shelf, too.
@@ -336,6 +346,27 @@ TEST_F(SnapshotLoss, LostInTheMiddleOfAPull) {
   EXPECT_EQ(gateway->stop(), 0);
 }
 
+TEST_F(SnapshotLoss, AnotherGatewayOfTheStoreTakesIt) {
+  begin(stored(key() + "\"\n"));
+  gateway->ok({"volume", "detach", "db"});
+  SystemClock clock;
+  for (int i = 0; i < 100 && gateway->cli({"snapshot", "show", "db"}).exit_code == 0; ++i) {
+    clock.sleep_ms(100);
+  }
+  refused({"snapshot", "show", "db"}, "there is no archive");
+  Gateway other(configuration() + stored(key() + "\"\n"));
+  ASSERT_TRUE(other.start().ok()) << other.log();
+  other.ok({"volume", "attach", "db"});
+  EXPECT_EQ(gateway->stop(), 0);
+  change();
+  other.ok({"snapshot", "pull", second, "--wait"});
+  const json shown = other.json({"snapshot", "show", "db"});
+  ASSERT_EQ(shown["Points"].size(), 2U);
+  EXPECT_EQ(shown["Points"][1]["Base"], first);
+  other.ok({"snapshot", "verify", "db", "--wait"});
+  EXPECT_EQ(other.stop(), 0);
+}
+
 TEST_F(SnapshotLoss, TheKeyIsRotated) {
   begin(stored(key() + "\"\n"));
   const std::string other = aws->make_volume({1, {}, false, "", 0, 0, {}});
@@ -369,13 +400,19 @@ TEST_F(SnapshotArchiveTest, AnOldDataDirectoryIsTakenOver) {
       fs::directory_iterator(gateway->data() + "/cartridges")->path().filename();
   Gateway old(configuration());
   ASSERT_TRUE(old.start().ok());
-  old.ok({"volume", "create", "--name", "files", "--size", "1GiB"});
+  old.ok({"volume", "create", "--name", "DB", "--size", "1GiB"});
   EXPECT_EQ(old.stop(), 0);
   fs::create_directories(old.data() + "/archives");
   fs::copy(gateway->data() + "/cartridges/" + uuid, old.data() + "/archives/" + uuid);
   gateway = std::make_unique<Gateway>(configuration());
   fs::remove_all(gateway->data());
   fs::copy(old.data(), gateway->data(), fs::copy_options::recursive);
+  // It waits for its name.
+  ASSERT_TRUE(gateway->start().ok()) << gateway->log();
+  refused({"snapshot", "show", "db"}, "is a volume");
+  EXPECT_NE(gateway->log().find("a volume has its name"), std::string::npos) << gateway->log();
+  gateway->ok({"volume", "delete", "DB"});
+  EXPECT_EQ(gateway->stop(), 0);
   ASSERT_TRUE(gateway->start().ok()) << gateway->log();
   EXPECT_FALSE(fs::exists(gateway->data() + "/archives"));
   ASSERT_EQ(gateway->json({"snapshot", "show", "db"})["Points"].size(), 1U);
