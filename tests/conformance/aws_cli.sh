@@ -4,12 +4,13 @@
 # usage: aws_cli.sh STANDIN_PROGRAM
 set -euo pipefail
 standin=$1
-aws=/usr/bin/aws
-[[ -x $aws ]] || { echo "aws_cli: $aws is missing (package awscli)" >&2; exit 1; }
+here=$(cd "$(dirname "$0")" && pwd)
+[[ -x /usr/bin/aws ]] || { echo "aws_cli: /usr/bin/aws is missing (package awscli)" >&2; exit 1; }
 work=$(mktemp -d)
-pid=
+pid= forks=
 finish() {
   [[ -z $pid ]] || kill "$pid" 2>/dev/null || true  # the stand-in, started below
+  [[ -z $forks ]] || { kill "$forks" 2>/dev/null; wait "$forks" 2>/dev/null; } || true  # aws, likewise
   rm -rf "$work"
 }
 trap finish EXIT
@@ -32,7 +33,22 @@ tell() {
   read -r -t 60 reply <&8
   [[ $reply != error:* ]] || { echo "aws_cli: $reply" >&2; exit 1; }
 }
-run() { $aws --endpoint-url "$endpoint" "$@"; }
+# aws itself, in a fork for each command (aws_forks.py); one at a time.
+mkfifo "$work/ask" "$work/answer"
+/usr/bin/python3 "$here/aws_forks.py" "$work/aws.out" "$work/aws.err" < "$work/ask" > "$work/answer" 8<&- 9>&- &
+forks=$!
+exec 7> "$work/ask" 6< "$work/answer"
+run() {
+  local code
+  printf '%s\0' "AWS_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY" \
+    "AWS_SESSION_TOKEN=${AWS_SESSION_TOKEN-}" -- --endpoint-url "$endpoint" "$@" | base64 -w0 >&7
+  echo >&7
+  read -r -t 120 code <&6 || { echo "aws_cli: aws does not answer" >&2; exit 1; }
+  cat "$work/aws.out"
+  cat "$work/aws.err" >&2
+  return "$code"
+}
+with() { (export "$1" && shift && "$@"); }  # NAME=VALUE COMMAND...
 ebs() { run ebs "$@"; }
 ec2() { run ec2 "$@"; }
 
@@ -182,9 +198,9 @@ expect "in the role" 444455556666 "$(AWS_ACCESS_KEY_ID=$key AWS_SECRET_ACCESS_KE
   run sts get-caller-identity --query Account)"
 expect "nothing of ours there" "" "$(AWS_ACCESS_KEY_ID=$key AWS_SECRET_ACCESS_KEY=$secret AWS_SESSION_TOKEN=$token \
   ec2 describe-volumes --query 'Volumes[].VolumeId')"
-refused UnrecognizedClientException env AWS_ACCESS_KEY_ID=AKIANOBODY $aws --endpoint-url "$endpoint" ebs list-snapshot-blocks --snapshot-id "$id"
-refused InvalidSignatureException env AWS_SECRET_ACCESS_KEY=wrong $aws --endpoint-url "$endpoint" ebs list-snapshot-blocks --snapshot-id "$id"
-refused AuthFailure env AWS_SECRET_ACCESS_KEY=wrong $aws --endpoint-url "$endpoint" ec2 describe-volumes
+refused UnrecognizedClientException with AWS_ACCESS_KEY_ID=AKIANOBODY ebs list-snapshot-blocks --snapshot-id "$id"
+refused InvalidSignatureException with AWS_SECRET_ACCESS_KEY=wrong ebs list-snapshot-blocks --snapshot-id "$id"
+refused AuthFailure with AWS_SECRET_ACCESS_KEY=wrong ec2 describe-volumes
 run sns publish --topic-arn arn:aws:sns:us-east-1:111122223333:t --subject "all done" --message "a & b = c" > "$work/out"
 tell messages
 expect "published" "1 all done" "$reply"
