@@ -12,6 +12,7 @@ namespace {
 constexpr std::string_view kCookieName = "__Host-coldshelf";
 constexpr std::string_view kCsrfHeader = "x-coldshelf-csrf";
 constexpr unsigned kMaxDepth = 16;
+constexpr size_t kMaxResult = 1'000;
 
 ApiResponse refuse(unsigned status, const char* type, const std::string& message,
                    ErrorCode code = ErrorCode::permission) {
@@ -93,7 +94,8 @@ std::string result_of(const ApiResponse& response) {
   if (response.status == 200) return "ok";
   const Json body = Json::parse(response.body, nullptr, false);
   if (!body.is_object()) return "failed with status " + std::to_string(response.status);
-  return body.value("code", "failed") + ": " + body.value("message", "");
+  // A message may repeat what was sent.
+  return body.value("code", "failed") + ": " + body.value("message", "").substr(0, kMaxResult);
 }
 
 Principal local_operator(const ApiRequest& request) {
@@ -131,7 +133,12 @@ Status FrontDoor::record(const Principal& who, const ApiRequest& request,
 ApiResponse FrontDoor::operate(const ApiRequest& request, const Principal& who) {
   const OperationRule rule = rule_of(request.amz_target);
   const std::string name = bare_name(request.amz_target);
-  Json input = request.body.empty() ? Json::object() : Json::parse(request.body, nullptr, false);
+  // It says itself that it has no such operation, or that the body is none.
+  const auto body = parse_body(request.body);
+  if (!body.ok() || !env_.service->serves(request.amz_target)) {
+    return env_.service->handle(request);
+  }
+  Json input = *body;
   if (who.role < rule.role) {
     ApiResponse refused =
         refuse(403, "AccessDeniedException",
@@ -174,7 +181,8 @@ std::optional<Principal> FrontDoor::by_cookie(const ApiRequest& request, ApiResp
 }
 
 ApiResponse FrontDoor::sign_in(const ApiRequest& request) {
-  const Json input = Json::parse(request.body, nullptr, false);
+  const auto body = parse_body(request.body);
+  const Json input = body.ok() ? *body : Json();
   const bool json = request.header("content-type").starts_with("application/json");
   if (from_elsewhere(request) || !json || !input.is_object() ||
       !input.value("AccessKeyId", Json()).is_string() ||

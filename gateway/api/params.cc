@@ -8,6 +8,28 @@ Error wrong(const char* name, const std::string& what) {
 }
 }  // namespace
 
+Result<Json> parse_body(std::string_view body) {
+  if (body.empty()) return Json::object();
+  size_t depth = 0;
+  bool in_text = false;
+  for (size_t i = 0; i < body.size(); ++i) {
+    const char c = body[i];
+    if (in_text) {
+      if (c == '\\') ++i;
+      if (c == '"') in_text = false;
+      continue;
+    }
+    if (c == '"') in_text = true;
+    if ((c == '[' || c == '{') && ++depth > kMaxJsonDepth) {
+      return Error(ErrorCode::invalid_argument, "the body is nested too deeply");
+    }
+    if ((c == ']' || c == '}') && depth > 0) --depth;
+  }
+  Json out = Json::parse(body, nullptr, false);
+  if (out.is_discarded()) return Error(ErrorCode::invalid_argument, "the body is not JSON");
+  return out;
+}
+
 std::string barcode_of(const std::string& arn_or_barcode) {
   if (!arn_or_barcode.starts_with("arn:")) return arn_or_barcode;
   return arn_or_barcode.substr(arn_or_barcode.rfind('/') + 1);

@@ -33,6 +33,11 @@ class Params {
   const Json& input_;
 };
 
+// A request's body; an empty one is {}. invalid_argument: it is no JSON, or nested deeper than
+// kMaxJsonDepth: whatever copies or writes a value recurses, and a stack has an end.
+constexpr size_t kMaxJsonDepth = 64;
+Result<Json> parse_body(std::string_view body);
+
 // The last part of an ARN, or the text itself.
 std::string barcode_of(const std::string& arn_or_barcode);
 

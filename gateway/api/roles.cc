@@ -182,10 +182,6 @@ const Row* row_of(std::string_view target) {
 
 OperationRule rule_of(std::string_view target) {
   if (const Row* row = row_of(target)) return {row->role, row->changes};
-  const std::string_view name = bare(target);
-  for (const std::string_view reading : {"List", "Describe", "Estimate"}) {
-    if (name.starts_with(reading)) return {Role::viewer, false};
-  }
   return {Role::admin, true};
 }
 

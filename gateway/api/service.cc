@@ -130,12 +130,9 @@ ApiResponse Service::handle(const ApiRequest& request) {
     out.status = 404;
     return out;
   }
-  const Json input =
-      request.body.empty() ? Json::object() : Json::parse(request.body, nullptr, false);
-  if (input.is_discarded()) {
-    return error_response(Error(ErrorCode::invalid_argument, "the body is not JSON"));
-  }
-  if (operations_.find(request.amz_target) == operations_.end()) {
+  const auto input = parse_body(request.body);
+  if (!input.ok()) return error_response(input.error());
+  if (!serves(request.amz_target)) {
     ApiResponse out = error_response(
         Error(ErrorCode::invalid_argument, "there is no operation '" + request.amz_target + "'"));
     Json body = Json::parse(out.body);
@@ -143,7 +140,7 @@ ApiResponse Service::handle(const ApiRequest& request) {
     out.body = body.dump(-1, ' ', false, Json::error_handler_t::replace);
     return out;
   }
-  auto output = run(request.amz_target, input);
+  auto output = run(request.amz_target, *input);
   if (!output.ok()) {
     log_debug("api", "operation refused",
               {{"operation", request.amz_target}, {"error", output.error().message()}});

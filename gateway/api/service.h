@@ -93,6 +93,7 @@ class Service {
   // One operation, without HTTP: what handle() does with POST /.
   Result<Json> run(const std::string& target, const Json& input);
   std::vector<std::string> operations() const;  // full names, sorted
+  bool serves(const std::string& target) const { return operations_.contains(target); }
 
  private:
   using Operation = std::function<Result<Json>(const Params&)>;

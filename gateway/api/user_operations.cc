@@ -80,7 +80,7 @@ void Service::add_user_operations() {
     ASSIGN_OR_RETURN(const uint64_t before, in.number_or("Before", 0, 0, INT64_MAX));
     ASSIGN_OR_RETURN(const auto records, audit.list(limit, before));
     Json out = {{"Records", Json::array()}};
-    for (const Json& r : records) {
+    for (Json r : records) {  // a copy: a forged record may lack what it likes
       out["Records"].push_back({{"Sequence", r["seq"]},
                                 {"Time", r["time"]},
                                 {"Who", r["who"]},
@@ -91,7 +91,7 @@ void Service::add_user_operations() {
                                 {"Input", r["input"]},
                                 {"Result", r["result"]}});
     }
-    if (records.size() == limit) out["Before"] = records.back()["seq"];
+    if (records.size() == limit) out["Before"] = records.back().at("seq");
     return out;
   });
   own("VerifyAudit", [&audit](const Params&) -> Result<Json> {

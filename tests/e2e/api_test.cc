@@ -257,3 +257,15 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }
+// Nobody has to sign in to send this.
+TEST_F(ApiClients, ABodyOfBracketsIsRefused) {
+  const std::string path = gateway.directory() + "/deep";
+  std::ofstream(path) << R"({"AccessKeyId":)" << std::string(500'000, '[')
+                      << std::string(500'000, ']') << R"(,"SecretAccessKey":"x"})";
+  const CommandResult refused = curl(
+      {"-H", "Content-Type: application/json", "--data-binary", "@" + path, endpoint() + "/login"});
+  EXPECT_NE(refused.output.find("HTTP/1.1 400"), std::string::npos) << refused.output;
+  EXPECT_TRUE(gateway.running());
+  EXPECT_EQ(gateway.cli({"status"}).exit_code, 0);
+}
+
