@@ -271,6 +271,8 @@ std::string_view not_found_code(std::string_view operation, std::string_view wha
     return "SnapshotScheduleNotFound";
   }
   if (contains(what, "initiator")) return "InitiatorNotFound";
+  if (contains(what, "no snapshot")) return "SnapshotNotFound";
+  if (contains(what, "no disk")) return "DiskDoesNotExist";
   if (contains(operation, "Volume") || contains(operation, "Snapshot")) return "VolumeNotFound";
   if (contains(what, "no tape") || operation == "RetrieveTapeRecoveryPoint") {
     return "TapeCartridgeNotFound";
@@ -310,9 +312,11 @@ std::string_view aws_error_code(std::string_view operation, const Error& error) 
     case ErrorCode::exists:
       if (contains(error.context, "target")) return "TargetAlreadyExists";
       return volume ? "VolumeAlreadyExists" : "InvalidParameters";
+    case ErrorCode::not_ready:
+      return volume ? "VolumeNotReady" : "OperationAborted";
     case ErrorCode::busy:
     case ErrorCode::conflict:
-    case ErrorCode::not_ready:
+      if (volume && contains(error.context, "at most")) return "MaximumVolumeCountExceeded";
       return volume ? "VolumeInUse" : "OperationAborted";
     case ErrorCode::no_space:
     case ErrorCode::element_full:

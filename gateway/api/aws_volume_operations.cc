@@ -31,28 +31,33 @@ const char* type_of(const VolumeView& v) {
 Result<uint64_t> size_of_disk(const std::string& disk) {
   const size_t slash = disk.find('/');
   if (disk.substr(0, slash) != kDiskId || slash == std::string::npos) {
-    return Error(ErrorCode::invalid_argument,
-                 std::string("DiskId must be ") + kDiskId + "/SIZE, e.g. " + kDiskId + "/100GiB");
+    return Error(ErrorCode::not_found, "there is no disk " + disk + "; DiskId is " + kDiskId +
+                                           "/SIZE, e.g. " + kDiskId + "/100GiB");
   }
   return parse_size(disk.substr(slash + 1));
 }
 
-}  // namespace
-
-bool Service::volume_exists(const std::string& name) const {
-  return env_.volumes != nullptr && env_.volumes->show(name).ok();
+// Tags of volumes are kept; a recovery point has none.
+Status check_no_tags(const Params& in) {
+  ASSIGN_OR_RETURN(const TagMap tags, tags_of(in));
+  if (tags.empty()) return {};
+  return Error(ErrorCode::not_supported, "a recovery point takes no tags; Tags must be empty");
 }
+
+}  // namespace
 
 std::string Service::volume_arn(const Uuid& uuid) const {
   return gateway_arn() + "/volume/" + volume_id_of(uuid);
 }
 
 Result<VolumeView> Service::volume_of(const std::string& arn) const {
+  const auto none = [&] { return Error(ErrorCode::not_found, "there is no volume " + arn); };
   const std::string prefix = gateway_arn() + "/volume/";
-  if (!arn.starts_with(prefix)) {
-    return Error(ErrorCode::not_found, "there is no volume " + arn);
-  }
-  return env_.volumes->show(arn.substr(prefix.size()));
+  if (!arn.starts_with(prefix) || env_.volumes == nullptr) return none();
+  ASSIGN_OR_RETURN(VolumeView v, env_.volumes->show(arn.substr(prefix.size())));
+  // A volume may be named as another one's id.
+  if (volume_arn(v.uuid) != arn) return none();
+  return v;
 }
 
 Result<VolumeView> Service::volume_of(const Params& in) const {
@@ -66,11 +71,11 @@ Result<Json> Service::volume_made(const VolumeView& v, const Params& in) {
     TRY(env_.tags->add("gateway/" + env_.gateway_id + "/volume/" + volume_id_of(v.uuid), tags));
   }
   return Json{{"VolumeARN", volume_arn(v.uuid)},
-              {"TargetARN", target_arn(target_iqn("volume-" + v.name))}};
+              {"TargetARN", target_arn(volume_iqn(env_.config.gateway.name, v.name))}};
 }
 
 Json Service::aws_volume(const VolumeView& v) const {
-  const std::string iqn = target_iqn("volume-" + v.name);
+  const std::string iqn = volume_iqn(env_.config.gateway.name, v.name);
   HostPort where{"127.0.0.1", 3260};
   const auto endpoints = env_.endpoints ? env_.endpoints() : std::vector<std::string>();
   if (!endpoints.empty()) {
@@ -126,39 +131,40 @@ Result<VolumeView> Service::make_volume(const Params& in, const std::string& mod
     return Error(ErrorCode::invalid_argument, "SnapshotId and SourceVolumeARN exclude each other");
   }
   std::string point;
+  uint64_t source_bytes = 0;
   if (!snapshot.empty()) {
     ASSIGN_OR_RETURN(point, point_of_snapshot(snapshot));
+    ASSIGN_OR_RETURN(const VolumePoint origin, env_.volumes->find_point(point));
+    source_bytes = origin.point.size_bytes;
   } else {
     ASSIGN_OR_RETURN(const VolumeView from, volume_of(source));
+    point = from.name;
+    source_bytes = from.size_bytes;
+  }
+  if (size < source_bytes) {
+    return Error(ErrorCode::invalid_argument, "the new volume is smaller than its source");
+  }
+  if (snapshot.empty()) {
     VolumePoints::Request request;
-    request.volumes = {from.name};
+    request.volumes = {point};
     ASSIGN_OR_RETURN(const auto made, env_.volume_points->create(request));
-    point = from.name + "@" + made.points.front().point.id.to_string();
+    point += "@" + made.points.front().point.id.to_string();
   }
-  ASSIGN_OR_RETURN(const VolumePoint origin, env_.volumes->find_point(point));
-  if (size < origin.point.size_bytes) {
-    return Error(ErrorCode::invalid_argument, "VolumeSizeInBytes is less than its source's");
+  ASSIGN_OR_RETURN(VolumeView made, env_.volumes->clone(point, name));
+  if (made.mode != mode) {
+    TRY(env_.volumes->set_properties(name, {{std::string(kPropertyMode), mode}}));
   }
-  ASSIGN_OR_RETURN(const VolumeView made, env_.volumes->clone(point, name));
-  return made.size_bytes == size ? Result<VolumeView>(made) : env_.volumes->resize(name, size);
+  if (made.size_bytes != size) TRY(env_.volumes->resize(name, size));
+  return env_.volumes->show(name);
 }
 
 void Service::add_aws_volume_making() {
   aws("CreateCachediSCSIVolume", [this](const Params& in) -> Result<Json> {
-    ASSIGN_OR_RETURN(const std::string token, in.text("ClientToken"));
-    {
-      const std::lock_guard lock(tokens_mutex_);
-      for (const auto& [seen, answer] : tokens_) {
-        if (seen == token) return answer;
-      }
-    }
-    ASSIGN_OR_RETURN(const uint64_t size, in.number("VolumeSizeInBytes", 1, INT64_MAX));
-    ASSIGN_OR_RETURN(const VolumeView v, make_volume(in, "cached", size));
-    ASSIGN_OR_RETURN(const Json answer, volume_made(v, in));
-    const std::lock_guard lock(tokens_mutex_);
-    tokens_.emplace_back(token, answer);
-    if (tokens_.size() > 1'000) tokens_.pop_front();
-    return answer;
+    return once("CreateCachediSCSIVolume", in, [&]() -> Result<Json> {
+      ASSIGN_OR_RETURN(const uint64_t size, in.number("VolumeSizeInBytes", 1, INT64_MAX));
+      ASSIGN_OR_RETURN(const VolumeView v, make_volume(in, "cached", size));
+      return volume_made(v, in);
+    });
   });
   aws("CreateStorediSCSIVolume", [this](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(const std::string disk, in.text("DiskId"));
@@ -186,12 +192,19 @@ void Service::add_aws_volume_making() {
   });
   aws("AttachVolume", [this](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(const std::string arn, in.text("VolumeARN"));
+    ASSIGN_OR_RETURN(const std::string target, in.text_or("TargetName", ""));
+    ASSIGN_OR_RETURN(const std::string disk, in.text_or("DiskId", ""));
+    if (!disk.empty()) TRY(size_of_disk(disk));
     ASSIGN_OR_RETURN(const auto detached, env_.volumes->detached());
     for (const DetachedImage& image : detached) {
       if (volume_id_of(image.uuid) != barcode_of(arn)) continue;
+      if (!target.empty() && target != image.name) {
+        return Error(ErrorCode::not_supported,
+                     "a volume keeps its name: TargetName must be " + image.name + " or missing");
+      }
       ASSIGN_OR_RETURN(const VolumeView v, env_.volumes->attach({image.uuid.to_string()}));
       return Json{{"VolumeARN", volume_arn(v.uuid)},
-                  {"TargetARN", target_arn(target_iqn("volume-" + v.name))}};
+                  {"TargetARN", target_arn(volume_iqn(env_.config.gateway.name, v.name))}};
     }
     return Error(ErrorCode::not_found, "there is no detached volume " + arn);
   });
@@ -242,7 +255,7 @@ void Service::add_aws_volume_views() {
     ASSIGN_OR_RETURN(const VolumeView v, volume_of(in));
     Json out = {{"Initiators", Json::array()}};
     for (const Session& session : env_.sessions ? env_.sessions() : std::vector<Session>()) {
-      if (session.target == target_iqn("volume-" + v.name)) {
+      if (session.target == volume_iqn(env_.config.gateway.name, v.name)) {
         out["Initiators"].push_back(session.initiator);
       }
     }
@@ -270,6 +283,7 @@ void Service::add_aws_snapshots() {
         [this, with_time](const Params& in) -> Result<Json> {
           VolumePoints::Request request;
           ASSIGN_OR_RETURN(request.description, in.text("SnapshotDescription"));
+          TRY(check_no_tags(in));
           ASSIGN_OR_RETURN(const VolumeView v, volume_of(in));
           request.volumes = {v.name};
           ASSIGN_OR_RETURN(const auto made, env_.volume_points->create(request));
@@ -297,6 +311,7 @@ void Service::add_aws_snapshots() {
     schedule.start_hour = static_cast<unsigned>(start);
     schedule.utc = true;
     ASSIGN_OR_RETURN(schedule.description, in.text_or("Description", ""));
+    TRY(check_no_tags(in));
     TRY(env_.volume_schedules->put(std::move(schedule)));
     return Json{{"VolumeARN", volume_arn(v.uuid)}};
   });

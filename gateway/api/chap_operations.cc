@@ -1,5 +1,6 @@
 // CHAP credentials of single targets.
 #include "gateway/api/service.h"
+#include "gateway/volume_service.h"
 
 namespace coldshelf::api {
 
@@ -25,8 +26,11 @@ Result<std::string> Service::target_of(const std::string& arn) const {
   for (const Element& e : library().elements(ElementType::data_transfer)) {
     if (iqn == target_iqn(drive_device_name(e.number))) return iqn;
   }
-  const std::string volume = target_iqn("volume-");
-  if (iqn.starts_with(volume) && volume_exists(iqn.substr(volume.size()))) return iqn;
+  const std::string volume = volume_iqn(env_.config.gateway.name, "");
+  if (env_.volumes != nullptr && iqn.starts_with(volume)) {
+    const auto v = env_.volumes->show(iqn.substr(volume.size()));
+    if (v.ok() && volume_iqn(env_.config.gateway.name, v->name) == iqn) return iqn;
+  }
   return none();
 }
 

@@ -14,6 +14,7 @@ struct ErrorShape {
   const char* type;
   unsigned status;
 };
+constexpr size_t kMaxTokens = 1'000;
 constexpr ErrorShape kErrorShapes[] = {
     {ErrorCode::io, "InternalServerError", 500},
     {ErrorCode::corrupt, "InternalServerError", 500},
@@ -87,6 +88,20 @@ void Service::aws(const std::string& name, Operation op) {
 
 void Service::own(const std::string& name, Operation op) {
   operations_[std::string(kOwnPrefix) + name] = std::move(op);
+}
+
+Result<Json> Service::once(const std::string& operation, const Params& in,
+                           const std::function<Result<Json>()>& make) {
+  ASSIGN_OR_RETURN(const std::string token, in.text("ClientToken"));
+  const std::string key = operation + " " + token;
+  const std::lock_guard lock(tokens_mutex_);
+  for (const auto& [seen, answer] : tokens_) {
+    if (seen == key) return answer;
+  }
+  ASSIGN_OR_RETURN(Json answer, make());
+  tokens_.emplace_back(key, answer);
+  if (tokens_.size() > kMaxTokens) tokens_.pop_front();
+  return answer;
 }
 
 std::vector<std::string> Service::operations() const {

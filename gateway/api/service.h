@@ -140,7 +140,6 @@ class Service {
   Result<std::string> target_of(const std::string& arn) const;    // chap_operations.cc
   Result<std::string> device_of(const std::string& arn) const;    // device_operations.cc
   Result<std::string> resource_of(const std::string& arn) const;  // tag_operations.cc
-  bool volume_exists(const std::string& name) const;
   std::string volume_arn(const Uuid& uuid) const;
   Result<VolumeView> volume_of(const std::string& arn) const;
   Result<VolumeView> volume_of(const Params& in) const;  // of "VolumeARN"
@@ -166,6 +165,10 @@ class Service {
   Json element_json(const Element& element) const;
   Json drive_json(const Element& element) const;
   Json job_json(const JobRow& job) const;
+  // What `make` answers, or what it answered to the same ClientToken before. One at a time: a
+  // client that gave up waiting and tries again gets what the first call made.
+  Result<Json> once(const std::string& operation, const Params& in,
+                    const std::function<Result<Json>()>& make);
   Result<Json> aws_create_tapes(const Params& in);
   Result<Json> aws_list_tapes(const Params& in);
   Json aws_archive(const TapeView& view) const;
@@ -188,7 +191,8 @@ class Service {
   const ServiceEnv env_;
   std::map<std::string, Operation> operations_;
   std::mutex tokens_mutex_;
-  std::deque<std::pair<std::string, Json>> tokens_;  // answers by ClientToken, the last 1,000
+  // Answers by operation and ClientToken, the last 1,000.
+  std::deque<std::pair<std::string, Json>> tokens_;
 };
 
 Json groups_json(const std::vector<ObjectGroup>& groups);  // objects and bytes by class

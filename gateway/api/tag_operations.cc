@@ -1,5 +1,6 @@
 // Tags of tapes, pools, devices, volumes and the gateway.
 #include "gateway/api/service.h"
+#include "gateway/volume_service.h"
 
 namespace coldshelf::api {
 
@@ -49,7 +50,7 @@ Result<std::string> Service::resource_of(const std::string& arn) const {
     TRY(device_of(arn));
     return resource;
   }
-  if (resource.starts_with(own + "/volume/") && volume_exists(barcode_of(arn))) return resource;
+  if (resource.starts_with(own + "/volume/") && volume_of(arn).ok()) return resource;
   return none();
 }
 

@@ -6,7 +6,6 @@ namespace coldshelf::api {
 
 namespace {
 
-constexpr size_t kMaxTokens = 1'000;
 constexpr uint64_t kMaxListLimit = 100'000;
 
 double seconds(int64_t ms) { return static_cast<double>(ms) / 1000.0; }
@@ -125,13 +124,6 @@ Result<TapeService::CreateRequest> Service::tape_request(const Params& in) const
 }
 
 Result<Json> Service::aws_create_tapes(const Params& in) {
-  ASSIGN_OR_RETURN(const std::string token, in.text("ClientToken"));
-  {
-    const std::lock_guard lock(tokens_mutex_);
-    for (const auto& [seen, answer] : tokens_) {
-      if (seen == token) return answer;
-    }
-  }
   ASSIGN_OR_RETURN(TapeService::CreateRequest request, tape_request(in));
   ASSIGN_OR_RETURN(const uint64_t count, in.number("NumTapesToCreate", 1, 10));
   ASSIGN_OR_RETURN(const std::string prefix, in.text("TapeBarcodePrefix"));
@@ -145,11 +137,7 @@ Result<Json> Service::aws_create_tapes(const Params& in) {
     ASSIGN_OR_RETURN(const auto made, env_.tapes->create(request));
     arns.push_back(tape_arn(made.front().row.barcode));
   }
-  Json answer = {{"TapeARNs", arns}};
-  const std::lock_guard lock(tokens_mutex_);
-  tokens_.emplace_back(token, answer);
-  if (tokens_.size() > kMaxTokens) tokens_.pop_front();
-  return answer;
+  return Json{{"TapeARNs", arns}};
 }
 
 Json Service::aws_archive(const TapeView& view) const {
@@ -235,7 +223,9 @@ void Service::add_tape_operations() {
     return Json{{"TapeARN", arn}, {"JobId", *job}};
   };
 
-  aws("CreateTapes", [this](const Params& in) { return aws_create_tapes(in); });
+  aws("CreateTapes", [this](const Params& in) {
+    return once("CreateTapes", in, [&] { return aws_create_tapes(in); });
+  });
   aws("CreateTapeWithBarcode", [this, &tapes](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(TapeService::CreateRequest request, tape_request(in));
     ASSIGN_OR_RETURN(request.barcode, in.text("TapeBarcode"));

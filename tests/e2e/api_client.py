@@ -1,148 +1,34 @@
 #!/usr/bin/env python3
-"""Calls a gateway's management API with boto3, over TLS, and checks every answer against botocore's model.
+"""Tapes, settings, parameter checks and roles of the management API; volumes are in api_volumes.py.
 
-usage: api_client.py ENDPOINT CA_FILE CREDENTIALS GATEWAY_ID COMMAND
-CREDENTIALS is a file as ~/.aws/credentials, with the profiles admin, operator and viewer.
-COMMAND: tapes | settings | inputs | roles
-$COLDSHELF is the command line to the same gateway.
+usage: api_client.py ENDPOINT CA_FILE CREDENTIALS GATEWAY_ID COMMAND, as api_support.py has it
+COMMAND: tapes | settings | inputs | roles | served
 """
-import configparser
 import datetime
-import json
 import os
 import re
 import subprocess
-import sys
-import time
 
 import boto3
-import botocore.config
-import botocore.exceptions
+import botocore
 
-ENDPOINT, CA, CREDENTIALS, GATEWAY_ID, COMMAND = sys.argv[1:6]
-ACCOUNT = "arn:aws:storagegateway:local-1:000000000000:"
-GATEWAY = ACCOUNT + "gateway/" + GATEWAY_ID
-GIB = 1 << 30
+from api_support import *
+from api_support import ACCOUNT, CA, COMMAND, ENDPOINT, GATEWAY, GIB
+
 # AWS's own names; DescribeWorkingStorage is the old name of the upload buffer.
 SUPPORTED = """
 CreateTapes CreateTapeWithBarcode DeleteTape DeleteTapeArchive DescribeTapes DescribeTapeArchives
 DescribeTapeRecoveryPoints ListTapes RetrieveTapeArchive RetrieveTapeRecoveryPoint CancelArchival CancelRetrieval
 CreateTapePool DeleteTapePool ListTapePools AssignTapePool UpdateAutomaticTapeCreationPolicy
 ListAutomaticTapeCreationPolicies DeleteAutomaticTapeCreationPolicy DescribeVTLDevices UpdateVTLDeviceType
+CreateCachediSCSIVolume CreateStorediSCSIVolume DescribeCachediSCSIVolumes DescribeStorediSCSIVolumes AttachVolume
+DetachVolume DeleteVolume ListVolumes ListVolumeInitiators ListVolumeRecoveryPoints CreateSnapshot
+CreateSnapshotFromVolumeRecoveryPoint DescribeSnapshotSchedule UpdateSnapshotSchedule DeleteSnapshotSchedule
 DescribeGatewayInformation UpdateGatewayInformation ListGateways ListLocalDisks DescribeCache DescribeUploadBuffer
 DescribeWorkingStorage DescribeChapCredentials UpdateChapCredentials DeleteChapCredentials
 DescribeBandwidthRateLimit UpdateBandwidthRateLimit DeleteBandwidthRateLimit DescribeBandwidthRateLimitSchedule
 UpdateBandwidthRateLimitSchedule AddTagsToResource ListTagsForResource RemoveTagsFromResource
 """.split()
-checks = 0
-called = set()
-
-
-def check(condition, what):
-    global checks
-    checks += 1
-    if not condition:
-        sys.exit(f"api_client.py {COMMAND}: {what}")
-
-
-def equal(got, wanted, what):
-    check(got == wanted, f"{what}: got {got!r}, wanted {wanted!r}")
-
-
-def validate(shape, value, path):
-    """`value`, as it came over the wire, against the model: nothing unknown, everything of its type and size."""
-    kind = shape.type_name
-    if kind == "structure":
-        check(isinstance(value, dict), f"{path} is no object")
-        for name, inner in value.items():
-            check(name in shape.members, f"{path}.{name} is not in the model")
-            validate(shape.members[name], inner, f"{path}.{name}")
-        for name in shape.required_members:
-            check(name in value, f"{path}.{name} is missing")
-    elif kind == "list":
-        check(isinstance(value, list), f"{path} is no list")
-        for i, inner in enumerate(value):
-            validate(shape.member, inner, f"{path}[{i}]")
-        bounds(shape, len(value), path)
-    elif kind == "string":
-        check(isinstance(value, str), f"{path} is no string")
-        bounds(shape, len(value), path)
-        pattern = shape.metadata.get("pattern")
-        if pattern and "\\p{" not in pattern:
-            check(re.search(pattern.replace("\\z", "\\Z"), value), f"{path} {value!r} is not {pattern}")
-        if shape.metadata.get("enum"):
-            check(value in shape.metadata["enum"], f"{path} {value!r} is none of {shape.metadata['enum']}")
-    elif kind in ("integer", "long"):
-        check(isinstance(value, int) and not isinstance(value, bool), f"{path} is no whole number")
-        bounds(shape, value, path)
-    elif kind in ("double", "float", "timestamp"):
-        check(isinstance(value, (int, float)), f"{path} is no number")
-    elif kind == "boolean":
-        check(isinstance(value, bool), f"{path} is no boolean")
-    else:
-        check(False, f"{path}: type {kind} is not known here")
-
-
-def bounds(shape, size, path):
-    check(size >= shape.metadata.get("min", size), f"{path}: {size} is below the model's minimum")
-    check(size <= shape.metadata.get("max", size), f"{path}: {size} is above the model's maximum")
-
-
-def client(profile, secret=None, check_input=True):
-    profiles = configparser.ConfigParser()
-    profiles.read(CREDENTIALS)
-    config = botocore.config.Config(
-        parameter_validation=check_input, retries={"max_attempts": 1}, region_name="eu-central-1"
-    )
-    made = boto3.client(
-        "storagegateway",
-        endpoint_url=ENDPOINT,
-        verify=CA,
-        config=config,
-        aws_access_key_id=profiles[profile]["aws_access_key_id"],
-        aws_secret_access_key=secret or profiles[profile]["aws_secret_access_key"],
-    )
-
-    def answered(event_name, response_dict, **_):
-        operation_model = made.meta.service_model.operation_model(event_name.split(".")[-1])
-        check(response_dict is not None, f"{operation_model.name}: no answer")
-        body = json.loads(response_dict["body"] or b"{}")
-        called.add(operation_model.name)
-        if response_dict["status_code"] == 200:
-            if operation_model.output_shape is not None:
-                validate(operation_model.output_shape, body, operation_model.name)
-        elif body.get("__type") in ("InvalidGatewayRequestException", "InternalServerError"):
-            codes = made.meta.service_model.shape_for("ErrorCode").metadata["enum"]
-            check(body["error"]["errorCode"] in codes, f"{operation_model.name}: {body} has no errorCode of the model")
-
-    made.meta.events.register("response-received.storage-gateway", answered)
-    return made
-
-
-def refused(call, code, error_code=None):
-    try:
-        call()
-    except botocore.exceptions.ClientError as e:
-        equal(e.response["Error"]["Code"], code, "the error's code")
-        if error_code:
-            equal(e.response["error"]["errorCode"], error_code, "errorCode")
-        check(e.response["Error"]["Message"], "the error says nothing")
-        return e
-    check(False, f"nothing refused; wanted {code}")
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.1)
-    check(False, f"{what} did not come")
-
-
-def tape_arn(barcode):
-    return ACCOUNT + "tape/" + barcode
-
 
 def tapes():
     sg = client("admin")
@@ -228,10 +114,6 @@ def tapes():
         "InvalidGatewayRequestException",
         "TapeCartridgeNotFound",
     )
-
-
-def tags_of(sg, arn):
-    return {t["Key"]: t["Value"] for t in sg.list_tags_for_resource(ResourceARN=arn)["Tags"]}
 
 
 def pools(sg, tape):
@@ -469,7 +351,7 @@ def inputs():
     """Each member the model demands, left out; each limit it has, overstepped."""
     sg = client("admin", check_input=False)
     model = sg.meta.service_model
-    for name in operations(sg):
+    for name in SUPPORTED:
         shape = model.operation_model(name).input_shape
         if shape is None:
             continue
@@ -491,17 +373,10 @@ def inputs():
                 check(member in e.response["Error"]["Message"], f"{name}: {e} does not name {member}")
 
 
-def operations(sg):
-    return SUPPORTED + (VOLUMES if "--volumes" in sys.argv else [])
-
-
-VOLUMES = []
-
-
 def roles():
     viewer, operator = client("viewer", check_input=False), client("operator", check_input=False)
     model = viewer.meta.service_model
-    for name in operations(viewer):
+    for name in SUPPORTED:
         reads = re.match("List|Describe", name) and name != "DescribeChapCredentials"
         moves = name in ("RetrieveTapeArchive", "CancelArchival", "CancelRetrieval") or name.startswith("CreateSnapshot")
         for who, may in ((viewer, reads), (operator, reads or moves)):
@@ -523,5 +398,20 @@ def roles():
     refused(stranger.list_tapes, "UnrecognizedClientException")
 
 
-{"tapes": tapes, "settings": settings, "inputs": inputs, "roles": roles}[COMMAND]()
-print(f"{checks} checks passed; called: {' '.join(sorted(called))}")
+def served():
+    """Every operation that AWS has: served, or unknown here; and the documentation names those that are served."""
+    sg = client("admin", check_input=False)
+    for name in sg.meta.service_model.operation_names:
+        known = True
+        try:
+            getattr(sg, botocore.xform_name(name))()
+        except botocore.exceptions.ClientError as e:
+            known = e.response["Error"]["Code"] != "UnknownOperationException"
+        equal(known, name in SUPPORTED, f"{name} is served")
+    text = open(os.path.join(os.path.dirname(__file__), "../../docs/api.md")).read()
+    table = text[text.index("## Operations of AWS") : text.index("## Operations of our own")]
+    equal(sorted(set(re.findall(r"\w+", table)) & set(sg.meta.service_model.operation_names)), sorted(SUPPORTED), "docs/api.md")
+
+
+{"tapes": tapes, "served": served, "settings": settings, "inputs": inputs, "roles": roles}[COMMAND]()
+done()

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "tests/e2e/gateway.h"
+#include "tests/support/disk_client.h"
 
 namespace coldshelf::test {
 namespace {
@@ -34,11 +35,11 @@ class ApiClients : public ::testing::Test {
   std::string endpoint() const { return "https://127.0.0.1:" + std::to_string(port); }
   std::string ca() const { return gateway.data() + "/api/tls-cert.pem"; }
   std::string credentials() const { return gateway.directory() + "/credentials"; }
-  CommandResult boto(const std::string& command) {
+  CommandResult boto(const std::string& command, const std::string& of = "api_client.py") {
     auto result =
         run_to_end({"env", "COLDSHELF=" + program("coldshelf") + " --data " + gateway.data(),
-                    "/usr/bin/python3", COLDSHELF_SOURCE "/tests/e2e/api_client.py", endpoint(),
-                    ca(), credentials(), id, command});
+                    "/usr/bin/python3", COLDSHELF_SOURCE "/tests/e2e/" + of, endpoint(), ca(),
+                    credentials(), id, command});
     EXPECT_TRUE(result.ok());
     return *result;
   }
@@ -132,6 +133,55 @@ TEST_F(ApiClients, EveryInputIsChecked) {
 TEST_F(ApiClients, RolesAndSignatures) {
   const CommandResult roles = boto("roles");
   EXPECT_EQ(roles.exit_code, 0) << roles.output;
+}
+
+TEST_F(ApiClients, EveryOperationIsServed) {
+  const CommandResult served = boto("served");
+  EXPECT_EQ(served.exit_code, 0) << served.output;
+}
+
+TEST_F(ApiClients, BotoThroughTheLifeOfVolumes) {
+  for (const char* command : {"volumes", "snapshots"}) {
+    const CommandResult done = boto(command, "api_volumes.py");
+    EXPECT_EQ(done.exit_code, 0) << done.output;
+  }
+  // What was set is there after a restart.
+  ASSERT_EQ(gateway.stop(), 0);
+  ASSERT_TRUE(gateway.start().ok()) << gateway.log();
+  const json volumes = gateway.json({"volume", "schedule", "list"});
+  EXPECT_EQ(volumes["Schedules"].size(), 1U) << volumes;
+  EXPECT_EQ(gateway.cli({"audit", "verify"}).exit_code, 0);
+}
+
+TEST_F(ApiClients, BotoMovesAVolume) {
+  const CommandResult moved = boto("moves", "api_volumes.py");
+  EXPECT_EQ(moved.exit_code, 0) << moved.output << gateway.log();
+}
+
+TEST_F(ApiClients, AVolumesInitiatorsAreListed) {
+  gateway.ok(
+      {"volume", "create", "--name", "Disk-A", "--size", "1GiB"});  // its target is in lower case
+  const std::string iqn = "iqn.1994-05.com.example:host";
+  const std::string arn = "arn:aws:storagegateway:local-1:000000000000:gateway/" + id;
+  const json listed = json::parse(aws("viewer", {"list-volumes"}).output);
+  ASSERT_EQ(listed["VolumeInfos"].size(), 1U) << listed;
+  const std::string volume = listed["VolumeInfos"][0]["VolumeARN"];
+  EXPECT_EQ(volume.rfind(arn + "/volume/vol-", 0), 0U) << volume;
+  {
+    const auto disk = DiskClient::connect(gateway.portal(), gateway.target("volume-disk-a"), iqn);
+    ASSERT_TRUE(disk.ok()) << disk.error().message();
+    const CommandResult who = aws("viewer", {"list-volume-initiators", "--volume-arn", volume});
+    EXPECT_EQ(json::parse(who.output)["Initiators"], json::array({iqn})) << who.output;
+    const CommandResult busy = aws("admin", {"delete-volume", "--volume-arn", volume});
+    EXPECT_NE(busy.exit_code, 0);
+    EXPECT_NE(busy.output.find("InvalidGatewayRequestException"), std::string::npos) << busy.output;
+  }
+  const CommandResult denied = aws("operator", {"update-snapshot-schedule", "--volume-arn", volume,
+                                                "--start-at", "0", "--recurrence-in-hours", "24"});
+  EXPECT_NE(denied.output.find("AccessDeniedException"), std::string::npos) << denied.output;
+  const CommandResult snapshot =
+      aws("operator", {"create-snapshot", "--volume-arn", volume, "--snapshot-description", "d"});
+  EXPECT_EQ(json::parse(snapshot.output)["VolumeARN"], volume) << snapshot.output;
 }
 
 TEST_F(ApiClients, TheAwsCommandLine) {
@@ -234,6 +284,18 @@ TEST_F(ApiClients, BrowsersAndScrapers) {
   EXPECT_EQ(mode & fs::perms::all, fs::perms::owner_read | fs::perms::owner_write);
 }
 
+// Nobody has to sign in to send this.
+TEST_F(ApiClients, ABodyOfBracketsIsRefused) {
+  const std::string path = gateway.directory() + "/deep";
+  std::ofstream(path) << R"({"AccessKeyId":)" << std::string(500'000, '[')
+                      << std::string(500'000, ']') << R"(,"SecretAccessKey":"x"})";
+  const CommandResult refused = curl(
+      {"-H", "Content-Type: application/json", "--data-binary", "@" + path, endpoint() + "/login"});
+  EXPECT_NE(refused.output.find("HTTP/1.1 400"), std::string::npos) << refused.output;
+  EXPECT_TRUE(gateway.running());
+  EXPECT_EQ(gateway.cli({"status"}).exit_code, 0);
+}
+
 TEST_F(ApiClients, AnEditedAuditLogIsFound) {
   gateway.ok({"tape", "create", "--barcode", "AUD001L8", "--size", "1GiB"});
   EXPECT_EQ(gateway.cli({"audit", "verify"}).exit_code, 0);
@@ -257,15 +319,3 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();
 }
-// Nobody has to sign in to send this.
-TEST_F(ApiClients, ABodyOfBracketsIsRefused) {
-  const std::string path = gateway.directory() + "/deep";
-  std::ofstream(path) << R"({"AccessKeyId":)" << std::string(500'000, '[')
-                      << std::string(500'000, ']') << R"(,"SecretAccessKey":"x"})";
-  const CommandResult refused = curl(
-      {"-H", "Content-Type: application/json", "--data-binary", "@" + path, endpoint() + "/login"});
-  EXPECT_NE(refused.output.find("HTTP/1.1 400"), std::string::npos) << refused.output;
-  EXPECT_TRUE(gateway.running());
-  EXPECT_EQ(gateway.cli({"status"}).exit_code, 0);
-}
-

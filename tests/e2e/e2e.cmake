@@ -38,6 +38,7 @@ foreach(name volume volume_crash volume_suite)
 endforeach()
 coldshelf_long_test(e2e_volume_crash_long e2e_volume_crash COLDSHELF_CRASH_ROUNDS=100)
 coldshelf_e2e_test(api)
+target_link_libraries(e2e_api PRIVATE coldshelf_test_scsi)
 target_compile_definitions(e2e_api PRIVATE COLDSHELF_SOURCE="${CMAKE_SOURCE_DIR}")
 
 # EBS snapshots, against AWS's stand-in.
