@@ -1,8 +1,8 @@
 #include "gateway/aws_accounts.h"
 
 #include <algorithm>
-#include <cstdlib>
 
+#include "base/environment.h"
 #include "gateway/secrets.h"
 #include "uploader/cloud/role_credentials.h"
 
@@ -11,11 +11,6 @@ namespace coldshelf {
 namespace {
 
 constexpr size_t kConnections = 512;  // kept open
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 // As AWS's own tools take it.
 std::string endpoint_of(const std::string& configured, const char* variable) {

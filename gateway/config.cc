@@ -142,6 +142,7 @@ std::vector<KeySpec> make_keys() {
       text_key("encryption.kms_endpoint", CONFIG_FIELD(string, encryption.kms_endpoint)),
       text_key("encryption.kms_profile", CONFIG_FIELD(string, encryption.kms_profile)),
       choice_key("store.type", CONFIG_FIELD(string, store.type), {"directory", "s3"}),
+      text_key("encryption.kms_ca_file", CONFIG_FIELD(string, encryption.kms_ca_file)),
       text_key("store.url", CONFIG_FIELD(string, store.url)),
       text_key("store.path", CONFIG_FIELD(string, store.path)),
       duration_key("store.restore_expedited", CONFIG_FIELD(int64_t, store.restore_expedited_ms), 0,
@@ -312,9 +313,10 @@ class Parser {
     config_.api.socket = config_.api.socket.empty() ? default_socket(config_.gateway.data_dir)
                                                     : absolute(config_.api.socket);
     for (std::string* path :
-         {&config_.encryption.key_file, &config_.iscsi.chap.secret_file,
-          &config_.iscsi.chap.mutual_secret_file, &config_.store.s3.ca_file, &config_.aws.ca_file,
-          &config_.aws.secret_key_file, &config_.api.certificate_file, &config_.api.key_file,
+         {&config_.encryption.key_file, &config_.encryption.kms_ca_file,
+          &config_.iscsi.chap.secret_file, &config_.iscsi.chap.mutual_secret_file,
+          &config_.store.s3.ca_file, &config_.aws.ca_file, &config_.aws.secret_key_file,
+          &config_.api.certificate_file, &config_.api.key_file,
           &config_.store.s3.secret_key_file}) {
       *path = absolute(*path);
     }

@@ -116,6 +116,7 @@ struct Config {
     std::string kms_region;    // of kms_key_id; default: as its ARN or the AWS settings say
     std::string kms_endpoint;  // default: the region's
     std::string kms_profile;   // of ~/.aws; default: the whole credential chain
+    std::string kms_ca_file;   // default: the system's certificates
     bool set() const {
       return !key_file.empty() || !key_env.empty() || !key_command.empty() || !kms_key_id.empty();
     }

@@ -68,7 +68,7 @@ std::string show_pools(const Config& config) {
 
 // Of [[encryption.old_key]]; the same as in [encryption].
 using KeySource = Config::KeySource;
-constexpr std::array<std::pair<std::string_view, std::string KeySource::*>, 7> kOldKeyKeys = {{
+constexpr std::array<std::pair<std::string_view, std::string KeySource::*>, 8> kOldKeyKeys = {{
     {"key_file", &KeySource::key_file},
     {"key_env", &KeySource::key_env},
     {"key_command", &KeySource::key_command},
@@ -76,6 +76,7 @@ constexpr std::array<std::pair<std::string_view, std::string KeySource::*>, 7> k
     {"kms_region", &KeySource::kms_region},
     {"kms_endpoint", &KeySource::kms_endpoint},
     {"kms_profile", &KeySource::kms_profile},
+    {"kms_ca_file", &KeySource::kms_ca_file},
 }};
 
 Status read_old_key(const TableReader& in, Config& config) {
@@ -85,6 +86,7 @@ Status read_old_key(const TableReader& in, Config& config) {
   if (!source.set()) problem = "needs key_file, key_env, key_command or kms_key_id";
   if (!problem.empty()) return in.wrong("encryption.old_key: " + problem);
   source.key_file = in.absolute(source.key_file);
+  source.kms_ca_file = in.absolute(source.kms_ca_file);
   config.encryption.old_keys.push_back(std::move(source));
   return {};
 }
@@ -131,7 +133,8 @@ std::string problem_of(const Config::KeySource& key) {
   const int given = int{!key.key_file.empty()} + int{!key.key_env.empty()} +
                     int{!key.key_command.empty()} + int{!key.kms_key_id.empty()};
   if (given > 1) return "give one of key_file, key_env, key_command and kms_key_id, not several";
-  const bool kms = !key.kms_region.empty() || !key.kms_endpoint.empty() || !key.kms_profile.empty();
+  const bool kms = !key.kms_region.empty() || !key.kms_endpoint.empty() ||
+                   !key.kms_profile.empty() || !key.kms_ca_file.empty();
   if (kms && key.kms_key_id.empty()) return "kms_... settings need kms_key_id";
   return {};
 }

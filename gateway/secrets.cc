@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/clock.h"
+#include "base/environment.h"
 #include "uploader/kms_key.h"
 
 namespace coldshelf {
@@ -26,7 +27,9 @@ Result<iscsi::ChapCredentials> load_chap(FileSystem& files, const std::string& u
 Result<std::unique_ptr<const KeyWrapper>> open_kms_key(FileSystem& files,
                                                        const Config::KeySource& source) {
   auto clock = std::make_shared<SystemClock>();
-  ASSIGN_OR_RETURN(std::shared_ptr<HttpTransport> transport, make_curl_transport({}));
+  CurlOptions curl;
+  curl.ca_file = source.kms_ca_file.empty() ? environment("AWS_CA_BUNDLE") : source.kms_ca_file;
+  ASSIGN_OR_RETURN(std::shared_ptr<HttpTransport> transport, make_curl_transport(curl));
   CredentialOptions credentials;
   credentials.profile = source.kms_profile;
   KmsClient::Options options;

@@ -1,8 +1,8 @@
 #include "gateway/store_factory.h"
 
 #include <algorithm>
-#include <cstdlib>
 
+#include "base/environment.h"
 #include "base/log.h"
 #include "gateway/secrets.h"
 #include "uploader/cloud/credentials.h"
@@ -17,11 +17,6 @@ namespace {
 
 Error bad_url(std::string_view url, const std::string& why) {
   return {ErrorCode::invalid_argument, "'" + std::string(url) + "' is no store: " + why};
-}
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
 }
 
 Result<std::unique_ptr<ObjectStore>> open_directory(const Config::Store& store, const StoreEnv& env,

@@ -5,8 +5,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
-#include <cstdlib>
-
+#include "base/environment.h"
 #include "base/sha256.h"
 #include "gateway/api/service.h"
 #include "uploader/cloud/aws_profiles.h"
@@ -44,11 +43,6 @@ Result<Json> answer_of(bool ok, std::string_view body) {
   if (ok) return answer;
   return Error(code_of(answer.value("code", "internal")),
                answer.value("message", "the daemon gave no reason"));
-}
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
 }
 
 void fill(std::string& value, const AwsSettings& settings, const char* name) {
@@ -123,7 +117,8 @@ Result<ApiClient> ApiClient::remote(Remote remote, Clock& clock) {
 }
 
 Result<Json> ApiClient::call(const std::string& operation, const Json& input) const {
-  const std::string target = std::string(api::kOwnPrefix) + operation;
+  const bool whole = operation.find('.') != std::string::npos;
+  const std::string target = whole ? operation : std::string(api::kOwnPrefix) + operation;
   const std::string body = input.dump(-1, ' ', false, Json::error_handler_t::replace);
   return transport_ ? call_remote(target, body) : call_local(target, body);
 }

@@ -36,7 +36,7 @@ class ApiClient {
   explicit ApiClient(std::string socket_path) : socket_path_(std::move(socket_path)) {}
   static Result<ApiClient> remote(Remote remote, Clock& clock);
 
-  // `operation` without prefix: one of Coldshelf_20261101. unavailable: nobody listens; else the
+  // `operation` without a prefix: one of Coldshelf_20261101. unavailable: nobody listens; else the
   // daemon's own error with its code.
   Result<Json> call(const std::string& operation, const Json& input) const;
   const std::string& socket_path() const { return socket_path_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include "base/environment.h"
 
 #include "catalog/catalog.h"
 #include "gateway/cli/progress.h"
@@ -15,11 +16,6 @@ namespace {
 
 constexpr const char* kDefaultData = "/var/lib/coldshelf";
 constexpr const char* kPackagedConfig = "/etc/coldshelf/coldshelf.toml";
-
-std::string environment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 bool finished(const std::string& state) {
   return state == to_string(JobState::succeeded) || state == to_string(JobState::failed) ||

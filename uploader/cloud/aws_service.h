@@ -1,5 +1,5 @@
 // One AWS service in one region: requests signed for it and sent once. What its answers mean, and
-// whether to try again, is the client's (ebs_client.h, ec2_client.h). Thread-safe.
+// whether to try again, is the client's (ebs_client.h, ec2_client.h, kms_client.h). Thread-safe.
 #pragma once
 
 #include <atomic>

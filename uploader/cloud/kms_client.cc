@@ -1,15 +1,10 @@
 #include "uploader/cloud/kms_client.h"
 
-#include <curl/curl.h>
 #include <openssl/crypto.h>
 
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-
-#include "uploader/cloud/credential_sources.h"
-#include "uploader/cloud/sigv4.h"
-#include "uploader/cloud/url.h"
 
 namespace coldshelf {
 
@@ -19,7 +14,6 @@ using Json = nlohmann::json;
 
 constexpr uint64_t kMaxAnswerBytes = 64 * KiB;
 constexpr int64_t kFirstPauseMs = 250;
-constexpr int64_t kSkewMs = 60'000;  // less than this is not why a signature was refused
 
 struct KnownError {
   std::string_view name;
@@ -63,15 +57,6 @@ ErrorCode code_of(int status, const std::string& name) {
   return status == 403 ? ErrorCode::permission : ErrorCode::invalid_argument;
 }
 
-bool is_about_expired_credentials(const std::string& name) {
-  return name == "ExpiredTokenException" || name == "ExpiredToken";
-}
-
-bool is_about_the_signature(const std::string& name) {
-  return name == "InvalidSignatureException" || name == "SignatureDoesNotMatch" ||
-         name == "RequestExpired" || name == "RequestTimeTooSkewed";
-}
-
 Json context_json(const KmsContext& context) {
   Json out = Json::object();
   for (const auto& [name, value] : context) out[name] = value;
@@ -100,99 +85,54 @@ Result<Secret> secret_of(const Json& json, const char* name, const std::string& 
 
 }  // namespace
 
-struct KmsClient::Answer {
-  HttpResponse response;
-  std::string error;  // KMS's name of it; "" when there is none
-  std::string message;
-};
-
 KmsClient::KmsClient(Options options, std::shared_ptr<Clock> clock,
                      std::shared_ptr<HttpTransport> transport,
                      std::shared_ptr<CredentialsProvider> credentials)
-    : options_([](Options o) {
-        if (o.endpoint.empty()) o.endpoint = aws_endpoint("kms", o.region);
-        o.attempts = std::max(o.attempts, 1U);
-        return o;
-      }(std::move(options))),
-      clock_(std::move(clock)),
-      transport_(std::move(transport)),
-      credentials_(std::move(credentials)) {}
+    : options_(std::move(options)),
+      clock_(clock),
+      service_({"kms", options_.region, options_.endpoint}, clock, std::move(transport),
+               std::move(credentials)) {}
 
-bool KmsClient::learn_clock(const HttpResponse& response) {
-  const std::string date(response.header("date"));
-  const time_t theirs = date.empty() ? -1 : curl_getdate(date.c_str(), nullptr);
-  if (theirs < 0) return false;
-  const int64_t offset = int64_t{theirs} * 1000 - clock_->unix_ms();
-  if (std::abs(offset - clock_offset_ms_) < kSkewMs) return false;
-  clock_offset_ms_ = offset;
-  return true;
-}
-
-Result<KmsClient::Answer> KmsClient::once(const std::string& operation, const std::string& body) {
-  ASSIGN_OR_RETURN(const Url url, parse_url(options_.endpoint));
-  ASSIGN_OR_RETURN(const Credentials credentials, credentials_->get());
-  HttpRequest request;
-  request.method = "POST";
-  request.url = url.origin() + url.path_or_root();
-  request.headers = {{"content-type", "application/x-amz-json-1.1"},
-                     {"x-amz-target", "TrentService." + operation}};
-  request.body = as_view(body);
-  request.max_body_bytes = kMaxAnswerBytes;
-  request.total_timeout_ms = options_.timeout_ms;
-  SignedRequest to_sign;
-  to_sign.method = request.method;
-  to_sign.host = url.host_and_port();
-  to_sign.path = url.path_or_root();
-  to_sign.headers = request.headers;
-  to_sign.payload_hash = to_hex(Sha256::of(as_view(body)));
-  const auto added =
-      sign_v4(to_sign, {options_.region, "kms"}, credentials, clock_->unix_ms() + clock_offset_ms_);
-  request.headers.insert(request.headers.end(), added.begin(), added.end());
-  auto response = transport_->perform(request);
-  if (!response.ok()) {
-    return error_of_transport("KMS (" + url.host_and_port() + ") " + operation, response.error());
+// One attempt. An answer that is no success is an error; `put_right`: it may be asked again at
+// once.
+Result<Buffer> KmsClient::once(const std::string& operation, const std::string& body,
+                               AwsService::Remedies& remedies, bool& put_right) {
+  AwsCall call;
+  call.method = "POST";
+  call.headers = {{"content-type", "application/x-amz-json-1.1"},
+                  {"x-amz-target", "TrentService." + operation}};
+  call.body = as_view(body);
+  call.max_answer_bytes = kMaxAnswerBytes;
+  call.timeout_ms = options_.timeout_ms;
+  auto answer = service_.send(call);
+  if (!answer.ok()) {
+    return Error(answer.error().code, "KMS " + operation + ": " + answer.error().context);
   }
-  Answer answer;
-  answer.response = std::move(*response);
-  if (answer.response.status == 200) return answer;
-  const Json json = Json::parse(as_text(answer.response.body), nullptr, false);
-  answer.error = error_name(answer.response, json);
-  answer.message = string_of(json, "message");
-  if (answer.message.empty()) answer.message = string_of(json, "Message");
-  return answer;
+  if (answer->status == 200) return std::move(answer->body);
+  const Json json = Json::parse(as_text(answer->body), nullptr, false);
+  const std::string name = error_name(*answer, json);
+  std::string message = string_of(json, "message");
+  if (message.empty()) message = string_of(json, "Message");
+  put_right = service_.put_right(name, *answer, remedies);
+  std::string said = "HTTP " + std::to_string(answer->status);
+  if (!name.empty()) said += ", " + name;
+  if (!message.empty()) said += ": " + message;
+  return Error(code_of(answer->status, name), "KMS " + operation + ": " + said);
 }
 
 Result<Buffer> KmsClient::call(const std::string& operation, const std::string& body) {
-  bool renewed = false;
-  bool clock_learnt = false;
-  for (unsigned attempt = 1;; ++attempt) {
-    auto answer = once(operation, body);
-    Error error;
-    if (answer.ok()) {
-      if (answer->response.status == 200) return std::move(answer->response.body);
-      // Each of them once, and neither counts as an attempt.
-      if (is_about_expired_credentials(answer->error) && !renewed) {
-        renewed = true;
-        credentials_->expire();
-        --attempt;
-        continue;
-      }
-      if (is_about_the_signature(answer->error) && !clock_learnt && learn_clock(answer->response)) {
-        clock_learnt = true;
-        --attempt;
-        continue;
-      }
-      const int status = answer->response.status;
-      std::string said = "HTTP " + std::to_string(status);
-      if (!answer->error.empty()) said += ", " + answer->error;
-      if (!answer->message.empty()) said += ": " + answer->message;
-      error = Error(code_of(status, answer->error), "KMS " + operation + ": " + said);
-    } else {
-      error = answer.error();
+  AwsService::Remedies remedies;
+  for (unsigned attempt = 1;;) {  // ends with the attempts: what is put right is put right once
+    bool put_right = false;
+    auto answer = once(operation, body, remedies, put_right);
+    if (answer.ok()) return answer;
+    if (put_right) continue;
+    if (answer.error().code != ErrorCode::unavailable || attempt >= options_.attempts) {
+      return answer;
     }
-    if (error.code != ErrorCode::unavailable || attempt >= options_.attempts) return error;
     const int64_t longest = kFirstPauseMs << std::min(attempt - 1, 6U);
     clock_->sleep_ms(static_cast<int64_t>(random_.below(static_cast<uint64_t>(longest) + 1)));
+    ++attempt;
   }
 }
 

@@ -2,7 +2,6 @@
 // https://docs.aws.amazon.com/kms/latest/APIReference/
 #pragma once
 
-#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -12,8 +11,7 @@
 #include "base/random.h"
 #include "base/result.h"
 #include "base/secret.h"
-#include "uploader/cloud/credentials.h"
-#include "uploader/cloud/http.h"
+#include "uploader/cloud/aws_service.h"
 
 namespace coldshelf {
 
@@ -51,17 +49,14 @@ class KmsClient {
   const std::string& region() const { return options_.region; }
 
  private:
-  struct Answer;
   Result<Buffer> call(const std::string& operation, const std::string& body);
-  Result<Answer> once(const std::string& operation, const std::string& body);
-  bool learn_clock(const HttpResponse& response);
+  Result<Buffer> once(const std::string& operation, const std::string& body,
+                      AwsService::Remedies& remedies, bool& put_right);
 
   const Options options_;
   const std::shared_ptr<Clock> clock_;
-  const std::shared_ptr<HttpTransport> transport_;
-  const std::shared_ptr<CredentialsProvider> credentials_;
+  AwsService service_;
   SystemRandom random_;
-  std::atomic<int64_t> clock_offset_ms_{0};  // the service's clock minus ours
 };
 
 }  // namespace coldshelf

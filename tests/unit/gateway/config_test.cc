@@ -232,7 +232,7 @@ TEST(Config, BandwidthLimits) {
 
 TEST(ConfigKeys, OldOnesAreReadAndShown) {
   auto config = parse_config(
-      "[encryption]\nkms_key_id = 'alias/tapes'\nkms_region = 'eu-west-1'\n"
+      "[encryption]\nkms_key_id = 'alias/tapes'\nkms_region = 'eu-west-1'\nkms_ca_file = 'ca.pem'\n"
       "[[encryption.old_key]]\nkey_file = 'old.key'\n"
       "[[encryption.old_key]]\nkey_command = \"pass show 'my key'\"\n",
       "c.toml", "/etc/coldshelf", "/data");
@@ -243,6 +243,7 @@ TEST(ConfigKeys, OldOnesAreReadAndShown) {
   EXPECT_EQ(config->encryption.old_keys[1].key_command, "pass show 'my key'");
   auto again = parse_config(effective_config(*config), "effective", "/");
   ASSERT_TRUE(again.ok()) << again.error().context;
+  EXPECT_EQ(config->encryption.kms_ca_file, "/etc/coldshelf/ca.pem");
   EXPECT_EQ(effective_config(*again), effective_config(*config));
 }
 

@@ -1,9 +1,13 @@
 #include "gateway/secrets.h"
 
+#include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <mutex>
 
+#include "base/clock.h"
 #include "gateway/data_directory.h"
+#include "tests/support/process.h"
 #include "tests/unit/gateway/gateway_fixture.h"
 
 namespace coldshelf::test {
@@ -146,6 +150,63 @@ TEST_F(Secrets, AVanishedDataDirectoryIsNoticed) {
   ASSERT_OK(opened);
   ASSERT_OK(gateway.files.rename(path, path + "-elsewhere"));
   EXPECT_CODE((*opened)->check(), io);
+}
+
+// A KMS that refuses everything, behind a certificate that no system trusts.
+constexpr const char* kKmsServer = R"(
+import http.server, ssl, sys
+class Kms(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        body = b'{"__type": "NotFoundException", "message": "no such key"}'
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Kms)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2], sys.argv[3])
+server.socket = context.wrap_socket(server.socket, server_side=True)
+print("ready", flush=True)
+server.serve_forever()
+)";
+
+TEST_F(Secrets, KmsIsTrustedByItsOwnCertificates) {
+  const ScratchDirectory scratch(testing::TempDir());
+  const std::string certificate = scratch.path() + "/cert.pem", key = scratch.path() + "/key.pem";
+  const auto made =
+      run_command({"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                   "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate,
+                   "-days", "2", "-subj", "/CN=kms", "-addext", "subjectAltName=IP:127.0.0.1"});
+  ASSERT_TRUE(made.ok()) << made.error().message();
+  const std::string port = std::to_string(free_port());
+  const std::string log = scratch.path() + "/log";
+  auto server = Process::start({"python3", "-c", kKmsServer, port, certificate, key}, log, SIGTERM);
+  ASSERT_OK(server);
+  SystemClock clock;
+  for (int i = 0; i < 200 && std::filesystem::file_size(log) == 0; ++i) clock.sleep_ms(50);
+  ::setenv("AWS_ACCESS_KEY_ID", "AK", 1);
+  ::setenv("AWS_SECRET_ACCESS_KEY", "secret", 1);
+  Config c = config();
+  c.encryption.kms_key_id = "alias/tapes";
+  c.encryption.kms_region = "eu-west-1";
+  c.encryption.kms_endpoint = "https://127.0.0.1:" + port;
+  PosixFileSystem files;
+  const auto untrusted = load_secrets(files, c);
+  c.encryption.kms_ca_file = certificate;
+  const auto trusted = load_secrets(files, c);
+  c.encryption.kms_ca_file = scratch.path() + "/none.pem";
+  const auto missing = load_secrets(files, c);
+  ::unsetenv("AWS_ACCESS_KEY_ID");
+  ::unsetenv("AWS_SECRET_ACCESS_KEY");
+  EXPECT_CODE(untrusted, permission);
+  EXPECT_NE(untrusted.error().message().find("certificate"), std::string::npos)
+      << untrusted.error().message();
+  EXPECT_CODE(trusted, key_missing);  // what KMS itself says
+  EXPECT_NE(trusted.error().message().find("no such key"), std::string::npos);
+  EXPECT_CODE(missing, not_found);
 }
 
 }  // namespace
