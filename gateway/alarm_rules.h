@@ -12,7 +12,7 @@
 
 namespace coldshelf {
 
-std::vector<AlarmRule> alarm_rules();
+std::vector<AlarmRule> alarm_rules(const Config::Alarms& limits = {});
 
 // What a look at the gateway found.
 struct GatewayState {
@@ -28,6 +28,7 @@ struct GatewayState {
   std::optional<int64_t> certificate_expires_ms;
 };
 
-std::vector<Observation> observations(const GatewayState& state, int64_t now_ms);
+std::vector<Observation> observations(const GatewayState& state, int64_t now_ms,
+                                      const Config::Alarms& limits = {});
 
 }  // namespace coldshelf

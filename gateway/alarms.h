@@ -26,6 +26,8 @@ struct AlarmRule {
   std::string help;  // what it means and what to do
   int64_t raise_after_ms = 0;
   int64_t clear_after_ms = 0;
+  std::string raised_when = {};  // "80 % of the cache are not in the store"
+  std::string over_when = {};
 };
 
 // One look at one condition. `unclear`: between the two thresholds; a raised alarm stays, one that

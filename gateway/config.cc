@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "gateway/config_alarms.h"
 #include "gateway/config_aws.h"
 #include "gateway/config_prices.h"
 #include "gateway/config_store.h"
@@ -141,8 +142,8 @@ std::vector<KeySpec> make_keys() {
       text_key("encryption.kms_region", CONFIG_FIELD(string, encryption.kms_region)),
       text_key("encryption.kms_endpoint", CONFIG_FIELD(string, encryption.kms_endpoint)),
       text_key("encryption.kms_profile", CONFIG_FIELD(string, encryption.kms_profile)),
-      choice_key("store.type", CONFIG_FIELD(string, store.type), {"directory", "s3"}),
       text_key("encryption.kms_ca_file", CONFIG_FIELD(string, encryption.kms_ca_file)),
+      choice_key("store.type", CONFIG_FIELD(string, store.type), {"directory", "s3"}),
       text_key("store.url", CONFIG_FIELD(string, store.url)),
       text_key("store.path", CONFIG_FIELD(string, store.path)),
       duration_key("store.restore_expedited", CONFIG_FIELD(int64_t, store.restore_expedited_ms), 0,
@@ -199,6 +200,7 @@ std::vector<KeySpec> make_keys() {
   };
   for (const PriceKey& key : price_keys()) keys.push_back(price_key(key));
   for (KeySpec& key : aws_keys()) keys.push_back(std::move(key));
+  for (KeySpec& key : alarm_keys()) keys.push_back(std::move(key));
   return keys;
 }
 
@@ -348,6 +350,7 @@ class Parser {
       return at_key(wrong->first, wrong->second);
     }
     if (const auto wrong = aws_complaint(config_)) return at_key(wrong->first, wrong->second);
+    if (const auto wrong = alarm_complaint(config_)) return at_key(wrong->first, wrong->second);
     TRY(check_chap());
     return check_listen();
   }

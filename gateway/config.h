@@ -209,6 +209,25 @@ struct Config {
     int64_t session_idle_ms = 30 * 60'000;  // a browser is signed out then
   } api;
 
+  // When alarms ring (gateway/alarm_rules.cc).
+  struct Alarms {
+    struct Percent {
+      uint64_t raise, clear;  // raised at or above the one, over below the other
+      int64_t after_ms;       // it must last so long
+    };
+    Percent cache_dirty{80, 70, 20 * 60'000};
+    Percent io_wait{20, 15, 15 * 60'000};
+    Percent buffer_full{95, 85, 60'000};
+    uint64_t store_failures = 3;  // in a row, before the store counts as away
+    int64_t store_after_ms = 60'000;
+    int64_t lease_after_ms = 10'000;
+    uint64_t disk_free_percent = 5;  // less than this and less than that: the disk is nearly full
+    uint64_t disk_free_bytes = 50 * GiB;
+    int64_t disk_after_ms = 60'000;
+    int64_t job_remembered_ms = 24 * 3'600'000;
+    int64_t certificate_before_ms = int64_t{21} * 24 * 3'600'000;
+  } alarms;
+
   struct Log {
     std::string level = "info";
     std::string format = "auto";  // the journal's under systemd, else text

@@ -11,7 +11,8 @@ constexpr size_t kJobsLookedAt = 200;
 }  // namespace
 
 Monitor::Monitor(Env env)
-    : env_(std::move(env)), alarms_(alarm_rules(), [this](const Alarm& alarm) { tell(alarm); }) {}
+    : env_(std::move(env)),
+      alarms_(alarm_rules(env_.config->alarms), [this](const Alarm& alarm) { tell(alarm); }) {}
 
 Monitor::~Monitor() { stop(); }
 
@@ -49,7 +50,8 @@ void Monitor::stop() {
 
 void Monitor::tick() {
   sample();
-  alarms_.observe(observations(look(), env_.clock->unix_ms()), env_.clock->unix_ms());
+  const int64_t now_ms = env_.clock->unix_ms();
+  alarms_.observe(observations(look(), now_ms, env_.config->alarms), now_ms);
   save();
 }
 

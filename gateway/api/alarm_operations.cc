@@ -46,6 +46,8 @@ void Service::add_alarm_operations() {
     for (const AlarmRule& rule : alarms.rules()) {
       out["Rules"].push_back({{"Alarm", rule.name},
                               {"Severity", to_string(rule.severity)},
+                              {"RaisedWhen", rule.raised_when},
+                              {"OverWhen", rule.over_when},
                               {"RaisedAfterSeconds", rule.raise_after_ms / 1'000},
                               {"ClearedAfterSeconds", rule.clear_after_ms / 1'000},
                               {"Help", rule.help}});

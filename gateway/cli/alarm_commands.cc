@@ -32,10 +32,10 @@ void print_alarms(std::ostream& out, const Json& answer) {
 void print_rules(std::ostream& out, const Json& answer) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& rule : answer["Rules"]) {
-    rows.push_back({rule.value("Alarm", ""), rule.value("Severity", ""),
-                    std::to_string(rule.value("RaisedAfterSeconds", 0)) + " s",
-                    std::to_string(rule.value("ClearedAfterSeconds", 0)) + " s",
-                    rule.value("Help", "")});
+    rows.push_back(
+        {rule.value("Alarm", ""), rule.value("Severity", ""), rule.value("RaisedWhen", ""),
+         std::to_string(rule.value("RaisedAfterSeconds", 0)) + " s", rule.value("OverWhen", ""),
+         std::to_string(rule.value("ClearedAfterSeconds", 0)) + " s"});
   }
   print_table(out, {"ALARM", "SEVERITY", "RAISED AFTER", "OVER AFTER", "MEANING"}, rows);
 }

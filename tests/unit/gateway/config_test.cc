@@ -86,6 +86,11 @@ TEST(Config, RefusesWithLineAndColumn) {
       {"[gateway]\nname = 'Big Name'\n", "c.toml:2:8: gateway.name: is \"Big Name\""},
       {"library = 3\n", "c.toml:1:1: library must be a table"},
       {"[library\n", "c.toml:1:9: "},
+      {"[alarms.cache_dirty]\nraise = 101\n", "c.toml:2:9: alarms.cache_dirty.raise: is 101"},
+      {"[alarms.cache_dirty]\nraise = 60\n", "alarms.cache_dirty.clear: must be below raise"},
+      {"[alarms.io_wait]\nclear = 20\n", "c.toml:2:1: alarms.io_wait.clear: must be below raise"},
+      {"[alarms.io_wait]\nrise = 20\n", "c.toml:2:1: unknown key 'alarms.io_wait.rise'; did you"},
+      {"[alarms.nonsense]\nafter = '1m'\n", "c.toml:1:9: unknown key 'alarms.nonsense'"},
       {"[log]\nlevel = 'loud'\n", "c.toml:2:9: log.level: is \"loud\"; it must be one of"},
   };
   for (const auto& [text, wanted] : cases) {
@@ -238,12 +243,12 @@ TEST(ConfigKeys, OldOnesAreReadAndShown) {
       "c.toml", "/etc/coldshelf", "/data");
   ASSERT_TRUE(config.ok()) << config.error().context;
   EXPECT_TRUE(config->encryption.enabled());
+  EXPECT_EQ(config->encryption.kms_ca_file, "/etc/coldshelf/ca.pem");
   ASSERT_EQ(config->encryption.old_keys.size(), 2U);
   EXPECT_EQ(config->encryption.old_keys[0].key_file, "/etc/coldshelf/old.key");
   EXPECT_EQ(config->encryption.old_keys[1].key_command, "pass show 'my key'");
   auto again = parse_config(effective_config(*config), "effective", "/");
   ASSERT_TRUE(again.ok()) << again.error().context;
-  EXPECT_EQ(config->encryption.kms_ca_file, "/etc/coldshelf/ca.pem");
   EXPECT_EQ(effective_config(*again), effective_config(*config));
 }
 

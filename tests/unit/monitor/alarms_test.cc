@@ -172,6 +172,60 @@ TEST(AlarmRules, AwsRecommendedOnes) {
   }
 }
 
+TEST(AlarmRules, ThresholdsAreConfigured) {
+  Config::Alarms limits;
+  limits.cache_dirty = {50, 40, 5 * kMinute};
+  limits.store_failures = 7;
+  limits.store_after_ms = 90'000;
+  limits.lease_after_ms = 3 * kMinute;
+  limits.disk_free_percent = 20;
+  limits.disk_free_bytes = TiB;
+  limits.disk_after_ms = 2 * kMinute;
+  limits.job_remembered_ms = 60 * kMinute;
+  limits.certificate_before_ms = 2 * 60 * kMinute;
+  const auto now = [&](const GatewayState& state, const std::string& alarm) {
+    for (const Observation& one : observations(state, kStart, limits)) {
+      if (one.alarm == alarm) return one.condition;
+    }
+    return Condition::good;
+  };
+  GatewayState state;
+  state.storage.cache_size_bytes = 100;
+  state.storage.dirty_bytes = 50;
+  EXPECT_EQ(now(state, "cache_dirty"), Condition::bad);
+  state.storage.dirty_bytes = 45;
+  EXPECT_EQ(now(state, "cache_dirty"), Condition::unclear);
+  state.storage.dirty_bytes = 39;
+  EXPECT_EQ(now(state, "cache_dirty"), Condition::good);
+  state.store = StoreMeter::Reach{0, kStart - 1, 6, "no route"};
+  EXPECT_EQ(now(state, "store_unreachable"), Condition::unclear);
+  state.store->failures = 7;
+  EXPECT_EQ(now(state, "store_unreachable"), Condition::bad);
+  state.storage.disk_total_bytes = TiB;
+  state.storage.disk_available_bytes = 200 * GiB;
+  EXPECT_EQ(now(state, "disk_nearly_full"), Condition::bad);
+  state.storage.disk_available_bytes = 400 * GiB;
+  EXPECT_EQ(now(state, "disk_nearly_full"), Condition::good);
+  JobRow job;
+  job.state = JobState::failed;
+  job.updated_ms = kStart - 61 * kMinute;
+  state.jobs = {job};
+  EXPECT_EQ(now(state, "job_failed"), Condition::good);
+  state.certificate_expires_ms = kStart + 3 * 60 * kMinute;
+  EXPECT_EQ(now(state, "certificate_expiring"), Condition::good);
+  state.certificate_expires_ms = kStart + 60 * kMinute;
+  EXPECT_EQ(now(state, "certificate_expiring"), Condition::bad);
+  std::map<std::string, AlarmRule> rules;
+  for (const AlarmRule& rule : alarm_rules(limits)) rules[rule.name] = rule;
+  EXPECT_EQ(rules["cache_dirty"].raise_after_ms, 5 * kMinute);
+  EXPECT_EQ(rules["cache_dirty"].raised_when, "50 % of the cache are not in the store");
+  EXPECT_EQ(rules["cache_dirty"].over_when, "below 40 %");
+  EXPECT_EQ(rules["store_unreachable"].raise_after_ms, 90'000);
+  EXPECT_EQ(rules["lease_lost"].raise_after_ms, 3 * kMinute);
+  EXPECT_EQ(rules["disk_nearly_full"].raise_after_ms, 2 * kMinute);
+  EXPECT_EQ(rules["certificate_expiring"].raised_when, "it expires within 2h");
+}
+
 TEST(AlarmRules, DisksOfAnySize) {
   GatewayState state;
   state.storage.disk_total_bytes = 10 * TiB;

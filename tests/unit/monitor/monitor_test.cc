@@ -86,6 +86,38 @@ TEST_F(MonitorTest, ADirtyCacheRingsAfterTwentyMinutes) {
   config.cache.limit_bytes = gateway.shelf->statistics().cache_bytes;
   ticks(19);
   EXPECT_EQ(on(), Names{});
+// AWS's CacheHitPercent: of the reads, not of the segments behind them.
+TEST_F(MonitorTest, CacheHitsAreReadsThatDidNotWait) {
+  gateway.create("MON001L8");
+  gateway.write_files("MON001L8", 1, 16, 1 << 20);
+  gateway.archive("MON001L8");
+  gateway.retrieve("MON001L8");
+  ticks(2);
+  EXPECT_EQ(monitor->recent().cache_hit_percent, std::nullopt);
+  const uint64_t before = gateway.shelf->statistics().reader_waits;
+  read_all("MON001L8");
+  const uint64_t waited = gateway.shelf->statistics().reader_waits - before;
+  EXPECT_GT(waited, 0U);
+  reads += 10 * waited;
+  ticks(1);
+  EXPECT_NEAR(*monitor->recent().cache_hit_percent, 90, 0.01);
+  read_all("MON001L8");  // all of it is here now
+  EXPECT_EQ(gateway.shelf->statistics().reader_waits - before, waited);
+  ticks(2);
+  EXPECT_EQ(monitor->recent().cache_hit_percent, std::nullopt);
+}
+
+TEST_F(MonitorTest, ThresholdsAreConfigured) {
+  config.alarms.io_wait = {60, 50, 60'000};
+  make();
+  io_wait = 300;
+  ticks(20);
+  EXPECT_EQ(on(), Names{});
+  io_wait = 650;
+  ticks(4);
+  EXPECT_EQ(on(), Names{"io_wait"});
+}
+
   ticks(2);
   EXPECT_EQ(on(), Names{"cache_dirty"});
   gateway.settle();
