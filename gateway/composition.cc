@@ -474,11 +474,9 @@ std::vector<std::string> Gateway::endpoints() const {
 HistorySample Gateway::measure() const {
   const Shelf::Statistics shelf = shelf_->statistics();
   HistorySample out;
-  for (const auto& drive : drives_) {
-    const DriveCounters counters = drive->counters();
-    out.initiator_written_bytes += counters.bytes_from_initiator;
-    out.initiator_read_bytes += counters.bytes_to_initiator;
-  }
+  const iscsi::Traffic traffic = server_ ? server_->traffic() : iscsi::Traffic();
+  out.initiator_written_bytes = traffic.write_bytes;
+  out.initiator_read_bytes = traffic.read_bytes;
   out.uploaded_bytes = shelf.uploaded_bytes;
   out.downloaded_bytes = shelf.downloaded_bytes;
   out.cache_bytes = shelf.cache_bytes;

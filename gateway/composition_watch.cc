@@ -32,9 +32,10 @@ std::vector<Metrics::Volume> Gateway::volume_metrics() const {
     volume.size_bytes = view.size_bytes;
     volume.used_bytes = view.usage.mapped_bytes;
     volume.not_uploaded_bytes = view.not_uploaded_bytes;
+    volume.not_uploaded_age_ms = view.not_uploaded_age_ms;
     if (view.points > 0) {
       const auto newest = volumes_->find_point(view.name + "@latest");
-      if (newest.ok()) volume.recovery_point_ms = newest->point.created_unix_ms;
+      if (newest.ok()) volume.newest_point_ms = newest->point.created_unix_ms;
     }
     out.push_back(std::move(volume));
   }
@@ -57,6 +58,7 @@ Status Gateway::open_monitor() {
   env.meter = meter_;
   env.config = &config_;
   env.health = [this] { return health(); };
+  env.reads = [this] { return server_ ? server_->traffic().reads : 0; };
   env.certificate_expires_ms = [this] { return certificate_expires_ms(); };
   env.volume_problems = [this] { return problems_of(all_images(*volumes_)); };
   env.notify = [this](const Alarm& alarm) {
@@ -73,6 +75,7 @@ Status Gateway::open_monitor() {
   metrics.version = kVersion;
   metrics.started_ms = started_ms_;
   metrics.units = [this] { return server_->units(); };
+  metrics.traffic = [this] { return server_->traffic(); };
   metrics.sessions = [this] { return server_->sessions().size(); };
   metrics.health = [this] { return health(); };
   metrics.volumes = [this] { return volume_metrics(); };

@@ -1,5 +1,7 @@
 #include "gateway/metrics.h"
 
+#include <algorithm>
+
 namespace coldshelf {
 
 namespace {
@@ -80,12 +82,19 @@ void Metrics::storage(PrometheusText& out, const Shelf::Statistics& shelf) const
               load.disk_available_bytes);
     if (const auto hit = env_.monitor->recent().cache_hit_percent) {
       out.gauge("coldshelf_cache_hit_percent",
-                "CacheHitPercent: segments that readers found here in the last minute.", *hit);
+                "CacheHitPercent: of initiators' reads in the last minute, those that did not wait "
+                "for the store.",
+                *hit);
     }
   }
-  out.family("coldshelf_cache_reads_total", "counter", "Segments that readers opened.");
-  out.sample({{"result", "hit"}}, shelf.cache_hits);
-  out.sample({{"result", "miss"}}, shelf.cache_misses);
+  if (env_.traffic) {
+    out.family("coldshelf_cache_reads_total", "counter",
+               "Reads of initiators: those that did not wait for the store, and those that did.");
+    const uint64_t reads = env_.traffic().reads;
+    const uint64_t waited = std::min(shelf.reader_waits, reads);
+    out.sample({{"result", "hit"}}, reads - waited);
+    out.sample({{"result", "miss"}}, waited);
+  }
   out.gauge("coldshelf_cache_bytes", "CacheUsed: segments on the local disk.", shelf.cache_bytes);
   out.gauge("coldshelf_not_uploaded_bytes", "Sealed segments that the store does not have.",
             shelf.not_uploaded_bytes);
@@ -176,20 +185,13 @@ void Metrics::drives(PrometheusText& out) const {
 void Metrics::devices(PrometheusText& out) const {
   if (!env_.units) return;
   const std::vector<iscsi::UnitInfo> units = env_.units();
-  uint64_t bytes[2] = {};
-  uint64_t time_ns[2] = {};
-  for (const iscsi::UnitInfo& unit : units) {
-    bytes[0] += unit.statistics[kRead].bytes;
-    bytes[1] += unit.statistics[kWrite].bytes;
-    time_ns[0] += unit.statistics[kRead].latency.total_ns;
-    time_ns[1] += unit.statistics[kWrite].latency.total_ns;
-  }
-  out.counter("coldshelf_read_bytes_total", "ReadBytes: of all devices.", bytes[0]);
-  out.counter("coldshelf_write_bytes_total", "WriteBytes: of all devices.", bytes[1]);
+  const iscsi::Traffic all = env_.traffic ? env_.traffic() : iscsi::Traffic();
+  out.counter("coldshelf_read_bytes_total", "ReadBytes: of all devices.", all.read_bytes);
+  out.counter("coldshelf_write_bytes_total", "WriteBytes: of all devices.", all.write_bytes);
   out.counter("coldshelf_read_time_seconds_total", "ReadTime: of all devices.",
-              seconds(time_ns[0]));
+              seconds(all.read_ns));
   out.counter("coldshelf_write_time_seconds_total", "WriteTime: of all devices.",
-              seconds(time_ns[1]));
+              seconds(all.write_ns));
   out.family("coldshelf_device_latency_seconds", "histogram",
              "From a command's arrival with its data to its answer, by device and kind.");
   for (const iscsi::UnitInfo& unit : units) {
@@ -229,10 +231,15 @@ void Metrics::volumes(PrometheusText& out) const {
   out.family("coldshelf_volume_not_uploaded_bytes", "gauge", "What the store does not have of it.");
   for (const Volume& v : all) out.sample({{"volume", v.name}}, v.not_uploaded_bytes);
   out.family("coldshelf_time_since_last_recovery_point_seconds", "gauge",
-             "TimeSinceLastRecoveryPoint; missing when a volume has none.");
+             "TimeSinceLastRecoveryPoint: since the moment up to which the store has all of it.");
   for (const Volume& v : all) {
-    if (v.recovery_point_ms == 0) continue;
-    out.sample({{"volume", v.name}}, seconds_of_ms(now - v.recovery_point_ms));
+    out.sample({{"volume", v.name}}, seconds_of_ms(v.not_uploaded_age_ms));
+  }
+  out.family("coldshelf_volume_newest_point_age_seconds", "gauge",
+             "Since its newest recovery point; missing when it has none.");
+  for (const Volume& v : all) {
+    if (v.newest_point_ms == 0) continue;
+    out.sample({{"volume", v.name}}, seconds_of_ms(now - v.newest_point_ms));
   }
 }
 

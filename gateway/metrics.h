@@ -22,7 +22,8 @@ class Metrics {
   struct Volume {
     std::string name;
     uint64_t size_bytes = 0, used_bytes = 0, not_uploaded_bytes = 0;
-    int64_t recovery_point_ms = 0;  // unix time of the newest; 0: there is none
+    int64_t not_uploaded_age_ms = 0;  // of the oldest of these bytes; 0: there are none
+    int64_t newest_point_ms = 0;      // unix time; 0: there is none
   };
   struct Env {
     TapeService* tapes = nullptr;
@@ -32,6 +33,7 @@ class Metrics {
     std::string gateway_id, version;
     int64_t started_ms = 0;
     std::function<std::vector<iscsi::UnitInfo>()> units;  // null, as the others below: none
+    std::function<iscsi::Traffic()> traffic;
     std::function<size_t()> sessions;
     std::function<Status()> health;
     std::function<std::vector<Volume>()> volumes;

@@ -1,5 +1,7 @@
 #include "gateway/monitor.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace coldshelf {
@@ -60,9 +62,8 @@ void Monitor::sample() {
   now.at_ms = env_.clock->monotonic_ns() / 1'000'000;
   const auto host = env_.host ? env_.host() : read_host_load();
   if (host.ok()) now.host = *host;
-  const Shelf::Statistics shelf = env_.shelf->statistics();
-  now.hits = shelf.cache_hits;
-  now.misses = shelf.cache_misses;
+  now.reads = env_.reads ? env_.reads() : 0;
+  now.waited = env_.shelf->statistics().reader_waits;
   const std::lock_guard lock(mutex_);
   while (samples_.size() > 1 && now.at_ms - samples_[1].at_ms >= kWindowMs) samples_.pop_front();
   samples_.push_back(now);
@@ -82,10 +83,12 @@ Monitor::Recent Monitor::recent() const {
   out.io_wait_percent =
       HostLoad::percent(first.host.io_wait, last.host.io_wait, first.host, last.host);
   out.user_cpu_percent = HostLoad::percent(first.host.user, last.host.user, first.host, last.host);
-  const uint64_t hits = last.hits - first.hits;
-  const uint64_t reads = hits + last.misses - first.misses;
+  const uint64_t reads = last.reads - first.reads;
+  // A read of several parts waits for each of them.
+  const uint64_t waited = std::min(last.waited - first.waited, reads);
   if (reads > 0) {
-    out.cache_hit_percent = 100.0 * static_cast<double>(hits) / static_cast<double>(reads);
+    out.cache_hit_percent =
+        100.0 * static_cast<double>(reads - waited) / static_cast<double>(reads);
   }
   return out;
 }

@@ -30,6 +30,7 @@ class Monitor {
     std::shared_ptr<StoreMeter> meter;  // may be null
     const Config* config = nullptr;
     std::function<Status()> health;          // of the data directory
+    std::function<uint64_t()> reads;         // commands of initiators; null: none are counted
     std::function<Result<HostLoad>()> host;  // read_host_load, but in tests
     // Unix time; null, or none: there is no certificate.
     std::function<std::optional<int64_t>()> certificate_expires_ms;
@@ -52,8 +53,9 @@ class Monitor {
   StorageLoad storage() const;
   struct Recent {
     double io_wait_percent = 0, user_cpu_percent = 0;
-    std::optional<double> cache_hit_percent;  // none: nothing was read
-    HostLoad host;                            // of the last look
+    // Of initiators' reads, those that did not wait for the store. None: nothing was read.
+    std::optional<double> cache_hit_percent;
+    HostLoad host;  // of the last look
   };
   Recent recent() const;
 
@@ -61,7 +63,7 @@ class Monitor {
   struct Sample {
     int64_t at_ms = 0;
     HostLoad host;
-    uint64_t hits = 0, misses = 0;
+    uint64_t reads = 0, waited = 0;
   };
   void sample();
   GatewayState look();

@@ -335,8 +335,7 @@ Shelf::Statistics Shelf::statistics() const {
   out.downloaded_bytes = s.downloaded_bytes;
   out.upload_errors = s.upload_errors;
   out.download_errors = s.download_errors;
-  out.cache_hits = s.cache_hits;
-  out.cache_misses = s.cache_misses;
+  out.reader_waits = s.reader_waits;
   const Result<Catalog::Totals> totals = s.env.catalog->totals();
   if (totals.ok()) {
     out.cache_bytes = totals->local_bytes;
@@ -369,7 +368,6 @@ bool Shelf::is_pinned(const Uuid& cartridge) const {
 
 void Shelf::used(const Uuid& cartridge, const SegmentEntry& entry) {
   State& s = *state_;
-  ++s.cache_hits;
   const std::lock_guard lock(s.mutex);
   s.touch(id_of(cartridge, entry));
 }

@@ -207,8 +207,7 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   struct Statistics {
     uint64_t uploaded_bytes = 0, downloaded_bytes = 0, upload_errors = 0, download_errors = 0;
     uint64_t cache_bytes = 0, not_uploaded_bytes = 0, queued_segments = 0;
-    // Segments that readers opened: those that were here, and those that had to be fetched.
-    uint64_t cache_hits = 0, cache_misses = 0;
+    uint64_t reader_waits = 0;  // reads that waited for the store: what they want was not here
     UploadBuffer::View buffer;  // with what drives have written and not sealed
     unsigned uploads_at_once = 0, downloads_at_once = 0;  // allowed now
     RangeCache::View ranges;  // parts of segments; their bytes are in cache_bytes

@@ -138,6 +138,7 @@ Status Shelf::State::fetch_range(const SegmentId& id, const SegmentEntry& entry,
     return Error(ErrorCode::corrupt, describe(id) + ": a read beyond the end");
   }
   const int64_t deadline_ms = now_ms() + timeout_ms;
+  bool waited = false;
   for (size_t done = 0; done < out.size();) {
     const uint64_t at = offset + done;
     const auto chunk = static_cast<uint32_t>(at / kChunk);
@@ -156,6 +157,8 @@ Status Shelf::State::fetch_range(const SegmentId& id, const SegmentEntry& entry,
            !ranges.contains(range_of(id, chunk + count))) {
       ++count;
     }
+    if (!waited) ++reader_waits;
+    waited = true;
     ASSIGN_OR_RETURN(const auto bytes, fetch_chunks(id, entry, chunk, count, deadline_ms));
     const size_t have = std::min<size_t>(bytes->size() - within, out.size() - done);
     std::copy_n(bytes->begin() + static_cast<std::ptrdiff_t>(within), have,

@@ -23,7 +23,6 @@ void Shelf::State::touch(const SegmentId& id) {
 Result<std::unique_ptr<File>> Shelf::State::fetch(const Uuid& cartridge, const SegmentEntry& entry,
                                                   int64_t timeout_ms) {
   const SegmentId id = id_of(cartridge, entry);
-  ++cache_misses;
   {
     const std::lock_guard lock(mutex);
     ++wanted[id];
@@ -64,6 +63,7 @@ Result<std::unique_ptr<File>> Shelf::State::fetch_wanted(const SegmentId& id,
     if (deleting.contains(id.cartridge)) {
       return Error(ErrorCode::not_found, describe(id) + " is being deleted");
     }
+    if (attempt == 0) ++reader_waits;
     auto& slot = recalls[id];
     const bool first = slot == nullptr;
     if (first) {

@@ -270,7 +270,7 @@ struct Shelf::State {
   std::set<Uuid> held;    // under a legal hold
 
   std::atomic<uint64_t> uploaded_bytes{0}, downloaded_bytes{0}, upload_errors{0},
-      download_errors{0}, cache_hits{0}, cache_misses{0};
+      download_errors{0}, reader_waits{0};
 
   static unsigned most_uploads(const ShelfOptions& options) {
     if (!options.uploads_yield) return options.transfer_threads;

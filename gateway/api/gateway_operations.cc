@@ -95,23 +95,24 @@ uint64_t Service::disk_bytes() const {
   return failed ? 0 : space.capacity;
 }
 
-// What was read by initiators and did not have to be fetched, of what was read.
 Json Service::describe_cache() const {
   const Shelf::Statistics shelf = env_.tapes->env().shelf->statistics();
   const uint64_t limit = env_.config.cache.limit_bytes;
   const uint64_t allocated = limit != 0 ? limit : disk_bytes();
-  uint64_t read = 0;
-  for (const Element& e : library().elements(ElementType::data_transfer)) {
-    read += e.drive->counters().bytes_to_initiator;
+  double hit = 0, miss = 0;  // both 0: nothing was read
+  if (env_.monitor != nullptr) {
+    if (const auto now = env_.monitor->recent().cache_hit_percent) {
+      hit = *now;
+      miss = 100.0 - hit;
+    }
   }
-  const double missed = percent(std::min(shelf.downloaded_bytes, read), read);
   return {{"GatewayARN", gateway_arn()},
           {"DiskIds", {kDiskId}},
           {"CacheAllocatedInBytes", allocated},
           {"CacheUsedPercentage", percent(shelf.cache_bytes, allocated)},
           {"CacheDirtyPercentage", percent(shelf.not_uploaded_bytes, allocated)},
-          {"CacheHitPercentage", read == 0 ? 0.0 : 100.0 - missed},
-          {"CacheMissPercentage", missed}};
+          {"CacheHitPercentage", hit},
+          {"CacheMissPercentage", miss}};
 }
 
 void Service::add_disk_operations() {

@@ -111,6 +111,10 @@ class Server::Impl {
   void stop(std::chrono::milliseconds deadline);
   const std::vector<std::string>& endpoints() const { return endpoints_; }
   const ServerCore& core() const { return core_; }
+  Traffic gone() const {
+    const std::lock_guard lock(mutex_);
+    return gone_;
+  }
   SessionRegistry& registry() { return core_.registry; }
   size_t connection_count() const {
     const std::lock_guard lock(mutex_);
@@ -148,6 +152,7 @@ class Server::Impl {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool stopped_ = false;
+  Traffic gone_;  // of targets that were removed
   struct Entry {
     std::shared_ptr<Connection> connection;
     IoThread* thread;
@@ -265,6 +270,10 @@ Status Server::Impl::remove_target(const std::string& iqn, std::chrono::millisec
       peer->post_logout_request(grace);
     else
       peer->post_close();
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    gone_.add(target->queue->statistics());
   }
   // 3. Sessions, tasks and what the pool still has to do each hold the device.
   const std::shared_future<void> unused = target->unused;
@@ -425,6 +434,22 @@ std::vector<UnitInfo> Server::units() const {
     out.push_back({target->iqn, target->queue->statistics()});
   return out;
 }
+Traffic Server::traffic() const {
+  Traffic out = impl_->gone();
+  for (const UnitInfo& unit : units()) out.add(unit.statistics);
+  return out;
+}
+
+void Traffic::add(const scsi::UnitStatistics::Snapshot& unit) {
+  const auto& read = unit[static_cast<size_t>(scsi::CommandKind::read)];
+  const auto& write = unit[static_cast<size_t>(scsi::CommandKind::write)];
+  reads += read.latency.count();
+  read_bytes += read.bytes;
+  read_ns += read.latency.total_ns;
+  write_bytes += write.bytes;
+  write_ns += write.latency.total_ns;
+}
+
 void Server::set_chap(const std::string& iqn, std::vector<TargetChap> chap) {
   impl_->registry().set_chap(iqn, std::move(chap));
 }

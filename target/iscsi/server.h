@@ -34,6 +34,14 @@ struct UnitInfo {
   scsi::UnitStatistics::Snapshot statistics;
 };
 
+// What initiators did since the start, on all devices; on those that are gone, too.
+struct Traffic {
+  uint64_t reads = 0;  // commands
+  uint64_t read_bytes = 0, read_ns = 0;
+  uint64_t write_bytes = 0, write_ns = 0;
+  void add(const scsi::UnitStatistics::Snapshot& unit);
+};
+
 class Server {
  public:
   // Binds every portal or none. `random` must outlive the server and be thread-safe.
@@ -54,6 +62,7 @@ class Server {
   void set_chap(const std::string& iqn, std::vector<TargetChap> chap);
   std::vector<SessionInfo> sessions() const;
   std::vector<UnitInfo> units() const;  // by name
+  Traffic traffic() const;
   size_t connection_count() const;
   uint64_t data_out_bytes_held() const;
   // No new connections or logins; an Async Message asks the initiators to log out (RFC 7143

@@ -15,7 +15,8 @@ from gateway_process import Gateway  # noqa: E402
 
 # Families that are there only when there is something to tell.
 SOMETIMES = {"coldshelf_cache_hit_percent", "coldshelf_certificate_expiry_timestamp_seconds",
-             "coldshelf_time_since_last_recovery_point_seconds", "coldshelf_volumes", "coldshelf_volume_size_bytes",
+             "coldshelf_time_since_last_recovery_point_seconds",
+             "coldshelf_volume_newest_point_age_seconds", "coldshelf_volumes", "coldshelf_volume_size_bytes",
              "coldshelf_volume_used_bytes", "coldshelf_volume_not_uploaded_bytes"}
 
 

@@ -37,6 +37,7 @@ class Api : public ::testing::Test {
                                                      .version = env.version,
                                                      .started_ms = 0,
                                                      .units = {},
+                                                     .traffic = {},
                                                      .sessions = {},
                                                      .health = {},
                                                      .volumes = {},

@@ -107,7 +107,15 @@ TEST_F(MetricsTest, DevicesHaveHistograms) {
     return std::vector<iscsi::UnitInfo>{
         {"iqn.2026-11.io.coldshelf:coldshelf-tapedrive-01", statistics.snapshot()}};
   };
+  env.traffic = [&] {
+    iscsi::Traffic all;
+    all.add(statistics.snapshot());
+    all.reads += 3;  // of a volume that is gone
+    return all;
+  };
   const std::string text = render();
+  EXPECT_EQ(value(text, "coldshelf_cache_reads_total{result=\"hit\"}"), "4");
+  EXPECT_EQ(value(text, "coldshelf_cache_reads_total{result=\"miss\"}"), "0");
   const std::string device = "device=\"tapedrive-01\",kind=\"read\"";
   EXPECT_EQ(value(text, "coldshelf_device_latency_seconds_bucket{" + device + ",le=\"0.001\"}"),
             "0");
@@ -122,13 +130,15 @@ TEST_F(MetricsTest, DevicesHaveHistograms) {
 
 TEST_F(MetricsTest, VolumesTellTheirLastRecoveryPoint) {
   env.volumes = [this] {
-    return std::vector<Metrics::Volume>{{"db", GiB, MiB, 0, gateway.clock().unix_ms() - 90'000},
-                                        {"new", GiB, 0, 0, 0}};
+    return std::vector<Metrics::Volume>{
+        {"db", GiB, MiB, 512, 7'000, gateway.clock().unix_ms() - 90'000}, {"new", GiB, 0, 0, 0, 0}};
   };
   const std::string text = render();
-  EXPECT_EQ(value(text, "coldshelf_time_since_last_recovery_point_seconds{volume=\"db\"}"), "90");
-  EXPECT_EQ(value(text, "coldshelf_time_since_last_recovery_point_seconds{volume=\"new\"}"),
-            "missing");
+  // AWS's: up to when the store has all of it. Ours: the newest one that was made.
+  EXPECT_EQ(value(text, "coldshelf_time_since_last_recovery_point_seconds{volume=\"db\"}"), "7");
+  EXPECT_EQ(value(text, "coldshelf_time_since_last_recovery_point_seconds{volume=\"new\"}"), "0");
+  EXPECT_EQ(value(text, "coldshelf_volume_newest_point_age_seconds{volume=\"db\"}"), "90");
+  EXPECT_EQ(value(text, "coldshelf_volume_newest_point_age_seconds{volume=\"new\"}"), "missing");
   EXPECT_EQ(value(text, "coldshelf_volumes"), "2");
 }
 
