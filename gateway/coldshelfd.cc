@@ -2,7 +2,6 @@
 #include <malloc.h>
 #include <signal.h>
 
-#include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -10,6 +9,7 @@
 #include "base/journal_log.h"
 #include "base/log.h"
 #include "base/service_manager.h"
+#include "gateway/cli/daemon_arguments.h"
 #include "gateway/composition.h"
 #include "gateway/exit_codes.h"
 #include "gateway/version.h"
@@ -19,11 +19,7 @@ namespace {
 
 constexpr int kHealthIntervalSeconds = 10;
 
-struct Arguments {
-  std::string config;
-  std::string data;
-  bool check_config = false;
-};
+using Arguments = cli::DaemonArguments;
 
 int complain(const Error& error) {
   std::fprintf(stderr, "coldshelfd: %s\n", error.context.c_str());
@@ -122,19 +118,8 @@ int run(const Arguments& arguments) {
 
 int main(int argc, char** argv) {
   coldshelf::Arguments arguments;
-  CLI::App app{"The coldshelf gateway: a tape library over iSCSI, its tapes on the shelf."};
-  app.footer(
-      "Examples:\n"
-      "  coldshelfd --data /var/lib/coldshelf\n"
-      "  coldshelfd --config /etc/coldshelf/coldshelf.toml\n"
-      "  coldshelfd --config /etc/coldshelf/coldshelf.toml --check-config\n"
-      "SIGTERM and SIGINT stop it cleanly. Exit codes: docs/cli.md.");
-  app.add_option("--config", arguments.config, "configuration file (TOML)");
-  app.add_option("--data", arguments.data,
-                 "data directory; alone: every setting at its default, everything below it");
-  app.add_flag("--check-config", arguments.check_config,
-               "print the effective configuration, without secrets, or what is wrong with it");
-  app.set_version_flag("--version", std::string("coldshelfd ") + coldshelf::kVersion);
+  CLI::App app;
+  coldshelf::cli::define_daemon(app, arguments);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -37,7 +37,7 @@ void print_rules(std::ostream& out, const Json& answer) {
          std::to_string(rule.value("RaisedAfterSeconds", 0)) + " s", rule.value("OverWhen", ""),
          std::to_string(rule.value("ClearedAfterSeconds", 0)) + " s"});
   }
-  print_table(out, {"ALARM", "SEVERITY", "RAISED AFTER", "OVER AFTER", "MEANING"}, rows);
+  print_table(out, {"ALARM", "SEVERITY", "RAISED WHEN", "FOR", "OVER WHEN", "FOR"}, rows);
 }
 
 }  // namespace
@@ -56,8 +56,10 @@ void define_alarm_commands(CommandLine& line) {
       },
       "  coldshelf alarm list --all");
   list->add_flag("--all", options->all, "those that are over too");
-  line.command(alarm, "rules", "which alarms there are, and when they ring",
-               [&line] { return line.show("ListAlarmRules", Json::object(), print_rules); });
+  line.command(
+      alarm, "rules", "which alarms there are, and when they ring",
+      [&line] { return line.show("ListAlarmRules", Json::object(), print_rules); },
+      "  coldshelf alarm rules");
   CLI::App* ack = line.command(
       alarm, "ack", "somebody knows: it is shown as known until it is over",
       [&line, options] {

@@ -1,9 +1,8 @@
 #include "gateway/cli/command_line.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include "base/environment.h"
 
+#include "base/environment.h"
 #include "catalog/catalog.h"
 #include "gateway/cli/progress.h"
 #include "gateway/exit_codes.h"
@@ -53,7 +52,7 @@ CLI::App* CommandLine::command(CLI::App* parent, const char* name, const char* w
                                const char* examples) {
   CLI::App* sub = parent->add_subcommand(name, what);
   sub->fallthrough();  // --json and friends may stand at the end too
-  if (*examples != 0) sub->footer(std::string("Examples:\n") + examples);
+  sub->footer(std::string("Examples:\n") + examples);
   sub->callback([this, action = std::move(action)] { action_ = action; });
   return sub;
 }

@@ -31,7 +31,7 @@ class CommandLine {
   CLI::App* root() { return &app_; }
   CLI::App* group(const char* name, const char* what);
   CLI::App* command(CLI::App* parent, const char* name, const char* what, Action action,
-                    const char* examples = "");
+                    const char* examples);
   // --wait, or --no-wait where waiting is the rule, and --timeout.
   void add_wait(CLI::App* sub, bool by_default);
   void add_timeout(CLI::App* sub);
@@ -85,20 +85,27 @@ class CommandLine {
   std::string key_file_, key_env_;
 };
 
+// The whole tree.
+void define_commands(CommandLine& line);  // commands.cc
+
 // Each puts its commands into the tree.
-void define_library_commands(CommandLine& line);    // library_commands.cc
-void define_tape_commands(CommandLine& line);       // tape_commands.cc
-void define_pool_commands(CommandLine& line);       // pool_commands.cc
-void define_key_commands(CommandLine& line);        // key_commands.cc
-void define_alarm_commands(CommandLine& line);      // alarm_commands.cc
-void define_setup_commands(CommandLine& line);      // setup_commands.cc
-void define_store_commands(CommandLine& line);      // store_command_line.cc
-void define_volume_commands(CommandLine& line);     // volume_commands.cc
-void define_notify_commands(CommandLine& line);     // notify_commands.cc
-void define_policy_commands(CommandLine& line);     // policy_commands.cc
-void define_other_commands(CommandLine& line);      // other_commands.cc
-void define_user_commands(CommandLine& line);       // user_commands.cc
-void define_reference_commands(CommandLine& line);  // reference_commands.cc
+void define_library_commands(CommandLine& line);                    // library_commands.cc
+void define_tape_commands(CommandLine& line);                       // tape_commands.cc
+void define_pool_commands(CommandLine& line);                       // pool_commands.cc
+void define_key_commands(CommandLine& line);                        // key_commands.cc
+void define_alarm_commands(CommandLine& line);                      // alarm_commands.cc
+void define_setup_commands(CommandLine& line);                      // setup_commands.cc
+void define_store_commands(CommandLine& line);                      // store_command_line.cc
+void define_volume_commands(CommandLine& line);                     // volume_commands.cc
+void define_notify_commands(CommandLine& line);                     // notify_commands.cc
+void define_policy_commands(CommandLine& line);                     // policy_commands.cc
+void define_resource_commands(CommandLine& line);                   // resource_commands.cc
+void define_settings_commands(CommandLine& line);                   // settings_commands.cc
+void define_device_commands(CommandLine& line, CLI::App* library);  // settings_commands.cc
+void define_api_commands(CommandLine& line);                        // api_commands.cc
+void define_other_commands(CommandLine& line);                      // other_commands.cc
+void define_user_commands(CommandLine& line);                       // user_commands.cc
+void define_reference_commands(CommandLine& line);                  // reference_commands.cc
 
 constexpr int64_t kPollMs = 200;  // while waiting for the daemon
 

@@ -5,8 +5,7 @@
 
 namespace coldshelf::cli {
 
-int run_command_line(const std::vector<std::string>& arguments, const CommandEnv& env) {
-  CommandLine line(env);
+void define_commands(CommandLine& line) {
   define_library_commands(line);
   define_tape_commands(line);
   define_pool_commands(line);
@@ -19,8 +18,16 @@ int run_command_line(const std::vector<std::string>& arguments, const CommandEnv
   define_alarm_commands(line);
   define_setup_commands(line);
   define_user_commands(line);
+  define_settings_commands(line);
+  define_resource_commands(line);
   define_other_commands(line);
+  define_api_commands(line);
   define_reference_commands(line);
+}
+
+int run_command_line(const std::vector<std::string>& arguments, const CommandEnv& env) {
+  CommandLine line(env);
+  define_commands(line);
   return line.run(arguments);
 }
 

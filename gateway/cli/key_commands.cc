@@ -71,8 +71,10 @@ void define_key_commands(CommandLine& line) {
       "  coldshelf key generate --to /etc/coldshelf.key     (mode 0600)\n"
       "Keep a copy away from the gateway: without it encrypted tapes cannot be read.");
   generate->add_option("--to", *output, "the file to write; default: standard output");
-  line.command(key, "status", "how many tapes are under which key",
-               [&line] { return line.show("DescribeKeys", Json::object(), print_keys); });
+  line.command(
+      key, "status", "how many tapes are under which key",
+      [&line] { return line.show("DescribeKeys", Json::object(), print_keys); },
+      "  coldshelf key status");
   CLI::App* rotate = line.command(
       key, "rotate", "wrap every tape's data key by the key in use",
       [&line] { return rotate_keys(line); },

@@ -31,8 +31,10 @@ Status export_now(CommandLine& line, const Values& v) {
 void define_library_commands(CommandLine& line) {
   auto v = std::make_shared<Values>();
   CLI::App* library = line.group("library", "what lies where, and moving it");
-  line.command(library, "status", "drives, slots and what is in them",
-               [&line] { return line.show("LibraryStatus", Json::object(), print_library); });
+  line.command(
+      library, "status", "drives, slots and what is in them",
+      [&line] { return line.show("LibraryStatus", Json::object(), print_library); },
+      "  coldshelf library status");
   CLI::App* move = line.command(
       library, "move", "move a tape from one element to another",
       [&line, v] {
@@ -59,11 +61,13 @@ void define_library_commands(CommandLine& line) {
   load->add_option("barcode", v->barcode, "the tape's barcode")->required();
   load->add_option("drive", v->drive, "the drive's number, from 1")->required();
   CLI::App* unload = line.command(
-      library, "unload", "take the tape out of a drive, to where it came from", [&line, v] {
+      library, "unload", "take the tape out of a drive, to where it came from",
+      [&line, v] {
         return line.act("UnloadDrive", {{"Drive", v->drive}}, [](const Json& a) {
           return a.value("Barcode", "") + " is in " + a.value("Element", "");
         });
-      });
+      },
+      "  coldshelf library unload 1");
   unload->add_option("drive", v->drive, "the drive's number, from 1")->required();
   CLI::App* out = line.command(
       library, "export", "archive the tapes in import/export slots",
@@ -73,6 +77,7 @@ void define_library_commands(CommandLine& line) {
       "  coldshelf library export ABC001L8 --wait");
   out->add_option("which", v->which, "an import/export slot or a barcode; default: all");
   line.add_wait(out, false);
+  define_device_commands(line, library);
 }
 
 }  // namespace coldshelf::cli

@@ -24,9 +24,10 @@ void print_notifications(std::ostream& out, const Json& answer) {
 
 void define_notify_commands(CommandLine& line) {
   CLI::App* notify = line.group("notify", "who is told what was done and failed");
-  line.command(notify, "list", "the channels, and what became of notifications", [&line] {
-    return line.show("ListNotifications", Json::object(), print_notifications);
-  });
+  line.command(
+      notify, "list", "the channels, and what became of notifications",
+      [&line] { return line.show("ListNotifications", Json::object(), print_notifications); },
+      "  coldshelf notify list");
   line.command(
       notify, "test", "send a test to every channel",
       [&line] {

@@ -82,14 +82,17 @@ void define_jobs(CommandLine& line) {
   };
   auto v = std::make_shared<Values>();
   CLI::App* job = line.group("job", "what takes long");
-  line.command(job, "list", "jobs, newest first",
-               [&line, v] {
-                 return line.show("ListJobs", {{"Limit", v->limit}},
-                                  [](std::ostream& o, const Json& a) { print_jobs(o, a["Jobs"]); });
-               })
+  line.command(
+          job, "list", "jobs, newest first",
+          [&line, v] {
+            return line.show("ListJobs", {{"Limit", v->limit}},
+                             [](std::ostream& o, const Json& a) { print_jobs(o, a["Jobs"]); });
+          },
+          "  coldshelf job list --limit 10")
       ->add_option("--limit", v->limit, "how many");
-  CLI::App* watch = line.command(job, "watch", "wait for a job, with progress",
-                                 [&line, v] { return line.watch_job(v->job, ""); });
+  CLI::App* watch = line.command(
+      job, "watch", "wait for a job, with progress",
+      [&line, v] { return line.watch_job(v->job, ""); }, "  coldshelf job watch 17 --timeout 12h");
   watch->add_option("id", v->job, "the job's number")->required();
   line.add_timeout(watch);
 }
@@ -99,12 +102,17 @@ void define_jobs(CommandLine& line) {
 void define_other_commands(CommandLine& line) {
   define_export(line);
   define_jobs(line);
-  line.command(line.root(), "sessions", "who is logged in over iSCSI", [&line] {
-    return line.show("ListSessions", Json::object(),
-                     [](std::ostream& o, const Json& a) { print_sessions(o, a["Sessions"]); });
-  });
-  line.command(line.root(), "status", "the gateway as a whole",
-               [&line] { return line.show("GatewayStatus", Json::object(), print_status); });
+  line.command(
+      line.root(), "sessions", "who is logged in over iSCSI",
+      [&line] {
+        return line.show("ListSessions", Json::object(),
+                         [](std::ostream& o, const Json& a) { print_sessions(o, a["Sessions"]); });
+      },
+      "  coldshelf sessions");
+  line.command(
+      line.root(), "status", "the gateway as a whole",
+      [&line] { return line.show("GatewayStatus", Json::object(), print_status); },
+      "  coldshelf status --json");
 }
 
 }  // namespace coldshelf::cli

@@ -60,12 +60,16 @@ Status run_policy(CommandLine& line, const Values& v) {
 void define_policy_commands(CommandLine& line) {
   auto v = std::make_shared<Values>();
   CLI::App* policy = line.group("policy", "snapshots of EBS volumes by schedule, and how long");
-  line.command(policy, "list", "policies, when they run next, how the last run ended",
-               [&line] { return line.show("ListPolicies", Json::object(), print_policies); });
-  line.command(policy, "show", "a policy and its runs",
-               [&line, v] {
-                 return line.show("DescribePolicy", {{"Name", v->name}}, print_policy);
-               })
+  line.command(
+      policy, "list", "policies, when they run next, how the last run ended",
+      [&line] { return line.show("ListPolicies", Json::object(), print_policies); },
+      "  coldshelf policy list");
+  line.command(
+          policy, "show", "a policy and its runs",
+          [&line, v] {
+            return line.show("DescribePolicy", {{"Name", v->name}}, print_policy);
+          },
+          "  coldshelf policy show nightly")
       ->add_option("name", v->name, "the policy")
       ->required();
   CLI::App* run = line.command(
@@ -75,10 +79,12 @@ void define_policy_commands(CommandLine& line) {
   run->add_option("name", v->name, "the policy")->required();
   run->add_flag("--dry-run", v->dry_run, "only print the plan");
   line.add_wait(run, false);
-  line.command(policy, "report", "lineage, sizes, changed blocks and costs of its snapshots",
-               [&line, v] {
-                 return line.show("DescribePolicyReport", {{"Name", v->name}}, print_policy_report);
-               })
+  line.command(
+          policy, "report", "lineage, sizes, changed blocks and costs of its snapshots",
+          [&line, v] {
+            return line.show("DescribePolicyReport", {{"Name", v->name}}, print_policy_report);
+          },
+          "  coldshelf policy report nightly")
       ->add_option("name", v->name, "the policy")
       ->required();
   line.command(
@@ -87,12 +93,14 @@ void define_policy_commands(CommandLine& line) {
           "  coldshelf policy put nightly.toml     the keys of [[policy]], docs/policies.md")
       ->add_option("file", v->file, "TOML: one policy, or several as [[policy]]")
       ->required();
-  line.command(policy, "delete", "delete a policy; its snapshots stay",
-               [&line, v] {
-                 return line.act("DeletePolicy", {{"Name", v->name}}, [](const Json& a) {
-                   return "policy " + a.value("Name", "") + " is gone; its snapshots stay";
-                 });
-               })
+  line.command(
+          policy, "delete", "delete a policy; its snapshots stay",
+          [&line, v] {
+            return line.act("DeletePolicy", {{"Name", v->name}}, [](const Json& a) {
+              return "policy " + a.value("Name", "") + " is gone; its snapshots stay";
+            });
+          },
+          "  coldshelf policy delete nightly")
       ->add_option("name", v->name, "the policy")
       ->required();
 }

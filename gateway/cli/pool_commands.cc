@@ -15,8 +15,10 @@ struct Values {
 void define_pool_commands(CommandLine& line) {
   auto v = std::make_shared<Values>();
   CLI::App* pool = line.group("pool", "where archived tapes go");
-  line.command(pool, "list", "pools, what is in them and what that costs a month",
-               [&line] { return line.show("ListPools", Json::object(), print_pools); });
+  line.command(
+      pool, "list", "pools, what is in them and what that costs a month",
+      [&line] { return line.show("ListPools", Json::object(), print_pools); },
+      "  coldshelf pool list");
   CLI::App* create = line.command(
       pool, "create", "make a pool; it cannot be changed",
       [&line, v] {
@@ -35,12 +37,14 @@ void define_pool_commands(CommandLine& line) {
   create->add_option("--mode", v->mode, "direct or staged; default: as the class suggests");
   create->add_option("--lock", v->lock, "none, governance or compliance");
   create->add_option("--lock-days", v->lock_days, "how long archived tapes stay locked");
-  line.command(pool, "delete", "delete a pool that has no tapes",
-               [&line, v] {
-                 return line.act("DeletePool", {{"Name", v->name}}, [](const Json& a) {
-                   return "pool " + a.value("Name", "") + " is gone";
-                 });
-               })
+  line.command(
+          pool, "delete", "delete a pool that has no tapes",
+          [&line, v] {
+            return line.act("DeletePool", {{"Name", v->name}}, [](const Json& a) {
+              return "pool " + a.value("Name", "") + " is gone";
+            });
+          },
+          "  coldshelf pool delete cold")
       ->add_option("name", v->name, "the pool")
       ->required();
 }

@@ -128,8 +128,8 @@ std::string bash_completion(CLI::App& app, const std::string& name) {
       << R"sh(() {
   local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} path='' word words i
   case $prev in
-    --to | --key-file | --ca-file | --config | --socket | --from) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --data | --store) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
+    --to | --config | --socket | --*-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
+    --data | --data-dir | --store) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
   esac
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}

@@ -162,14 +162,17 @@ void define_snapshot_commands(CommandLine& line) {
   define_restore(line, snapshot, v);
   define_shelf(line, snapshot, v);
   CLI::App* list = line.command(
-      snapshot, "list", "archives of EBS volumes; with --aws what EC2 has", [&line, v] {
+      snapshot, "list", "archives of EBS volumes; with --aws what EC2 has",
+      [&line, v] {
         if (!v->in_ec2) {
           return line.show("ListSnapshotArchives", Json::object(), print_archives);
         }
         return line.show("ListEc2Snapshots",
                          {{"Account", v->account}, {"Region", v->region}, {"VolumeId", v->volume}},
                          print_ec2_snapshots);
-      });
+      },
+      "  coldshelf snapshot list\n"
+      "  coldshelf snapshot list --aws --region eu-central-1");
   list->add_flag("--aws", v->in_ec2, "snapshots in EC2");
   list->add_option("--volume", v->volume, "of this EBS volume");
   add_place(list, v);
@@ -177,7 +180,8 @@ void define_snapshot_commands(CommandLine& line) {
           snapshot, "show", "one archive and its snapshots",
           [&line, v] {
             return line.show("DescribeSnapshotArchive", {{"Archive", v->archive}}, print_archive);
-          })
+          },
+          "  coldshelf snapshot show web-root")
       ->add_option("archive", v->archive, "its name")
       ->required();
   CLI::App* erase = line.command(
@@ -197,12 +201,13 @@ void define_snapshot_commands(CommandLine& line) {
       "  coldshelf snapshot verify db --wait");
   verify->add_option("point", v->point, "NAME@POINT, or NAME")->required();
   line.add_wait(verify, false);
-  line.command(snapshot, "cancel", "end a job of an archive; a pull can be ordered again",
-               [&line, v] {
-                 return line.act("CancelSnapshotJob", {{"JobId", v->job}}, [v](const Json&) {
-                   return "job " + std::to_string(v->job) + " ends";
-                 });
-               })
+  line.command(
+          snapshot, "cancel", "end a job of an archive; a pull can be ordered again",
+          [&line, v] {
+            return line.act("CancelSnapshotJob", {{"JobId", v->job}},
+                            [v](const Json&) { return "job " + std::to_string(v->job) + " ends"; });
+          },
+          "  coldshelf snapshot cancel 17")
       ->add_option("job", v->job, "its number")
       ->required();
 }

@@ -81,6 +81,18 @@ Status reassign_tape(CommandLine& line, const Values& v) {
   return {};
 }
 
+// Neighbours in the same place are one line.
+void print_segments(std::ostream& out, const Json& answer) {
+  std::vector<std::vector<std::string>> rows;
+  for (const Json& run : answer["Runs"]) {
+    rows.push_back({std::to_string(run.value("First", uint64_t{0})),
+                    std::to_string(run.value("Segments", uint64_t{0})),
+                    format_size(run.value("Bytes", uint64_t{0})), run.value("Where", ""),
+                    run.value("StorageClass", "")});
+  }
+  print_table(out, {"FIRST", "SEGMENTS", "SIZE", "WHERE", "CLASS"}, rows);
+}
+
 void define_shelf(CommandLine& line, const SharedValues& v, CLI::App* tape) {
   CLI::App* retrieve = line.command(
       tape, "retrieve", "bring a tape, or parts of it, back from the shelf, read-only",
@@ -97,14 +109,15 @@ void define_shelf(CommandLine& line, const SharedValues& v, CLI::App* tape) {
   retrieve->add_option("--partition", v->partition, "of --files and --records; default: 0");
   retrieve->add_flag("--estimate", v->estimate, "say what it costs and takes, and do nothing");
   line.add_wait(retrieve, false);
-  add_barcode(
-      line.command(tape, "cancel", "cancel the archival, retrieval or reassignment under way",
-                   [&line, v] {
-                     return line.act("CancelTapeJob", {{"Barcode", v->barcode}}, [](const Json& a) {
-                       return a.value("Barcode", "") + ": cancelled";
-                     });
-                   }),
-      v);
+  add_barcode(line.command(
+                  tape, "cancel", "cancel the archival, retrieval or reassignment under way",
+                  [&line, v] {
+                    return line.act("CancelTapeJob", {{"Barcode", v->barcode}}, [](const Json& a) {
+                      return a.value("Barcode", "") + ": cancelled";
+                    });
+                  },
+                  "  coldshelf tape cancel ABC001L8"),
+              v);
   CLI::App* reassign = line.command(
       tape, "reassign", "move a tape to another pool; an archived one to a colder pool",
       [&line, v] { return reassign_tape(line, *v); },
@@ -140,24 +153,34 @@ void define_tape_commands(CommandLine& line) {
           [&line, v] { return v->shelf ? list_shelf(line) : list_tapes(line); },
           "  coldshelf tape list --shelf      (what any gateway archived in this store)")
       ->add_flag("--shelf", v->shelf, "what lies on the store's shelf, of every gateway");
-  add_barcode(
-      line.command(tape, "show", "one tape in full",
-                   [&line, v] {
-                     return line.show("DescribeTape", {{"Barcode", v->barcode}}, print_tape);
-                   }),
-      v);
+  add_barcode(line.command(
+                  tape, "show", "one tape in full",
+                  [&line, v] {
+                    return line.show("DescribeTape", {{"Barcode", v->barcode}}, print_tape);
+                  },
+                  "  coldshelf tape show ABC001L8"),
+              v);
   const auto tape_pin = [&](const char* name, const char* what, const char* operation,
                             const char* done) {
-    add_barcode(line.command(tape, name, what,
-                             [&line, v, operation, done] {
-                               return line.act(
-                                   operation, {{"Barcode", v->barcode}},
-                                   [done](const Json& a) { return a.value("Barcode", "") + done; });
-                             }),
+    add_barcode(line.command(
+                    tape, name, what,
+                    [&line, v, operation, done] {
+                      return line.act(operation, {{"Barcode", v->barcode}}, [done](const Json& a) {
+                        return a.value("Barcode", "") + done;
+                      });
+                    },
+                    (std::string("  coldshelf tape ") + name + " ABC001L8").c_str()),
                 v);
   };
   tape_pin("pin", "keep a tape in the cache, and fetch what is not there", "PinTape", " is pinned");
   tape_pin("unpin", "let the cache decide again", "UnpinTape", " is not pinned");
+  add_barcode(line.command(
+                  tape, "segments", "where a tape's segments are",
+                  [&line, v] {
+                    return line.show("ListSegments", {{"Barcode", v->barcode}}, print_segments);
+                  },
+                  "  coldshelf tape segments ABC001L8"),
+              v);
   CLI::App* hold = line.command(
       tape, "hold", "neither deleted nor overwritten until the hold is taken away",
       [&line, v] {
@@ -191,15 +214,20 @@ void define_tape_commands(CommandLine& line) {
       "unless --force is given.");
   add_barcode(take, v);
   take->add_flag("--force", v->force, "although the other gateway is alive");
-  CLI::App* erase = line.command(tape, "delete", "delete a tape and everything on it", [&line, v] {
-    return line.run_job("DeleteTape", {{"Barcode", v->barcode}}, v->barcode);
-  });
+  CLI::App* erase = line.command(
+      tape, "delete", "delete a tape and everything on it",
+      [&line, v] {
+        return line.run_job("DeleteTape", {{"Barcode", v->barcode}}, v->barcode);
+      },
+      "  coldshelf tape delete ABC001L8");
   add_barcode(erase, v);
   line.add_wait(erase, true);
-  CLI::App* verify =
-      line.command(tape, "verify", "read every byte of a tape against its checksums", [&line, v] {
+  CLI::App* verify = line.command(
+      tape, "verify", "read every byte of a tape against its checksums",
+      [&line, v] {
         return line.run_job("VerifyTape", {{"Barcode", v->barcode}}, v->barcode);
-      });
+      },
+      "  coldshelf tape verify ABC001L8 --no-wait");
   add_barcode(verify, v);
   line.add_wait(verify, true);
 }

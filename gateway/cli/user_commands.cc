@@ -69,14 +69,18 @@ void define_users(CommandLine& line) {
       "all.");
   add->add_option("name", v->name, "1 to 64 of letters, digits and - _ . @")->required();
   add->add_option("--role", v->role, "admin, operator or viewer; default: viewer");
-  line.command(user, "list", "users and their access keys",
-               [&line] { return line.show("ListUsers", Json::object(), print_users); });
-  line.command(user, "remove", "remove a user; its keys and sign-ins end at once",
-               [&line, v] {
-                 return line.act("DeleteUser", {{"Name", v->name}}, [](const Json& a) {
-                   return "user " + a.value("Name", "") + " is gone";
-                 });
-               })
+  line.command(
+      user, "list", "users and their access keys",
+      [&line] { return line.show("ListUsers", Json::object(), print_users); },
+      "  coldshelf user list");
+  line.command(
+          user, "remove", "remove a user; its keys and sign-ins end at once",
+          [&line, v] {
+            return line.act("DeleteUser", {{"Name", v->name}}, [](const Json& a) {
+              return "user " + a.value("Name", "") + " is gone";
+            });
+          },
+          "  coldshelf user remove ada")
       ->add_option("name", v->name, "the user")
       ->required();
   CLI::App* rotate = line.command(

@@ -78,10 +78,12 @@ void define_life(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
           },
           "  coldshelf volume list --detached      (what can be attached, of every gateway)")
       ->add_flag("--detached", v->detached, "volumes in the store that no gateway has");
-  add_volume(line.command(volume, "show", "one volume in full",
-                          [&line, v] {
-                            return line.show("DescribeVolume", {{"Volume", v->name}}, print_volume);
-                          }),
+  add_volume(line.command(
+                 volume, "show", "one volume in full",
+                 [&line, v] {
+                   return line.show("DescribeVolume", {{"Volume", v->name}}, print_volume);
+                 },
+                 "  coldshelf volume show mail"),
              v);
   CLI::App* resize = line.command(
       volume, "resize", "let a volume grow; initiators are told",
@@ -92,21 +94,24 @@ void define_life(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
       "  coldshelf volume resize db1 --size 2TiB");
   add_volume(resize, v);
   resize->add_option("--size", v->size, "the new size")->required();
-  CLI::App* erase =
-      line.command(volume, "delete", "delete a volume and its recovery points", [&line, v] {
+  CLI::App* erase = line.command(
+      volume, "delete", "delete a volume and its recovery points",
+      [&line, v] {
         return line.act("DeleteVolume", {{"Volume", v->name}, {"Force", v->force}},
                         [v](const Json&) { return v->name + " is gone"; });
-      });
+      },
+      "  coldshelf volume delete mail");
   add_volume(erase, v);
   add_force(erase, v, "although initiators are logged in, or it cannot be opened");
   const auto simple = [&](const char* name, const char* what, const char* operation,
                           const char* done) {
-    add_volume(line.command(volume, name, what,
-                            [&line, v, operation, done] {
-                              return line.act(
-                                  operation, {{"Volume", v->name}},
-                                  [done](const Json& a) { return a.value("Name", "") + done; });
-                            }),
+    add_volume(line.command(
+                   volume, name, what,
+                   [&line, v, operation, done] {
+                     return line.act(operation, {{"Volume", v->name}},
+                                     [done](const Json& a) { return a.value("Name", "") + done; });
+                   },
+                   (std::string("  coldshelf volume ") + name + " mail").c_str()),
                v);
   };
   simple("pin", "keep all of a volume in the cache", "PinVolume", " is pinned");
@@ -210,19 +215,23 @@ void define_points(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
   create->add_option("--pre", v->pre, "a command that makes applications hold still");
   create->add_option("--post", v->post, "a command that lets them go on");
   create->add_option("--longest", v->longest, "how long they hold still at most; default: 1m");
-  add_volume(line.command(point, "list", "a volume's recovery points, the oldest first",
-                          [&line, v] {
-                            return line.show("ListRecoveryPoints", {{"Volume", v->name}},
-                                             [](std::ostream& out, const Json& a) {
-                                               print_points(out, a["RecoveryPoints"]);
-                                             });
-                          }),
+  add_volume(line.command(
+                 point, "list", "a volume's recovery points, the oldest first",
+                 [&line, v] {
+                   return line.show("ListRecoveryPoints", {{"Volume", v->name}},
+                                    [](std::ostream& out, const Json& a) {
+                                      print_points(out, a["RecoveryPoints"]);
+                                    });
+                 },
+                 "  coldshelf volume point list mail"),
              v);
-  add_point(line.command(point, "delete", "delete a recovery point",
-                         [&line, v] {
-                           return line.act("DeleteRecoveryPoint", {{"RecoveryPoint", v->point}},
-                                           [v](const Json&) { return v->point + " is gone"; });
-                         }),
+  add_point(line.command(
+                point, "delete", "delete a recovery point",
+                [&line, v] {
+                  return line.act("DeleteRecoveryPoint", {{"RecoveryPoint", v->point}},
+                                  [v](const Json&) { return v->point + " is gone"; });
+                },
+                "  coldshelf volume point delete mail@nightly"),
             v);
 }
 
@@ -256,11 +265,13 @@ void define_use(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
       "  coldshelf volume mount db1@latest --name db1-yesterday");
   add_point(mount, v);
   mount->add_option("--name", v->new_name, "under this name")->required();
-  CLI::App* unmount =
-      line.command(volume, "unmount", "take a mounted recovery point away", [&line, v] {
+  CLI::App* unmount = line.command(
+      volume, "unmount", "take a mounted recovery point away",
+      [&line, v] {
         return line.act("UnmountRecoveryPoint", {{"Name", v->name}, {"Force", v->force}},
                         [v](const Json&) { return v->name + " is not mounted any more"; });
-      });
+      },
+      "  coldshelf volume unmount mail-yesterday");
   unmount->add_option("name", v->name, "the name it was mounted under")->required();
   add_force(unmount, v, "although initiators are logged in");
 }
@@ -314,11 +325,13 @@ void define_transfers(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
   out->add_option("--format", v->format, "raw (default) or qcow2");
   add_force(out, v, "replace the file when it is there");
   line.add_wait(out, true);
-  add_volume(line.command(volume, "cancel", "end the import or export under way",
-                          [&line, v] {
-                            return line.act("CancelVolumeJob", {{"Volume", v->name}},
-                                            [v](const Json&) { return v->name + ": cancelled"; });
-                          }),
+  add_volume(line.command(
+                 volume, "cancel", "end the import or export under way",
+                 [&line, v] {
+                   return line.act("CancelVolumeJob", {{"Volume", v->name}},
+                                   [v](const Json&) { return v->name + ": cancelled"; });
+                 },
+                 "  coldshelf volume cancel mail"),
              v);
 }
 
@@ -369,23 +382,28 @@ void define_schedules(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
   set->add_option("--keep-yearly", v->yearly, "of years");
   set->add_option("--quiesce", v->quiesce, "a [[quiesce]] of the gateway's configuration");
   set->add_option("--description", v->description, "kept with each point");
-  line.command(schedule, "list", "schedules, when they ran and when they run next", [&line] {
-    return line.show("ListVolumeSchedules", Json::object(), print_volume_schedules);
-  });
-  line.command(schedule, "run", "make its points now",
-               [&line, v]() -> Status {
-                 ASSIGN_OR_RETURN(const Json answer,
-                                  line.call("RunVolumeSchedule", {{"Name", v->name}}));
-                 print_made(line, answer);
-                 return {};
-               })
+  line.command(
+      schedule, "list", "schedules, when they ran and when they run next",
+      [&line] { return line.show("ListVolumeSchedules", Json::object(), print_volume_schedules); },
+      "  coldshelf volume schedule list");
+  line.command(
+          schedule, "run", "make its points now",
+          [&line, v]() -> Status {
+            ASSIGN_OR_RETURN(const Json answer,
+                             line.call("RunVolumeSchedule", {{"Name", v->name}}));
+            print_made(line, answer);
+            return {};
+          },
+          "  coldshelf volume schedule run nightly")
       ->add_option("name", v->name, "the schedule")
       ->required();
-  line.command(schedule, "delete", "delete a schedule; its points stay",
-               [&line, v] {
-                 return line.act("DeleteVolumeSchedule", {{"Name", v->name}},
-                                 [v](const Json&) { return "schedule " + v->name + " is gone"; });
-               })
+  line.command(
+          schedule, "delete", "delete a schedule; its points stay",
+          [&line, v] {
+            return line.act("DeleteVolumeSchedule", {{"Name", v->name}},
+                            [v](const Json&) { return "schedule " + v->name + " is gone"; });
+          },
+          "  coldshelf volume schedule delete nightly")
       ->add_option("name", v->name, "the schedule")
       ->required();
 }

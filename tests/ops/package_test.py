@@ -6,6 +6,7 @@ installed here. Others: the package is unpacked, and the parts that need no root
 
 usage: package_test.py BUILD ROOT
 """
+import gzip
 import os
 import pathlib
 import re
@@ -53,6 +54,9 @@ def look_at(package):
             "/usr/lib/sysusers.d/coldshelf.conf": "-rw-r--r--", "/usr/lib/tmpfiles.d/coldshelf.conf": "-rw-r--r--",
             "/etc/logrotate.d/coldshelf": "-rw-r--r--", "/usr/share/doc/coldshelf/copyright": "-rw-r--r--",
             "/usr/share/doc/coldshelf/runbook.md": "-rw-r--r--",
+            "/usr/share/man/man1/coldshelf.1.gz": "-rw-r--r--", "/usr/share/man/man8/coldshelfd.8.gz": "-rw-r--r--",
+            "/usr/share/bash-completion/completions/coldshelf": "-rw-r--r--",
+            "/usr/share/bash-completion/completions/coldshelfd": "-rw-r--r--",
             "/usr/share/doc/coldshelf/examples/coldshelf.toml": "-rw-r--r--",
             "/usr/share/doc/coldshelf/examples/grafana/coldshelf.json": "-rw-r--r--"}.items():
         if wanted.startswith("/lib/") and wanted not in files:
@@ -186,6 +190,9 @@ def main():
         run("dpkg-deb", "-x", package, unpacked)
         unit = next(unpacked.rglob("coldshelf.service"))
         level = check_unit(unit, unpacked / "usr/bin/coldshelfd")
+        for page, wanted in (("man1/coldshelf.1.gz", "coldshelf tape retrieve"), ("man8/coldshelfd.8.gz", "\\-\\-check\\-config")):
+            text = gzip.open(unpacked / "usr/share/man" / page, "rt").read()
+            assert text.startswith(".TH coldshelf") and wanted in text, text[:500]
         run(unpacked / "usr/bin/coldshelfd", "--config", unpacked / "etc/coldshelf/coldshelf.toml", "--check-config")
         for script in ("postinst", "prerm", "postrm"):
             run("sh", "-n", root / "deploy/debian" / script)

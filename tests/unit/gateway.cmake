@@ -3,6 +3,7 @@ coldshelf_test(gateway_test
     ${CMAKE_CURRENT_LIST_DIR}/gateway/api_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/audit_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/command_line_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/gateway/command_reference_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/config_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/front_door_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/gateway_fixture.cc

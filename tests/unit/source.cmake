@@ -1,4 +1,5 @@
 # Checks of the source tree itself.
 add_test(NAME source_format COMMAND ${CMAKE_SOURCE_DIR}/cmake/check_format.sh ${CMAKE_SOURCE_DIR})
 add_test(NAME source_layers COMMAND python3 ${CMAKE_SOURCE_DIR}/cmake/check_layers.py ${CMAKE_SOURCE_DIR})
-set_tests_properties(source_format source_layers PROPERTIES LABELS unit)
+add_test(NAME source_operations COMMAND python3 ${CMAKE_SOURCE_DIR}/cmake/check_operations.py ${CMAKE_SOURCE_DIR})
+set_tests_properties(source_format source_layers source_operations PROPERTIES LABELS unit)

@@ -1,0 +1,18 @@
+// The command line of coldshelfd, for its main and its manual page.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+namespace coldshelf::cli {
+
+struct DaemonArguments {
+  std::string config;
+  std::string data;
+  bool check_config = false;
+};
+
+// `arguments` outlives `app`.
+void define_daemon(CLI::App& app, DaemonArguments& arguments);
+
+}  // namespace coldshelf::cli
