@@ -69,6 +69,12 @@ class Bench {
     env.version = "bench";
     env.access_keys = keys_.get();
     env.audit = audit_.get();
+    config_ = env.config;
+    Metrics::Env numbers;
+    numbers.tapes = gateway_.tapes.get();
+    numbers.config = &config_;
+    metrics_ = std::make_unique<Metrics>(std::move(numbers));
+    env.metrics = metrics_.get();
     service_ = std::make_unique<api::Service>(std::move(env));
     door_ = std::make_unique<api::FrontDoor>(api::FrontDoor::Env{
         service_.get(), keys_.get(), audit_.get(), &gateway_.clock(), &gateway_.random, 60'000});
@@ -238,6 +244,8 @@ class Bench {
   test::TestGateway gateway_;
   std::unique_ptr<AccessKeys> keys_;
   std::unique_ptr<AuditLog> audit_;
+  Config config_;
+  std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<api::Service> service_;
   std::unique_ptr<api::FrontDoor> door_;
   Credentials who_;
@@ -255,6 +263,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   // Filling the catalog is not what is measured: in memory it takes seconds.
   ::setenv("TMPDIR", "/dev/shm", 0);
+  coldshelf::configure_log(coldshelf::LogLevel::warning, false);
   coldshelf::bench::Bench(arguments).run();
   return 0;
 }
