@@ -17,3 +17,6 @@ set_tests_properties(ops_upgrade PROPERTIES LABELS "e2e;golden" TIMEOUT 180)
 add_test(NAME ops_alarms COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/alarm_test.py
          ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
 set_tests_properties(ops_alarms PROPERTIES LABELS e2e TIMEOUT 240)
+add_test(NAME ops_settings COMMAND python3 ${CMAKE_CURRENT_LIST_DIR}/settings_test.py
+         ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+set_tests_properties(ops_settings PROPERTIES LABELS e2e TIMEOUT 180)
