@@ -97,8 +97,8 @@ class Service {
 
  private:
   using Operation = std::function<Result<Json>(const Params&)>;
-  void add_tape_operations();             // tape_operations.cc
-  void add_shelf_operations();            // shelf_operations.cc
+  void add_tape_operations();   // tape_operations.cc
+  void add_shelf_operations();  // shelf_operations.cc
   void add_archive_shelf_operations();
   void add_pool_operations();             // pool_operations.cc
   void add_library_operations();          // library_operations.cc
