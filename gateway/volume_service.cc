@@ -332,7 +332,11 @@ VolumeView VolumeService::view(const EntryPtr& entry, const Sessions* sessions) 
     out.usage = volume->usage();
     out.counters = volume->counters();
     out.map = volume->map_statistics();
-    if (const Status works = volume->failure(); !works.ok()) out.problem = works.error().context;
+    if (const Status works = volume->failure(); !works.ok()) {
+      out.problem = works.error().context;
+    } else if (const Status waits = volume->put_off(); !waits.ok()) {
+      out.problem = "sealing waits: " + waits.error().message();
+    }
   } else {
     out.size_bytes = image_size_bytes(manifest);
   }

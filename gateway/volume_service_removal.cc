@@ -206,6 +206,7 @@ void VolumeService::release_clones() {
 
 bool VolumeService::tick() {
   std::vector<EntryPtr> going;
+  for (const auto& volume : open_volumes()) volume->go_on();
   {
     const std::lock_guard lock(mutex_);
     if (stopped_) return false;

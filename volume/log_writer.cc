@@ -96,7 +96,7 @@ void LogWriter::frame_small(std::vector<LogOp*>& ops) {
   Status done = make_room(kMaxFrameDataBytes + kFrameRoom);
   if (done.ok()) {
     buffered_.insert(buffered_.end(), ops.begin(), ops.end());
-    done = add_frame(FrameKind::extents, ranges, false, data);
+    done = framed(add_frame(FrameKind::extents, ranges, false, data));
   }
   if (!done.ok()) {
     for (LogOp* op : ops) op->status = done;
@@ -111,26 +111,26 @@ void LogWriter::frame_op(LogOp& op) {
       done = make_room(op.data.size() + (op.data.size() / kMaxFrameDataBytes + 1) * kFrameRoom);
       if (!done.ok()) break;
       buffered_.push_back(&op);
-      done = frame_write(op);
+      done = framed(frame_write(op));
       break;
     case LogOp::Kind::prepared:
       done = make_room(op.prepared->payload().size() + kFrameRoom);
       if (!done.ok()) break;
       buffered_.push_back(&op);
-      done = frame_prepared(op);
+      done = framed(frame_prepared(op));
       break;
     case LogOp::Kind::unmap:
       done = make_room(kFrameRoom);
       if (!done.ok()) break;
       buffered_.push_back(&op);
-      done = add_frame(FrameKind::holes, {&op.range, 1}, false, {});
+      done = framed(add_frame(FrameKind::holes, {&op.range, 1}, false, {}));
       break;
     case LogOp::Kind::move:
       done = make_room(std::max(kMaxFrameDataBytes, kMaxPreparedBytes) + 16 * kFrameRoom);
       if (!done.ok()) break;
       done = write_out();  // the map is what the log says, for the comparison
       if (!done.ok()) break;
-      done = frame_move(op);
+      done = framed(frame_move(op));
       break;
     case LogOp::Kind::roll:
       done = roll(op);
@@ -180,6 +180,7 @@ Status LogWriter::frame_move(LogOp& op) {
     now.clear();
     {
       const std::lock_guard lock(state_.mutex);
+      if (state_.replacing) return {};  // what this map says goes, and nothing may follow it
       state_.map.find(moved.range, now);
     }
     for (const ExtentMap::Extent& e : now) {
@@ -273,8 +274,7 @@ Status LogWriter::make_room(uint64_t bytes) {
 }
 
 Status LogWriter::open_segment() {
-  wait_for_sealer();
-  TRY(state_.failed());
+  TRY(wait_for_sealer());
   CHECK(used_ == 0);
   auto tail = std::make_shared<TailSegment>();
   SegmentHeader& header = tail->header;
@@ -308,7 +308,7 @@ Status LogWriter::open_segment() {
   const Buffer head = encode_segment_header(header);
   const MutableBytes room = grow(head.size());
   std::memcpy(room.data(), head.data(), head.size());
-  return add_mark();
+  return framed(add_mark());
 }
 
 Status LogWriter::add_mark() {
@@ -373,12 +373,7 @@ Status LogWriter::roll(const LogOp& op) {
 Status LogWriter::write_out() {
   if (used_ == 0) return {};
   const Status done = open_->file->write_at(offset_, ByteView(buffer_).first(used_));
-  if (!done.ok()) {
-    for (LogOp* op : buffered_) op->status = done;
-    buffered_.clear();
-    abandon(done.error());
-    return done;
-  }
+  if (!done.ok()) return discard(done.error());
   const uint64_t unsealed = enter_in_map();
   if (WriteGate* gate = state_.env.cartridge.gate; gate != nullptr) {
     gate->wrote(state_.uuid, used_, unsealed);
@@ -420,6 +415,17 @@ uint64_t LogWriter::enter_in_map() {
   return state_.unsealed_bytes;
 }
 
+// What could not be framed leaves half a frame in the buffer, which nothing may follow.
+Status LogWriter::framed(Status done) { return done.ok() ? done : discard(done.error()); }
+
+// Nothing of what is in the buffer happens.
+Status LogWriter::discard(const Error& why) {
+  for (LogOp* op : buffered_) op->status = why;
+  buffered_.clear();
+  abandon(why);
+  return why;
+}
+
 // A write failed; what it left in the file counts for nothing. On a full disk the volume goes on,
 // in another segment: frame numbers of this one may have been used already, and a nonce must not
 // come twice.
@@ -450,12 +456,14 @@ void LogWriter::abandon(const Error& why) {
   open_.reset();
 }
 
-void LogWriter::wait_for_sealer() {
+Status LogWriter::wait_for_sealer() {
   std::unique_lock lock(state_.mutex);
-  state_.changed.wait(lock, [&] {
-    return state_.unsealed_bytes <= state_.options.max_unsealed_bytes || state_.failure ||
-           state_.moving;
-  });
+  const auto enough = [&] { return state_.unsealed_bytes <= state_.options.max_unsealed_bytes; };
+  state_.changed.wait(
+      lock, [&] { return enough() || state_.failure || state_.sealing_waits || state_.moving; });
+  if (state_.failure) return *state_.failure;
+  if (!enough() && state_.sealing_waits) return *state_.waits_for;
+  return {};
 }
 
 }  // namespace coldshelf

@@ -72,10 +72,12 @@ class LogWriter {
   Status open_segment();
   void finish_segment();
   Status write_out();
+  Status framed(Status done);
+  Status discard(const Error& why);
   void abandon(const Error& why);
   uint64_t enter_in_map();
   void want_map();  // state's mutex held
-  void wait_for_sealer();
+  Status wait_for_sealer();
 
   VolumeState& state_;
   const uint64_t epoch_;

@@ -24,9 +24,16 @@ uint64_t leading_number(const std::string& text) {
   return v;
 }
 
+// What may be tried again: it has changed nothing. A failed sync is the volume's failure by then.
+bool passes(const Error& error) {
+  return error.disposition == Disposition::no_space || error.disposition == Disposition::retry ||
+         error.disposition == Disposition::cold;
+}
+
 }  // namespace
 
 void Maintenance::kick() {
+  if (state_.retry_due()) state_.maintenance_due = true;
   if (!state_.maintenance_due) return;
   {
     const std::lock_guard lock(mutex_);
@@ -34,6 +41,17 @@ void Maintenance::kick() {
     running_ = true;
   }
   jobs_.submit(*state_.env.cartridge.sealers, [this] { run(); });
+}
+
+uint64_t Maintenance::start() {
+  uint64_t tried = 0;
+  {
+    const std::lock_guard lock(state_.mutex);
+    tried = state_.tries;
+  }
+  state_.maintenance_due = true;
+  kick();
+  return tried;
 }
 
 void Maintenance::run() {
@@ -63,6 +81,7 @@ bool Maintenance::step() {
                state_.pending_maps.front().mark.next_sequence <= state_.sealed_position) {
       pending = state_.pending_maps.front();
     }
+    if (tail || pending) ++state_.tries;
   }
   Status done;
   if (tail) {
@@ -77,25 +96,27 @@ bool Maintenance::step() {
                 {{"label", state_.label}, {"error", moved.error().message()}});
     return false;
   }
-  if (!done.ok()) state_.fail(done.error());
+  if (done.ok()) {
+    state_.goes_on(tail != nullptr);
+  } else if (passes(done.error())) {
+    state_.put_off(done.error(), tail != nullptr);
+  } else {
+    state_.fail(done.error());
+  }
   state_.changed.notify_all();
   return done.ok();
 }
 
-// The order decides what a crash leaves; each step is harmless when the next one is missing.
-Status Maintenance::seal(const std::shared_ptr<TailSegment>& tail) {
-  TailSegment& t = *tail;
-  uint64_t bytes = 0;
+// The digest is made here, from the page cache, not on the way of a write.
+Status Maintenance::make_end(TailSegment& t) {
   {
     const std::lock_guard lock(state_.mutex);
-    bytes = t.written_bytes;
+    t.end_at = t.written_bytes;
   }
-  // 1. The end of the segment. The digest is made here, from the page cache, not on the way of a
-  //    write.
   Sha256 running;
   Buffer chunk;
-  for (uint64_t at = 0; at < bytes; at += chunk.size()) {
-    chunk.resize(static_cast<size_t>(std::min<uint64_t>(kHashChunkBytes, bytes - at)));
+  for (uint64_t at = 0; at < t.end_at; at += chunk.size()) {
+    chunk.resize(static_cast<size_t>(std::min<uint64_t>(kHashChunkBytes, t.end_at - at)));
     TRY(t.file->read_at(at, chunk));
     running.update(chunk);
   }
@@ -104,30 +125,46 @@ Status Maintenance::seal(const std::shared_ptr<TailSegment>& tail) {
   entry.epoch = t.header.epoch;
   entry.partition = kImageLogPartition;
   entry.plain_bytes = t.plain_bytes;
-  const Buffer end = encode_segment_end(t.index, bytes, running, entry.sha256);
-  entry.stored_bytes = bytes + end.size();
-  TRY(t.file->write_at(bytes, end));
-  {
+  t.end = encode_segment_end(t.index, t.end_at, running, entry.sha256);
+  entry.stored_bytes = t.end_at + t.end.size();
+  t.file_digest = running.finish();
+  t.entry = entry;
+  return {};
+}
+
+// The order decides what a crash leaves; each step is harmless when the next one is missing. Where
+// the disk is full it goes on later with the step that did not fit.
+Status Maintenance::seal(const std::shared_ptr<TailSegment>& tail) {
+  TailSegment& t = *tail;
+  // 1. The end of the segment.
+  if (!t.entry) TRY(make_end(t));
+  const SegmentEntry& entry = *t.entry;
+  if (!t.end.empty()) {
+    TRY(t.file->write_at(t.end_at, t.end));
+    t.end = {};
     const std::lock_guard lock(state_.mutex);
     t.written_bytes = entry.stored_bytes;
   }
   // 2. The bytes. 3. The name of a sealed segment. 4. The directory.
   TRY(state_.sync_tail(t));
-  TRY(state_.env.cartridge.files->rename(state_.open_path(entry.sequence, entry.epoch),
-                                         state_.sealed_path(entry.sequence, entry.epoch)));
-  TRY(state_.env.cartridge.files->sync_directory(state_.directory));
+  if (!t.renamed) {
+    TRY(state_.env.cartridge.files->rename(state_.open_path(entry.sequence, entry.epoch),
+                                           state_.sealed_path(entry.sequence, entry.epoch)));
+    t.renamed = true;
+  }
+  TRY(state_.sync_directory());
   {
     const std::lock_guard lock(state_.mutex);
     t.segment->entry = entry;
     t.segment->sealed = true;
   }
   // 5. The manifest, and then the observer.
-  TRY(state_.commit({AddSegment{entry}}, &entry, running.finish()));
+  TRY(state_.commit({AddSegment{entry}}, &entry, t.file_digest));
   state_.files.unpin(*t.segment);
   const std::lock_guard lock(state_.mutex);
   CHECK(!state_.tail.empty() && state_.tail.front() == tail);
   state_.tail.pop_front();
-  state_.unsealed_bytes -= bytes;
+  state_.unsealed_bytes -= t.end_at;
   state_.sealed_position = entry.sequence + 1;
   ++state_.counters.segments_sealed;
   return {};
@@ -141,11 +178,10 @@ Status Maintenance::write_pending(const PendingMap& pending) {
     const std::lock_guard lock(state_.mutex);
     slots = state_.slots;
   }
-  ASSIGN_OR_RETURN(WrittenMap written, write_map(state_, pending.mark, pending.map, slots));
   const uint64_t position = pending.mark.next_sequence;
   const Manifest manifest = state_.manifest();
-  map_sources_[written.entry.sequence] = written.sources;
   ASSIGN_OR_RETURN(const std::set<SegmentId> pinned, needed_by_points(manifest));
+  ASSIGN_OR_RETURN(WrittenMap written, write_map(state_, pending.mark, pending.map, slots));
   std::vector<ManifestEdit> edits = edits_for(written, position, manifest);
   std::set<SegmentId> needed = pinned;
   for (const MapSource& s : written.sources) needed.insert({s.cartridge, s.sequence, s.epoch});
@@ -158,12 +194,26 @@ Status Maintenance::write_pending(const PendingMap& pending) {
   }
   if (!drop.sequences.empty()) edits.push_back(drop);
   std::vector<SegmentEntry> dropped;
-  TRY(state_.commit(edits, &written.entry, written.file_digest, &dropped));
+  if (Status done = state_.commit(edits, &written.entry, written.file_digest, &dropped);
+      !done.ok()) {
+    // It is written anew, under another number.
+    if (state_.failed().ok()) {
+      state_.remove_file(state_.sealed_path(written.entry.sequence, written.entry.epoch));
+    }
+    return done;
+  }
+  map_sources_[written.entry.sequence] = written.sources;
   {
     const std::lock_guard lock(state_.mutex);
     CHECK(!state_.pending_maps.empty());
     state_.pending_maps.pop_front();
     state_.counters.map_bytes += written.entry.stored_bytes;
+    if (pending.replaces) {
+      state_.map = pending.map;
+      state_.recount_live();
+      state_.replacing = false;
+      state_.replaced = Status();
+    }
   }
   give_back(dropped);
   // Which maps there are, after what left.
@@ -343,8 +393,6 @@ Status Maintenance::compact(const std::shared_ptr<ImageSegment>& segment) {
 }
 
 Status Maintenance::collect() {
-  state_.maintenance_due = true;
-  kick();
   TRY(drain());
   LogOp op;
   op.kind = LogOp::Kind::roll;
@@ -353,26 +401,51 @@ Status Maintenance::collect() {
     state_.pending_maps.push_back({mark, state_.map});
   };
   TRY(writer_.run(op));
-  state_.maintenance_due = true;
-  kick();
   return drain();
 }
 
 Status Maintenance::drain() {
+  const uint64_t tried = start();
   wait_idle();
   std::unique_lock lock(state_.mutex);
   state_.changed.wait(lock, [&] {
     const bool sealing = !state_.tail.empty() && state_.tail.front()->finished;
-    return state_.failure || (!sealing && state_.pending_maps.empty());
+    return state_.failure || put_off_since(tried) || (!sealing && state_.pending_maps.empty());
   });
   if (state_.failure) return *state_.failure;
+  if (put_off_since(tried)) return *state_.waits_for;
   return {};
 }
 
-Status Maintenance::wait_sealed(uint64_t position) {
+Status Maintenance::wait_for_map(uint64_t position) {
+  const auto there = [&] {
+    const auto& have = state_.map_positions;
+    return std::find(have.begin(), have.end(), position) != have.end();
+  };
+  const uint64_t tried = start();
   std::unique_lock lock(state_.mutex);
-  state_.changed.wait(lock, [&] { return state_.failure || state_.sealed_position >= position; });
+  state_.changed.wait(lock, [&] { return state_.failure || put_off_since(tried) || there(); });
+  if (there()) return {};
+  return state_.failure ? *state_.failure : *state_.waits_for;
+}
+
+Status Maintenance::wait_replaced() {
+  start();
+  std::unique_lock lock(state_.mutex);
+  state_.changed.wait(lock, [&] { return state_.failure || state_.replaced; });
+  if (state_.replaced) return *std::exchange(state_.replaced, std::nullopt);
+  return *state_.failure;
+}
+
+Status Maintenance::wait_sealed(uint64_t position) {
+  const uint64_t tried = start();
+  std::unique_lock lock(state_.mutex);
+  state_.changed.wait(lock, [&] {
+    return state_.failure || (state_.sealing_waits && put_off_since(tried)) ||
+           state_.sealed_position >= position;
+  });
   if (state_.failure) return *state_.failure;
+  if (state_.sealed_position < position) return *state_.waits_for;
   return {};
 }
 

@@ -15,17 +15,25 @@ class Maintenance {
 
   // Starts what is due, unless that is under way. Any thread, no lock held.
   void kick();
-  // Waits until every finished segment is sealed and every pending map written, or failed.
-  Status drain();
-  // Waits until the log below `position` is sealed, or failed.
-  Status wait_sealed(uint64_t position);
+  // Start what is due, and wait. no_space and others that pass: it is put off, and goes on by
+  // itself.
+  Status drain();                          // every finished segment sealed, every map written
+  Status wait_sealed(uint64_t position);   // the log below `position`
+  Status wait_for_map(uint64_t position);  // of that position
+  Status wait_replaced();                  // what becomes of the map that replaces the content
   // Compaction as far as it pays, a map, and everything given back that nothing needs.
   Status collect();
   void wait_idle() { jobs_.wait(); }
 
  private:
+  // Has another try begin at what is put off. Gives how many had begun before.
+  uint64_t start();
+  bool put_off_since(uint64_t tried) const {  // state's mutex held
+    return state_.waits_for && state_.waits_since > tried;
+  }
   void run();
   bool step();
+  Status make_end(TailSegment& tail);
   Status seal(const std::shared_ptr<TailSegment>& tail);
   Status write_pending(const PendingMap& pending);
   std::vector<ManifestEdit> edits_for(const WrittenMap& written, uint64_t position,

@@ -92,7 +92,7 @@ Result<WrittenMap> MapWriter::finish() {
   TRY(state_.env.cartridge.files->rename(open_path_,
                                          state_.sealed_path(header_.sequence, header_.epoch)));
   finished_ = true;
-  TRY(state_.env.cartridge.files->sync_directory(state_.directory));
+  TRY(state_.sync_directory());
   return out;
 }
 

@@ -86,7 +86,15 @@ Status Volume::check_range(uint64_t offset, uint64_t length) const {
 }
 
 void Volume::after_log_op() {
-  if (state_->maintenance_due) maintenance_->kick();
+  if (state_->maintenance_due || state_->retry_due()) maintenance_->kick();
+}
+
+void Volume::go_on() { after_log_op(); }
+
+Status Volume::put_off() const {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->waits_for) return *state_->waits_for;
+  return {};
 }
 
 Status Volume::set_property(const std::string& name, const std::string& value) {
@@ -208,6 +216,7 @@ Status Volume::flush() {
     tail.assign(state_->tail.begin(), state_->tail.end());
   }
   for (const auto& segment : tail) TRY(state_->sync_tail(*segment));
+  after_log_op();
   return {};
 }
 
@@ -285,8 +294,6 @@ Status Volume::seal() {
   LogOp op;
   op.kind = LogOp::Kind::roll;
   TRY(writer_->run(op));
-  state_->maintenance_due = true;
-  maintenance_->kick();
   return maintenance_->drain();
 }
 

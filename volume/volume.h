@@ -114,6 +114,11 @@ class Volume final : public BlockDevice {
   Manifest manifest() const;
   // Why it is read-only; ok: it is not.
   Status failure() const;
+  // What sealing or the map waits for: room on the disk, the store. ok: nothing. Writing goes on,
+  // and each write looks whether it can go on, a second after the last try at the earliest; so does
+  // go_on(), for a disk that nobody writes to.
+  Status put_off() const;
+  void go_on();
   // Properties of the manifest that are not the engine's own; an empty value removes one. Durable.
   Status set_properties(const Properties& values);
   // Key rotation: the same data key, wrapped by another one; durable. busy: it is not `before` now.
@@ -159,8 +164,8 @@ class Volume final : public BlockDevice {
   void forget_mark(const Point& point);
   Status drop_point(const Uuid& id, const Properties& also);  // points_mutex_ held
   Result<ImageSegment> map_of(const Point& point);
+  Result<uint64_t> replace_content(const ExtentMap& map);
   Result<uint32_t> slot_of(const MapSource& source, Ancestors& ancestors);
-  Status wait_for_map(uint64_t position);
   void after_log_op();
 
   std::unique_ptr<VolumeState> state_;

@@ -279,7 +279,7 @@ Result<std::unique_ptr<Volume>> Volume::clone(Volume& source, const Uuid& point,
   {
     const std::lock_guard lock(source.points_mutex_);
     ASSIGN_OR_RETURN(const Point found, source.find_point(point));
-    TRY(source.wait_for_map(found.position));
+    TRY(source.maintenance_->wait_for_map(found.position));
     ASSIGN_OR_RETURN(const ImageSegment map, source.map_of(found));
     // 1. The point stays, from now on, whatever becomes of the clone.
     TRY(source.state_->commit(

@@ -236,19 +236,6 @@ Status Volume::release_clone(const Uuid& clone) {
   return state_->commit({SetProperty{name, ""}});
 }
 
-Status Volume::wait_for_map(uint64_t position) {
-  const auto there = [&] {
-    const auto& have = state_->map_positions;
-    return std::find(have.begin(), have.end(), position) != have.end();
-  };
-  state_->maintenance_due = true;
-  maintenance_->kick();
-  std::unique_lock lock(state_->mutex);
-  state_->changed.wait(lock, [&] { return state_->failure || there(); });
-  if (!there()) return *state_->failure;
-  return {};
-}
-
 Result<ImageSegment> Volume::map_of(const Point& point) {
   const Manifest manifest = state_->manifest();
   const std::string prefix(kPropertyMap);
@@ -357,7 +344,7 @@ Result<uint32_t> Volume::slot_of(const MapSource& source, Ancestors& ancestors) 
 Result<std::unique_ptr<BlockDevice>> Volume::open_point(const Uuid& id) {
   std::unique_lock lock(points_mutex_);
   ASSIGN_OR_RETURN(const Point point, find_point(id));
-  TRY(wait_for_map(point.position));
+  TRY(maintenance_->wait_for_map(point.position));
   ASSIGN_OR_RETURN(const ImageSegment segment, map_of(point));
   ++mounted_[id];
   auto view = std::make_unique<PointView>(*this, point.what);
@@ -383,30 +370,35 @@ Status Volume::roll_back(const Uuid& id) {
   const std::unique_lock alone(admission_);
   ASSIGN_OR_RETURN(const Point point, find_point(id));
   // 1. Points that still wait for a map get it from the log as it was.
-  state_->maintenance_due = true;
-  maintenance_->kick();
   TRY(maintenance_->drain());
-  TRY(wait_for_map(point.position));
+  TRY(maintenance_->wait_for_map(point.position));
   ASSIGN_OR_RETURN(const ImageSegment segment, map_of(point));
   Ancestors ancestors(state_->env, state_->options);
   const auto slot_for = [&](const MapSource& source) { return slot_of(source, ancestors); };
   ASSIGN_OR_RETURN(LoadedMap loaded, load_map(state_->files, state_->reader, segment, slot_for));
-  // 2. A position of the log of its own, and the map of the point there. Compaction that goes on
-  //    meanwhile moves nothing the old map alone names: what it compares with has changed.
+  // 2. A position of the log of its own, and the map of the point there.
+  TRY(replace_content(loaded.map));
+  return {};
+}
+
+// `map` at the end of the log: when it is in the manifest the disk is that, and before then nothing
+// has changed. Nobody writes meanwhile, and compaction moves nothing: a restart would find what it
+// moved after the new map. Gives the position.
+Result<uint64_t> Volume::replace_content(const ExtentMap& map) {
+  uint64_t position = 0;
   LogOp op;
   op.kind = LogOp::Kind::roll;
   op.force = true;
   op.at_boundary = [&](const LogMark& mark) {
-    state_->map = loaded.map;
-    state_->recount_live();
-    state_->pending_maps.push_back({mark, state_->map});
+    position = mark.next_sequence;
+    state_->pending_maps.push_back({mark, map, true});
+    state_->replacing = true;
+    state_->replaced.reset();
     state_->log_bytes_since_map = 0;
   };
   TRY(writer_->run(op));
-  // 3. Durable when the map is in the manifest.
-  state_->maintenance_due = true;
-  maintenance_->kick();
-  return maintenance_->drain();
+  TRY(maintenance_->wait_replaced());
+  return position;
 }
 
 // -- erasing
@@ -433,25 +425,9 @@ Status Volume::erase(Erasure kind) {
   const std::unique_lock alone(admission_);
   uint64_t begin = 0;
   for (int i = 0; i < kEraseTries; ++i) {
-    state_->maintenance_due = true;
-    maintenance_->kick();
     TRY(maintenance_->drain());
-    uint64_t position = 0;
-    LogOp op;
-    op.kind = LogOp::Kind::roll;
-    op.force = true;
-    op.at_boundary = [&](const LogMark& mark) {
-      position = mark.next_sequence;
-      state_->map = ExtentMap();
-      state_->recount_live();
-      state_->pending_maps.push_back({mark, state_->map});
-      state_->log_bytes_since_map = 0;
-    };
-    TRY(writer_->run(op));
+    ASSIGN_OR_RETURN(const uint64_t position, replace_content(ExtentMap()));
     if (i == 0) begin = position;  // from here on nothing is written but marks
-    state_->maintenance_due = true;
-    maintenance_->kick();
-    TRY(maintenance_->drain());
     const Manifest now = state_->manifest();
     const auto& log = now.partitions[kImageLogPartition].segments;
     if (log.empty() || log.front().sequence >= begin) {

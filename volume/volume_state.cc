@@ -4,6 +4,10 @@
 
 namespace coldshelf {
 
+namespace {
+constexpr int64_t kRetryNs = 1'000'000'000;
+}
+
 VolumeState::VolumeState(const VolumeEnv& environment, const VolumeOptions& settings,
                          std::string where, std::unique_ptr<ManifestLog> manifest_log, Secret key,
                          uint32_t block_size)
@@ -51,9 +55,11 @@ Status VolumeState::commit(const std::vector<ManifestEdit>& edits, const Segment
                            const std::optional<Sha256Digest>& file_digest,
                            std::vector<SegmentEntry>* dropped) {
   Status done;
+  bool closed = false;
   {
     const std::lock_guard lock(commit_mutex_);
     done = log_->commit(edits, dropped);
+    closed = log_->closed();
     CartridgeObserver* observer = env.cartridge.observer;
     if (done.ok() && observer != nullptr) {
       const Manifest& now = log_->manifest();
@@ -62,8 +68,48 @@ Status VolumeState::commit(const std::vector<ManifestEdit>& edits, const Segment
       if (sealed == nullptr) observer->manifest_changed(now);
     }
   }
-  if (!done.ok()) fail(done.error());
+  if (!done.ok() && (closed || done.error().code != ErrorCode::no_space)) fail(done.error());
   return done;
+}
+
+// Sealing and maps wait for room on the disk, or for the store; writers need not.
+void VolumeState::put_off(const Error& why, bool sealing) {
+  bool news = false;
+  {
+    const std::lock_guard lock(mutex);
+    if (failure) return;
+    // What would replace the disk's content does so now or not at all.
+    if (replacing) {
+      pending_maps.pop_back();
+      replacing = false;
+      replaced = Status(why);
+    }
+    if (sealing || !pending_maps.empty()) {
+      news = !waits_for;
+      waits_for = why;
+      waits_since = tries;
+      sealing_waits = sealing;
+      retry_at_ns = env.cartridge.clock->monotonic_ns() + kRetryNs;
+    }
+  }
+  changed.notify_all();
+  if (news) {
+    log_warning("volume", "sealing put off", {{"label", label}, {"error", why.message()}});
+  }
+}
+
+void VolumeState::goes_on(bool sealing) {
+  const std::lock_guard lock(mutex);
+  if (!waits_for || sealing_waits != sealing) return;
+  waits_for.reset();
+  sealing_waits = false;
+  retry_at_ns = 0;
+  log_info("volume", "sealing goes on", {{"label", label}});
+}
+
+bool VolumeState::retry_due() const {
+  const int64_t at = retry_at_ns;
+  return at != 0 && env.cartridge.clock->monotonic_ns() >= at;
 }
 
 Manifest VolumeState::manifest() {
@@ -162,14 +208,16 @@ Status VolumeState::sync_tail(TailSegment& segment) {
     segment.synced_bytes = bytes;
   }
   if (!segment.entry_synced) {
-    const Status done = env.cartridge.files->sync_directory(directory);
-    if (!done.ok()) {
-      fail(done.error());
-      return done;
-    }
+    TRY(sync_directory());
     segment.entry_synced = true;
   }
   return {};
+}
+
+Status VolumeState::sync_directory() {
+  const Status done = env.cartridge.files->sync_directory(directory);
+  if (!done.ok()) fail(done.error());
+  return done;
 }
 
 }  // namespace coldshelf

@@ -70,12 +70,19 @@ struct TailSegment {
   std::mutex sync_mutex;
   uint64_t synced_bytes = 0;
   bool entry_synced = false;  // its name is durable
+  // The sealer's: how far it came, when the disk was full.
+  std::optional<SegmentEntry> entry;
+  Sha256Digest file_digest;
+  uint64_t end_at = 0;
+  Buffer end;  // still to be written
+  bool renamed = false;
 };
 
 // The state of the map after every segment of the log below `mark.next_sequence`, to be written.
 struct PendingMap {
   LogMark mark;
   ExtentMap map;
+  bool replaces = false;  // the disk's content is what it says from the moment it is durable
 };
 
 struct VolumeState {
@@ -108,6 +115,13 @@ struct VolumeState {
   uint64_t next_sequence = 0;
   uint64_t sealed_position = 0;  // every segment of the log below it is in the manifest
   std::optional<Error> failure;
+  std::optional<Error> waits_for;       // why sealing or a map is put off
+  uint64_t tries = 0;                   // begun, of sealing and maps
+  uint64_t waits_since = 0;             // the try that put it off
+  bool sealing_waits = false;           // that is sealing
+  bool replacing = false;               // the last of pending_maps does
+  std::optional<Status> replaced;       // what became of it
+  std::atomic<int64_t> retry_at_ns{0};  // monotonic; 0: nothing is put off
   VolumeCounters counters;
   std::atomic<bool> maintenance_due{false};
   std::atomic<bool> map_wanted{false};  // at the next end of a segment
@@ -117,7 +131,11 @@ struct VolumeState {
   Status failed();
   void fail(const Error& why);         // the first one counts; the volume is read-only from then on
   void stop_writes(const Error& why);  // the same, but nothing is broken
-  // Durable when it returns; any failure is the volume's. `sealed`: edits[0] adds it.
+  void put_off(const Error& why, bool sealing);
+  void goes_on(bool sealing);
+  bool retry_due() const;
+  // Durable when it returns. no_space: nothing has changed; any other failure is the volume's.
+  // `sealed`: edits[0] adds it.
   Status commit(const std::vector<ManifestEdit>& edits, const SegmentEntry* sealed = nullptr,
                 const std::optional<Sha256Digest>& file_digest = std::nullopt,
                 std::vector<SegmentEntry>* dropped = nullptr);
@@ -135,7 +153,8 @@ struct VolumeState {
   std::string open_path(uint64_t sequence, uint64_t epoch) const;
   std::string sealed_path(uint64_t sequence, uint64_t epoch) const;
   void remove_file(const std::string& path) const;
-  Status sync_tail(TailSegment& segment);
+  Status sync_tail(TailSegment& segment);  // its failure is the volume's, whatever it is
+  Status sync_directory();                 // so is this one's
 
  private:
   std::mutex commit_mutex_;

@@ -179,15 +179,17 @@ class ManifestLog {
   const Manifest& manifest() const { return manifest_; }
   // Applies and makes the edits durable (written and synced) in one go: after a crash all of them
   // are there or none. On an error of the disk the log is closed for good and every later call
-  // fails with read_only: an fsync error is never retried. An edit that does not fit (corrupt)
-  // changes nothing, and the log goes on.
+  // fails with read_only: an fsync error is never retried. An edit that does not fit (corrupt), or
+  // for which the disk has no room (no_space), changes nothing, and the log goes on.
   Status commit(const std::vector<ManifestEdit>& edits,
                 std::vector<SegmentEntry>* dropped = nullptr);
+  bool closed() const { return failed_; }
 
  private:
   ManifestLog(FileSystem& files, std::string path, std::unique_ptr<File> file,
               ReplayedManifest state);
   Status compact();
+  bool stands() const;
   FileSystem& files_;
   const std::string path_;
   std::unique_ptr<File> file_;

@@ -105,6 +105,12 @@ Status ManifestLog::compact() {
   return {};
 }
 
+// Whether the file under our name is the one that we append to.
+bool ManifestLog::stands() const {
+  const auto info = files_.info(path_);
+  return info.ok() && info->size == size_bytes_;
+}
+
 Status ManifestLog::commit(const std::vector<ManifestEdit>& edits,
                            std::vector<SegmentEntry>* dropped) {
   if (failed_) {
@@ -113,8 +119,8 @@ Status ManifestLog::commit(const std::vector<ManifestEdit>& edits,
   if (edits.empty()) return {};
   if (size_bytes_ > 2 * snapshot_bytes_ + kCompactSlackBytes) {
     auto compacted = compact();
-    if (!compacted.ok() && compacted.error().code == ErrorCode::no_space) {
-      // The old log stands untouched; on a full disk a small edit may still fit behind it. Tried
+    if (!compacted.ok() && compacted.error().code == ErrorCode::no_space && stands()) {
+      // The old log is untouched; on a full disk a small edit may still fit behind it. Tried
       // again when the log has doubled.
       auto removed = files_.remove(path_ + ".new");
       if (!removed.ok() && removed.error().code != ErrorCode::not_found) {
@@ -137,6 +143,12 @@ Status ManifestLog::commit(const std::vector<ManifestEdit>& edits,
   }
   const Buffer bytes = encode_manifest_commit(edits, manifest_.generation);
   auto written = file_->write_at(size_bytes_, bytes);
+  if (!written.ok() && written.error().code == ErrorCode::no_space) {
+    // What fitted goes again: then the log goes on when there is room.
+    undo.restore();
+    failed_ = !file_->truncate(size_bytes_).ok();
+    return written;
+  }
   if (written.ok()) written = file_->sync();
   if (!written.ok()) {
     undo.restore();

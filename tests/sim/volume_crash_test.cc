@@ -88,5 +88,54 @@ TEST_F(VolumeCrashTest, RandomLivesWithThreads) {
   }
 }
 
+// The disk fills at each of its calls in turn, and has room again some operations later: nothing
+// acknowledged is lost, in memory or over a power loss, and the volume goes on by itself.
+void run_full(uint64_t seed, uint64_t call, bool threads) {
+  SCOPED_TRACE("seed " + std::to_string(seed) + ", call " + std::to_string(call));
+  VolumeSim sim(seed, threads);
+  SeededRandom& random = sim.random();
+  sim.disk_may_be_full(true);
+  sim.files().full_from(call);
+  uint64_t full = 0;
+  for (int i = 0; i < 60 && full < 4 + seed % 12; ++i) {
+    sim.random_operation();
+    if (sim.files().counted_calls() >= call) ++full;
+    if (random.one_in(5)) sim.pass_ms(700);
+    ASSERT_FALSE(sim.failed());
+    ASSERT_FALSE(sim.volume().read_only()) << sim.volume().failure().error().message();
+    if (::testing::Test::HasFailure()) return;
+  }
+  if (random.one_in(3)) {
+    sim.crash();
+    ASSERT_TRUE(sim.open(true));
+  }
+  sim.files().no_faults();
+  sim.disk_may_be_full(false);
+  sim.pass_ms(2'000);
+  sim.volume().go_on();
+  const uint64_t more = 1 + random.below(20);
+  for (uint64_t i = 0; i < more; ++i) {
+    sim.random_operation();
+    ASSERT_FALSE(sim.failed()) << "with room again";
+    if (::testing::Test::HasFailure()) return;
+  }
+  sim.check_reads();
+  ASSERT_TRUE(sim.volume().seal().ok());
+  ASSERT_TRUE(sim.volume().put_off().ok());
+  sim.check_store();
+  sim.crash();
+  if (!sim.open(true)) return;
+  sim.check_clones(true);
+}
+
+TEST_F(VolumeCrashTest, TheDiskIsFullAtEveryCall) {
+  for (const uint64_t seed : seeds_from(2'000'001, 8)) {
+    for (uint64_t call = 8; call < 90; ++call) {
+      run_full(seed, call, call % 5 == 0);
+      if (HasFailure()) return;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace coldshelf::test

@@ -216,7 +216,15 @@ VolumeSim::Tags VolumeSim::read_all(BlockDevice& disk) {
   return tags;
 }
 
+bool VolumeSim::full(const Status& done) const {
+  if (done.ok() || !may_be_full_ || done.error().code != ErrorCode::no_space) return false;
+  EXPECT_FALSE(volume_->read_only())
+      << "seed " << seed_ << ": " << volume_->failure().error().message();
+  return true;
+}
+
 void VolumeSim::add(Op op, const Status& done) {
+  if (full(done)) return;
   op.maybe = !done.ok();
   if (!done.ok()) failed_ = true;
   ops_.push_back(std::move(op));
@@ -242,7 +250,7 @@ bool VolumeSim::flush() {
   const Status done = volume_->flush();
   if (done.ok()) {
     synced_ = ops_.size();
-  } else {
+  } else if (!full(done)) {
     failed_ = true;
   }
   return done.ok();
@@ -256,6 +264,7 @@ bool VolumeSim::create_point() {
     synced_ = ops_.size();
     return true;
   }
+  if (full(made.error())) return false;
   half_made_ = Point{tags, false, false};
   failed_ = true;
   return false;
@@ -268,7 +277,7 @@ void VolumeSim::delete_point() {
   const Status done = volume_->delete_point(at->first);
   if (done.ok()) {
     points_.erase(at);
-  } else if (done.error().code != ErrorCode::busy) {
+  } else if (done.error().code != ErrorCode::busy && !full(done)) {
     at->second.gone = true;
     failed_ = true;
   }
@@ -292,7 +301,7 @@ void VolumeSim::check_point() {
   std::advance(at, static_cast<std::ptrdiff_t>(random_.below(points_.size())));
   auto view = volume_->open_point(at->first);
   if (!view.ok() || volume_->read_only()) {
-    failed_ = true;
+    if (view.ok() || !full(view.error())) failed_ = true;
     return;
   }
   EXPECT_EQ(read_all(**view), at->second.tags) << "a recovery point has changed";
@@ -307,7 +316,7 @@ void VolumeSim::clone() {
   const std::string directory = "/c" + std::to_string(next_tag_++);
   auto made = Volume::clone(*volume_, at->first, directory, {id, "clone"});
   if (!made.ok()) {
-    failed_ = true;
+    if (!full(made.error())) failed_ = true;
     return;
   }
   Clone& clone = clones_[id] = {directory, at->second.tags};
@@ -337,7 +346,7 @@ void VolumeSim::check_clones(bool write_too) {
 
 bool VolumeSim::collect() {
   const Status done = volume_->collect();
-  if (!done.ok()) failed_ = true;
+  if (!done.ok() && !full(done)) failed_ = true;
   return done.ok();
 }
 
@@ -400,7 +409,8 @@ void VolumeSim::random_operation() {
   } else if (kind < 98) {
     clone();
   } else {
-    if (!volume_->seal().ok()) failed_ = true;
+    const Status done = volume_->seal();
+    if (!done.ok() && !full(done)) failed_ = true;
   }
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "tests/support/cartridge_fixture.h"
+#include "tests/support/sim_clock.h"
 #include "volume/volume.h"
 
 namespace coldshelf::test {
@@ -55,6 +56,9 @@ class VolumeSim final : public ImageDirectory {
   SeededRandom& random() { return random_; }
   SimFileSystem& files() { return files_; }
   bool failed() const { return failed_; }
+  // From now on an operation may fail with no_space, and has then done nothing.
+  void disk_may_be_full(bool may) { may_be_full_ = may; }
+  void pass_ms(int64_t ms) { clock_.advance_ms(ms); }
   Volume& volume() { return *volume_; }
 
   void random_operation();
@@ -101,6 +105,7 @@ class VolumeSim final : public ImageDirectory {
   Tags now() const;
   Tags read_all(BlockDevice& disk);
   void add(Op op, const Status& done);
+  bool full(const Status& done) const;  // it failed, and only for that
   std::optional<size_t> find_prefix(const Tags& found, size_t at_least, bool& with_maybe) const;
   void check_points();
   VolumeEnv env(bool with_observer);
@@ -112,7 +117,7 @@ class VolumeSim final : public ImageDirectory {
   SeededRandom random_;
   SeededRandom volume_random_;
   SimFileSystem files_;
-  StillClock clock_;
+  SimClock clock_;
   InlineExecutor inline_;
   std::unique_ptr<WorkerPool> pool_;
   std::shared_ptr<BufferPool> buffers_ = BufferPool::create(8 * MiB);
@@ -133,6 +138,7 @@ class VolumeSim final : public ImageDirectory {
   std::map<std::string, uint32_t> payload_of_nonce_;
   std::mutex nonce_mutex_;
   bool failed_ = false;
+  bool may_be_full_ = false;
   std::unique_ptr<Volume> volume_;
 };
 

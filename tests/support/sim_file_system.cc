@@ -35,7 +35,7 @@ class SimFile final : public File {
   Status write_at(uint64_t offset, ByteView bytes) override {
     const std::lock_guard lock(files_.mutex_);
     TRY(may_change());
-    TRY(files_.count_call("write " + inode_->name));
+    TRY(files_.count_call("write " + inode_->name, true));
     return files_.write(*inode_, offset, bytes);
   }
   Status sync() override {
@@ -113,8 +113,9 @@ Result<SimFileSystem::InodePtr> SimFileSystem::find(const std::string& path) con
   return entry->second;
 }
 
-Status SimFileSystem::count_call(const std::string& what) {
+Status SimFileSystem::count_call(const std::string& what, bool needs_room) {
   ++calls_;
+  if (needs_room && full_at_ != 0 && calls_ >= full_at_) return error_from_errno(ENOSPC, what);
   if (fail_at_ == 0 || calls_ < fail_at_ || (calls_ > fail_at_ && !fail_forever_)) return {};
   return error_from_errno(fail_code_ == ErrorCode::no_space ? ENOSPC : EIO, what);
 }
@@ -169,7 +170,7 @@ Result<std::unique_ptr<File>> SimFileSystem::open(const std::string& path, OpenM
   auto inode = find(path);
   if (mode == OpenMode::create || mode == OpenMode::create_private) {
     if (inode.ok()) return error_from_errno(EEXIST, path);
-    TRY(count_call("create " + path));
+    TRY(count_call("create " + path, true));
     auto fresh = std::make_shared<Inode>();
     fresh->name = path;
     directory->unsynced.push_back({base_name(path), fresh, ""});
@@ -188,7 +189,7 @@ Status SimFileSystem::rename(const std::string& from, const std::string& to) {
   if (parent_directory(from) != parent_directory(to)) {
     return Error(ErrorCode::invalid_argument, "rename between directories");
   }
-  TRY(count_call("rename " + from));
+  TRY(count_call("rename " + from, true));
   directory->unsynced.push_back({base_name(to), inode, base_name(from)});
   apply(directory->current, directory->unsynced.back());
   inode->name = to;
@@ -337,7 +338,13 @@ void SimFileSystem::fail_call(uint64_t number, ErrorCode code, bool forever) {
 void SimFileSystem::no_faults() {
   const std::lock_guard lock(mutex_);
   fail_at_ = 0;
+  full_at_ = 0;
   capacity_.reset();
+}
+
+void SimFileSystem::full_from(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  full_at_ = number;
 }
 
 void SimFileSystem::set_capacity(uint64_t bytes) {

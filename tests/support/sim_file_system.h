@@ -45,6 +45,8 @@ class SimFileSystem final : public FileSystem {
   // has dropped the file's dirty pages. `forever`: every later one, too.
   void fail_call(uint64_t number, ErrorCode code, bool forever = false);
   void no_faults();
+  // From that call on what needs room (create, write, rename) fails with ENOSPC; the rest works.
+  void full_from(uint64_t number);
   // Total bytes of all files at most; a write beyond it stores what fits and fails with no_space.
   void set_capacity(uint64_t bytes);
 
@@ -89,7 +91,7 @@ class SimFileSystem final : public FileSystem {
   // All below: mutex_ is held.
   Result<Directory*> directory_of(const std::string& path);
   Result<InodePtr> find(const std::string& path) const;
-  Status count_call(const std::string& what);
+  Status count_call(const std::string& what, bool needs_room = false);
   Status write(Inode& inode, uint64_t offset, ByteView bytes);
   uint64_t used_bytes() const;
 
@@ -100,6 +102,7 @@ class SimFileSystem final : public FileSystem {
   uint64_t calls_ = 0;
   uint64_t fail_at_ = 0;
   bool fail_forever_ = false;
+  uint64_t full_at_ = 0;
   ErrorCode fail_code_ = ErrorCode::io;
   std::optional<uint64_t> capacity_;
   std::function<void(const std::string&, uint64_t, ByteView)> write_hook_;

@@ -527,6 +527,43 @@ TEST_F(FormatManifestLog, AFullDiskPutsCompactionOff) {
   EXPECT_EQ(reopened(), log->manifest());
 }
 
+TEST_F(FormatManifestLog, AFullDiskAfterTheRenameClosesTheLog) {
+  auto log = make();
+  const std::string value(60'000, 'v');
+  while (std::filesystem::file_size(path) <=
+         2 * encode_manifest(small_manifest()).size() + 1 * MiB) {
+    ASSERT_TRUE(log->commit({SetProperty{"p", value}}).ok());
+  }
+  // The snapshot has the name by now: an edit behind the old log would be lost.
+  const Manifest before = log->manifest();
+  files.fail_code = ErrorCode::no_space;
+  files.fail_at = files.calls + 3;  // write, sync, rename, directory
+  files.fail_only = true;
+  EXPECT_EQ(log->commit({SetProperty{"q", "1"}}).error().code, ErrorCode::no_space);
+  EXPECT_TRUE(log->closed());
+  EXPECT_EQ(log->commit({SetProperty{"q", "1"}}).error().code, ErrorCode::read_only);
+  EXPECT_EQ(reopened(), before);
+}
+
+TEST_F(FormatManifestLog, AnEditThatTheDiskHasNoRoomForChangesNothing) {
+  auto log = make();
+  ASSERT_TRUE(log->commit({SetProperty{"a", "1"}}).ok());
+  const Manifest before = log->manifest();
+  files.fail_code = ErrorCode::no_space;
+  files.fail_at = files.calls;  // the write
+  files.fail_only = true;
+  EXPECT_EQ(log->commit({SetProperty{"b", "2"}}).error().code, ErrorCode::no_space);
+  EXPECT_FALSE(log->closed());
+  EXPECT_EQ(log->manifest(), before);
+  EXPECT_EQ(reopened(), before);
+  ASSERT_TRUE(log->commit({SetProperty{"c", "3"}}).ok());
+  EXPECT_EQ(reopened(), log->manifest());
+  // A sync is another matter.
+  files.fail_at = files.calls + 1;
+  EXPECT_EQ(log->commit({SetProperty{"d", "4"}}).error().code, ErrorCode::no_space);
+  EXPECT_TRUE(log->closed());
+}
+
 TEST_F(FormatManifestLog, CompactsWhenItOutgrowsItsSnapshot) {
   auto log = make();
   const std::string value(60'000, 'v');
