@@ -111,12 +111,14 @@ enum class JobKind {
   retrieve,
   delete_tape,
   verify,
-  export_tape,
+  export_tape,  // nobody's any more; old catalogs have them
   reassign,
   detach,
   snapshot_pull,  // of an EBS snapshot into an image
   snapshot_restore,
   hold,  // a legal hold begins or ends
+  import_volume,
+  export_volume,
 };
 enum class JobState { queued, running, waiting, succeeded, failed, cancelled };
 std::string_view to_string(JobKind kind);

@@ -34,7 +34,7 @@ Result<JobRow> job_of(const Statement& s) {
   row.id = s.column_integer(0);
   const int64_t kind = s.column_integer(1);
   const int64_t state = s.column_integer(2);
-  if (kind < 0 || kind > static_cast<int64_t>(JobKind::hold) || state < 0 ||
+  if (kind < 0 || kind > static_cast<int64_t>(JobKind::export_volume) || state < 0 ||
       state > static_cast<int64_t>(JobState::cancelled) || !column_uuid(s, 3, row.cartridge) ||
       !decode_parameters(s.column_text(5), row.parameters)) {
     return damaged_row("job " + std::to_string(row.id));

@@ -86,6 +86,10 @@ std::string_view to_string(JobKind kind) {
       return "snapshot_restore";
     case JobKind::hold:
       return "hold";
+    case JobKind::import_volume:
+      return "import_volume";
+    case JobKind::export_volume:
+      return "export_volume";
   }
   return "unknown";
 }

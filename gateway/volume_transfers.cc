@@ -42,10 +42,10 @@ void VolumeTransfers::stop() {
 // -- jobs
 
 Result<VolumeTransfers::RunPtr> VolumeTransfers::begin(
-    const Uuid& uuid, const std::string& name, uint64_t bytes,
+    JobKind kind, const Uuid& uuid, const std::string& name, uint64_t bytes,
     std::map<std::string, std::string> parameters) {
   auto run = std::make_shared<Run>();
-  run->job.kind = JobKind::export_tape;
+  run->job.kind = kind;
   run->job.state = JobState::running;
   run->job.cartridge = uuid;
   run->job.barcode = name;
@@ -81,7 +81,7 @@ void VolumeTransfers::finish(const RunPtr& run, const Status& done) {
   }
   const Status noted = env_.catalog->update_job(job);
   log_line(job.state == JobState::failed ? LogLevel::error : LogLevel::info, "volumes",
-           job.parameters["kind"],
+           to_string(job.kind),
            {{"name", job.barcode},
             {"state", to_string(job.state)},
             {"bytes", job.done_bytes},
@@ -147,9 +147,8 @@ Result<int64_t> VolumeTransfers::import(const ImportRequest& request) {
                  "the image has " + std::to_string(size) + " bytes, more than the volume would");
   }
   ASSIGN_OR_RETURN(auto volume, env_.volumes->begin_import(wanted));
-  auto run = begin(
-      volume->uuid(), wanted.name, size,
-      {{"kind", "import"}, {"file", request.file}, {"format", std::string(to_string(format))}});
+  auto run = begin(JobKind::import_volume, volume->uuid(), wanted.name, size,
+                   {{"file", request.file}, {"format", std::string(to_string(format))}});
   if (!run.ok()) {
     const Uuid uuid = volume->uuid();
     const Status undone = env_.volumes->abandon_import(uuid);
@@ -244,7 +243,7 @@ Result<int64_t> VolumeTransfers::export_point(const ExportRequest& request) {
                                                        point.point.id.to_string()));
   ASSIGN_OR_RETURN(
       const RunPtr run,
-      begin(point.volume, point.volume_name, disk->size_bytes(),
+      begin(JobKind::export_volume, point.volume, point.volume_name, disk->size_bytes(),
             {{"file", request.file}, {"point", point.point.name}, {"format", request.format}}));
   workers_->submit([this, run, request, format, disk]() mutable {
     const Status done = run_export(run, request, format, *disk);

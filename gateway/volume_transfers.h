@@ -57,7 +57,7 @@ class VolumeTransfers {
   };
   using RunPtr = std::shared_ptr<Run>;
   // `parameters`: "kind" is what the job is called.
-  Result<RunPtr> begin(const Uuid& uuid, const std::string& name, uint64_t bytes,
+  Result<RunPtr> begin(JobKind kind, const Uuid& uuid, const std::string& name, uint64_t bytes,
                        std::map<std::string, std::string> parameters);
   void finish(const RunPtr& run, const Status& done);
   void step(const RunPtr& run, const std::string& what);

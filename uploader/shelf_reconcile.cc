@@ -186,7 +186,8 @@ Status Shelf::reconcile() {
   for (const JobRow& row : unfinished) {
     // Those of EBS snapshots are gone on with by who does them.
     if (row.kind == JobKind::snapshot_pull || row.kind == JobKind::snapshot_restore) continue;
-    if (row.kind == JobKind::verify || row.kind == JobKind::export_tape) {
+    if (row.kind == JobKind::verify || row.kind == JobKind::export_tape ||
+        row.kind == JobKind::import_volume || row.kind == JobKind::export_volume) {
       JobRow ended = row;
       ended.state = JobState::failed;
       ended.error = "interrupted by a restart";

@@ -26,8 +26,7 @@ Json Service::job_json(const JobRow& job) const {
   shown("tier", "Tier");
   shown("days", "Days");
   shown("pool", "Pool");
-  shown("kind", "Kind");  // imports and exports of volumes
-  shown("file", "File");
+  shown("file", "File");  // of volumes' imports and exports
   shown("point", "RecoveryPoint");
   shown("snapshot", "SnapshotId");  // of EBS snapshots, from here on
   shown("pulled_against", "Base");
