@@ -2,13 +2,9 @@
 // was written.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <iostream>
-#include <thread>
+#include <optional>
 
-#include "base/clock.h"
-#include "base/random.h"
-#include "tests/e2e/gateway.h"
+#include "tests/e2e/crash_rounds.h"
 
 namespace coldshelf::test {
 namespace {
@@ -64,38 +60,26 @@ void write_until_killed(TapeClient& client, uint64_t seed, SeededRandom& random,
 }
 
 TEST(Crash, KilledDaemonKeepsWhatWasSynced) {
-  const char* rounds_set = std::getenv("COLDSHELF_CRASH_ROUNDS");
-  const int rounds = rounds_set != nullptr ? std::atoi(rounds_set) : 6;
-  const uint64_t seed = static_cast<uint64_t>(SystemClock().unix_ms());
-  std::cout << "seed " << seed << ", " << rounds << " rounds\n";
-  SeededRandom random(seed);
-  SystemClock clock;
+  SeededRandom random = crash_seed();
+  const uint64_t seed = random.next();
   Gateway gateway("[cartridge]\nsegment_size = \"8MiB\"\n");
   Written written;
-  for (int round = 0; round <= rounds; ++round) {
-    ASSERT_TRUE(gateway.start().ok()) << gateway.log();
-    if (round == 0) {
-      gateway.ok({"tape", "create", "--barcode", "CRASH1L8", "--size", "100GiB"});
-      gateway.ok({"library", "load", "CRASH1L8", "1"});
-    }
-    auto client = gateway.drive(1);
-    ASSERT_TRUE(client.ok()) << client.error().message() << "\n" << gateway.log();
+  std::optional<TapeClient> client;
+  CrashLoad what;
+  what.prepare = [&] {
+    gateway.ok({"tape", "create", "--barcode", "CRASH1L8", "--size", "100GiB"});
+    gateway.ok({"library", "load", "CRASH1L8", "1"});
+  };
+  what.check = [&] {
+    client.reset();
+    auto connected = gateway.drive(1);
+    ASSERT_TRUE(connected.ok()) << connected.error().message();
+    client.emplace(std::move(*connected));
     check_tape(*client, seed, written);
-    if (HasFatalFailure()) {
-      std::cout << gateway.log();
-      return;
-    }
-    if (round == rounds) break;
-    const int64_t lifetime_ms = 100 + static_cast<int64_t>(random.below(900));
-    std::thread killer([&] {
-      clock.sleep_ms(lifetime_ms);
-      gateway.kill();
-    });
-    write_until_killed(*client, seed, random, written);
-    killer.join();
-  }
+  };
+  what.load = [&] { write_until_killed(*client, seed, random, written); };
+  run_crash_rounds(gateway, 6, random, what);
   EXPECT_GT(written.objects.size(), 0U);
-  EXPECT_EQ(gateway.stop(), 0) << gateway.log();
 }
 
 TEST(Crash, CleanStopLosesNothingThatWasAcknowledged) {

@@ -6,7 +6,8 @@ add_test(NAME e2e_demo
   COMMAND ${CMAKE_SOURCE_DIR}/deploy/demo.sh ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} --source ${CMAKE_SOURCE_DIR}/tape)
 set_tests_properties(e2e_demo PROPERTIES LABELS e2e TIMEOUT 120)
 
-add_library(coldshelf_test_gateway STATIC ${CMAKE_CURRENT_LIST_DIR}/gateway.cc)
+add_library(coldshelf_test_gateway STATIC
+  ${CMAKE_CURRENT_LIST_DIR}/crash_rounds.cc ${CMAKE_CURRENT_LIST_DIR}/gateway.cc)
 target_link_libraries(coldshelf_test_gateway PUBLIC
   coldshelf_test_client nlohmann_json::nlohmann_json GTest::gtest)
 

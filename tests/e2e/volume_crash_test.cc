@@ -2,15 +2,11 @@
 // one that was written to it, whole.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <iostream>
-#include <thread>
+#include <optional>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/coding.h"
-#include "base/random.h"
-#include "tests/e2e/gateway.h"
+#include "tests/e2e/crash_rounds.h"
 #include "tests/support/disk_client.h"
 
 namespace coldshelf::test {
@@ -88,38 +84,24 @@ void load_until_killed(DiskClient& disk, SeededRandom& random, Model& model) {
 }
 
 TEST(VolumeCrash, KilledDaemonKeepsWhatWasSynced) {
-  const char* rounds_set = std::getenv("COLDSHELF_CRASH_ROUNDS");
-  const int rounds = rounds_set != nullptr ? std::atoi(rounds_set) : 5;
-  const uint64_t seed = static_cast<uint64_t>(SystemClock().unix_ms());
-  std::cout << "seed " << seed << ", " << rounds << " rounds\n";
-  SeededRandom random(seed);
-  SystemClock clock;
+  SeededRandom random = crash_seed();
   Gateway gateway("[cartridge]\nsegment_size = \"1MiB\"\n");
   Model model;
-  for (int round = 0; round <= rounds; ++round) {
-    ASSERT_TRUE(gateway.start().ok()) << gateway.log();
-    if (round == 0) {
-      gateway.ok(
-          {"volume", "create", "--name", "crash", "--size", "16MiB", "--block-size", "4096"});
-    }
-    auto disk = DiskClient::connect(gateway.portal(), gateway.target("volume-crash"));
-    ASSERT_TRUE(disk.ok()) << disk.error().message() << "\n" << gateway.log();
+  std::optional<DiskClient> disk;
+  CrashLoad what;
+  what.prepare = [&] {
+    gateway.ok({"volume", "create", "--name", "crash", "--size", "16MiB", "--block-size", "4096"});
+  };
+  what.check = [&] {
+    disk.reset();
+    auto connected = DiskClient::connect(gateway.portal(), gateway.target("volume-crash"));
+    ASSERT_TRUE(connected.ok()) << connected.error().message();
+    disk.emplace(std::move(*connected));
     check(*disk, model);
-    if (HasFatalFailure()) {
-      std::cout << gateway.log();
-      return;
-    }
-    if (round == rounds) break;
-    const int64_t lifetime_ms = 100 + static_cast<int64_t>(random.below(900));
-    std::thread killer([&] {
-      clock.sleep_ms(lifetime_ms);
-      gateway.kill();
-    });
-    load_until_killed(*disk, random, model);
-    killer.join();
-  }
+  };
+  what.load = [&] { load_until_killed(*disk, random, model); };
+  run_crash_rounds(gateway, 5, random, what);
   EXPECT_GT(model.next, 1U);
-  EXPECT_EQ(gateway.stop(), 0) << gateway.log();
 }
 
 }  // namespace
