@@ -235,6 +235,7 @@ class VolumeService final : public ImageDirectory {
   void settle(const EntryPtr& entry);  // what a job of the shelf came to
   void settle_detach(const EntryPtr& entry);
   void release_clones();
+  void release_clones_gone_elsewhere(const EntryPtr& entry);  // no entry's life is held
   void restore_mounts(const EntryPtr& entry);
   Status offer(const EntryPtr& entry);
   Status withdraw(const EntryPtr& entry, bool force);

@@ -76,6 +76,7 @@ Result<std::shared_ptr<Volume>> VolumeService::take_open(const EntryPtr& entry,
 
 Status VolumeService::remove(const std::string& volume, bool force) {
   ASSIGN_OR_RETURN(const EntryPtr entry, find(volume));
+  release_clones_gone_elsewhere(entry);
   const std::lock_guard life(entry->life);
   settle(entry);
   if (entry->archive) TRY(check_idle(entry));
@@ -204,6 +205,45 @@ void VolumeService::release_clones() {
   }
 }
 
+// A clone that another gateway had when it was deleted is here no more, and in the store no more:
+// then what it held is free. Asked when somebody wants what is held. Under making_, so that no
+// clone is half made; and the store must be the one that this volume lies in.
+void VolumeService::release_clones_gone_elsewhere(const EntryPtr& entry) {
+  std::shared_ptr<Volume> volume;
+  {
+    const std::lock_guard lock(mutex_);
+    volume = entry->volume;
+  }
+  if (env_.shelf == nullptr || !volume || clones_of(volume->manifest()).empty()) return;
+  const std::lock_guard making(making_);
+  const auto gone = [&](const Uuid& clone) -> Result<bool> {
+    {
+      const std::lock_guard lock(mutex_);
+      if (entries_.contains(clone)) return false;
+    }
+    ASSIGN_OR_RETURN(const auto row, row_of(clone));
+    ASSIGN_OR_RETURN(const bool here, env_.volume.cartridge.files->exists(path_of(clone)));
+    if (row || here) return false;
+    ASSIGN_OR_RETURN(const bool ours, env_.shelf->store_has(entry->uuid));
+    if (!ours) return false;
+    ASSIGN_OR_RETURN(const bool there, env_.shelf->store_has(clone));
+    return !there;
+  };
+  for (const Uuid& clone : clones_of(volume->manifest())) {
+    const Result<bool> is_gone = gone(clone);
+    const Status done = !is_gone.ok() ? Status(is_gone.error())
+                        : *is_gone    ? volume->release_clone(clone)
+                                      : Status();
+    if (!done.ok()) {
+      log_warning("volumes", "whether a clone is gone cannot be told",
+                  {{"volume", entry->name}, {"error", done.error().message()}});
+    } else if (*is_gone) {
+      log_info("volumes", "a clone that was deleted elsewhere holds nothing any more",
+               {{"volume", entry->name}, {"clone", clone.to_string()}});
+    }
+  }
+}
+
 bool VolumeService::tick() {
   std::vector<EntryPtr> going;
   for (const auto& volume : open_volumes()) volume->go_on();
@@ -272,6 +312,7 @@ Result<uint64_t> VolumeService::set_wrapped_key(const Uuid& uuid, const WrappedK
 Result<int64_t> VolumeService::detach(const std::string& volume, bool force) {
   if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
   ASSIGN_OR_RETURN(const EntryPtr entry, find_open(volume));
+  release_clones_gone_elsewhere(entry);
   const std::lock_guard life(entry->life);
   if (entry->archive) TRY(check_idle(entry));
   Manifest manifest;

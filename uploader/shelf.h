@@ -149,6 +149,7 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   Result<int64_t> detach(const Uuid& image);
   Status cancel_detach(const Uuid& image);
   Result<std::vector<DetachedImage>> detached_images();  // asks the store
+  Result<bool> store_has(const Uuid& image);             // its manifest, whose it ever is; asks
   // One that was detached; with `take_over` one of a gateway that is gone (`force`: or alive): what
   // that had not uploaded is lost then, and the image is as it was before. Comes as AVAILABLE with
   // nothing of it here but the manifest; an archived one as ARCHIVED. exists: it is here, or the

@@ -17,6 +17,13 @@ constexpr uint64_t kDocumentLimit = 64 * KiB;
 
 }  // namespace
 
+Result<bool> Shelf::store_has(const Uuid& image) {
+  const auto manifest = state_->env.store->head(manifest_key(image));
+  if (manifest.ok()) return true;
+  if (manifest.error().code == ErrorCode::not_found) return false;
+  return manifest.error();
+}
+
 // -- detach
 
 Result<int64_t> Shelf::detach(const Uuid& image) {
