@@ -33,7 +33,7 @@ target_link_libraries(e2e_s3_storm PRIVATE coldshelf_test_imposter)
 coldshelf_long_test(e2e_s3_storm_long e2e_s3_storm COLDSHELF_STORM_MIB=10240)
 
 # Disks. iscsi-test-cu, qemu-img and qemu-io come from ./dev's test packages.
-foreach(name volume volume_crash volume_suite)
+foreach(name volume volume_crash volume_sharing volume_suite)
   coldshelf_e2e_test(${name})
   target_link_libraries(e2e_${name} PRIVATE coldshelf_test_scsi)
 endforeach()

@@ -1,41 +1,16 @@
 // Real gateways on one store: a lost one rebuilt from it, a stopped one that comes back.
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <fstream>
+#include <iostream>
 
-#include "base/clock.h"
-#include "base/file_system.h"
 #include "base/random.h"
-#include "tests/e2e/gateway.h"
+#include "tests/e2e/shared_store.h"
 
 namespace coldshelf::test {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kMaxRecord = 200 * 1024;
 constexpr unsigned kRecords = 60;
-
-class StoreOnDisk {
- public:
-  StoreOnDisk() : scratch_(fs::temp_directory_path().string()) {
-    std::ofstream(key()) << std::string(64, 'a') << "\n";
-    fs::permissions(key(), fs::perms::owner_read | fs::perms::owner_write);
-  }
-  std::string path() const { return scratch_.path() + "/store"; }
-  std::string key() const { return scratch_.path() + "/key"; }
-  std::string directory() const { return scratch_.path(); }
-  std::string configuration() const {
-    return "[cartridge]\nsegment_size = \"1MiB\"\n[store]\npath = \"" + path() +
-           "\"\nlink = false\nlease_ttl = \"2s\"\nrestore_standard = \"100ms\"\n"
-           "restore_poll = \"50ms\"\n[encryption]\nkey_file = \"" +
-           key() + "\"\n";
-  }
-
- private:
-  ScratchDirectory scratch_;
-};
 
 void write_tape(Gateway& gateway, const std::string& barcode, uint64_t seed, unsigned first,
                 unsigned count) {
@@ -77,19 +52,6 @@ void check_tape(Gateway& gateway, const std::string& barcode, uint64_t seed, uns
   gateway.ok({"library", "unload", "1"});
 }
 
-bool uploaded(Gateway& gateway) {
-  SystemClock clock;
-  for (int i = 0; i < 200; ++i) {
-    const auto status = gateway.json({"status"});
-    if (status["NotUploadedBytes"] == 0 && status["QueuedSegments"] == 0) {
-      clock.sleep_ms(1'500);  // the manifest follows half a second behind
-      return true;
-    }
-    clock.sleep_ms(100);
-  }
-  return false;
-}
-
 CommandResult command(const std::vector<std::string>& arguments) {
   std::vector<std::string> all = {program("coldshelf")};
   all.insert(all.end(), arguments.begin(), arguments.end());
@@ -99,7 +61,7 @@ CommandResult command(const std::vector<std::string>& arguments) {
 }
 
 TEST(Sharing, ALostGatewayIsRebuiltFromTheStore) {
-  StoreOnDisk store;
+  SharedStore store;
   const uint64_t seed = static_cast<uint64_t>(SystemClock().unix_ms());
   std::cout << "seed " << seed << "\n";
   std::string serial, id;
@@ -150,7 +112,7 @@ TEST(Sharing, ALostGatewayIsRebuiltFromTheStore) {
 }
 
 TEST(Sharing, AStoppedOwnerFindsItsTapeTaken) {
-  StoreOnDisk store;
+  SharedStore store;
   const uint64_t seed = static_cast<uint64_t>(SystemClock().unix_ms());
   std::cout << "seed " << seed << "\n";
   Gateway a(store.configuration());
@@ -187,7 +149,7 @@ TEST(Sharing, AStoppedOwnerFindsItsTapeTaken) {
 }
 
 TEST(Sharing, OneArchivesAndTheOtherRetrieves) {
-  StoreOnDisk store;
+  SharedStore store;
   const uint64_t seed = 5;
   Gateway a(store.configuration());
   Gateway b(store.configuration());
