@@ -22,8 +22,9 @@ struct VolumeService::Entry {
   std::shared_ptr<Volume> volume;  // null: it is not open
   std::string status = "AVAILABLE";
   std::string problem;
-  bool offered = false;  // its target is there
-  Manifest known;        // of one that is not open, as far as it can be read
+  int64_t open_again_ms = 0;  // FAILED for something that passes; 0: it is not
+  bool offered = false;       // its target is there
+  Manifest known;             // of one that is not open, as far as it can be read
 };
 
 struct VolumeService::Mount {

@@ -15,6 +15,7 @@ namespace {
 
 constexpr size_t kIdDigits = 8;
 constexpr int64_t kDroppedLookMs = 250;
+constexpr int64_t kOpenAgainMs = 10'000;
 constexpr int64_t kDroppedTimeoutMs = 15 * 60'000;
 constexpr size_t kMaxIscsiName = 223;  // RFC 7143 4.2.7.1, bytes
 
@@ -164,10 +165,14 @@ Status VolumeService::reopen(const EntryPtr& entry, const std::string& status) {
   if (!opened.ok()) {
     log_error("volumes", "volume cannot be opened",
               {{"name", entry->name}, {"error", opened.error().message()}});
+    const Disposition why = opened.error().disposition;
+    const bool passes = why == Disposition::no_space || why == Disposition::retry;
     const std::lock_guard lock(mutex_);
     // One whose restored copies have expired is whole, and retrieved again.
     entry->status = opened.error().code == ErrorCode::cold ? status : "FAILED";
     entry->problem = opened.error().message();
+    entry->open_again_ms =
+        passes ? env_.volume.cartridge.clock->unix_ms() + kOpenAgainMs : int64_t{0};
     return opened.error();
   }
   std::shared_ptr<Volume> volume = std::move(*opened);
@@ -632,8 +637,9 @@ Status VolumeService::close(const EntryPtr& entry) {
     log_error("volumes", "volume closed with an error",
               {{"name", entry->name}, {"error", closed.error().message()}});
   }
-  entry->known = volume->manifest();
+  Manifest known = volume->manifest();
   const std::lock_guard lock(mutex_);
+  entry->known = std::move(known);
   entry->volume.reset();
   return closed;
 }

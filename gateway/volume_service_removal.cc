@@ -110,9 +110,8 @@ Status VolumeService::remove(const std::string& volume, bool force) {
   const Status sealed = open && env_.shelf != nullptr ? open->close() : Status();
   open.reset();
   if (!marked.ok() && !force) {
-    const std::lock_guard lock(mutex_);
-    entry->status = "FAILED";
-    entry->problem = "it could not be marked as going: " + marked.error().message();
+    const Status again = reopen(entry);
+    if (!again.ok()) log_error("volumes", "reopen", {{"error", again.error().message()}});
     return marked;
   }
   if (!sealed.ok()) {
@@ -246,17 +245,31 @@ void VolumeService::release_clones_gone_elsewhere(const EntryPtr& entry) {
 
 bool VolumeService::tick() {
   std::vector<EntryPtr> going;
+  std::vector<EntryPtr> failed;
   for (const auto& volume : open_volumes()) volume->go_on();
   {
     const std::lock_guard lock(mutex_);
     if (stopped_) return false;
     for (const auto& [uuid, entry] : entries_) {
-      if (entry->volume == nullptr &&
-          (entry->status == "DELETING" || entry->status == "DETACHING" ||
-           is_in_transit(entry->status))) {
+      if (entry->volume != nullptr) continue;
+      if (entry->status == "DELETING" || entry->status == "DETACHING" ||
+          is_in_transit(entry->status)) {
         going.push_back(entry);
+      } else if (entry->status == "FAILED" && entry->open_again_ms != 0 &&
+                 env_.volume.cartridge.clock->unix_ms() >= entry->open_again_ms) {
+        failed.push_back(entry);
       }
     }
+  }
+  // The disk was full, or the store did not answer, when they were to be opened.
+  for (const EntryPtr& entry : failed) {
+    const std::unique_lock life(entry->life, std::try_to_lock);
+    if (!life) continue;
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopped_ || entry->volume || entry->status != "FAILED") continue;
+    }
+    static_cast<void>(reopen(entry).ok());  // it says what is wrong
   }
   for (const EntryPtr& entry : going) {
     const std::unique_lock life(entry->life, std::try_to_lock);
@@ -324,6 +337,15 @@ Result<int64_t> VolumeService::detach(const std::string& volume, bool force) {
   // Closed first: what is not sealed would not go into the store.
   ASSIGN_OR_RETURN(auto open, take_open(entry, "DETACHING", force));
   const Status closed = open->close();
+  if (!closed.ok() && open->failure().ok()) {  // the disk is full: it stays as it is
+    {
+      const std::lock_guard lock(mutex_);
+      entry->volume = std::move(open);
+      entry->status = "AVAILABLE";
+    }
+    TRY(offer(entry));
+    return closed.error();
+  }
   open.reset();
   const auto begin = [&]() -> Result<int64_t> {
     TRY(closed);

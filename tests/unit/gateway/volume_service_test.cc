@@ -191,6 +191,50 @@ TEST_F(VolumeServiceTest, NothingIsMadeOnADiskThatIsGone) {
   EXPECT_EQ(service->list().size(), 1U);
 }
 
+TEST_F(VolumeServiceTest, AFullDiskKeepsAVolumeAwayOnlyWhileItIsFull) {
+  create("one");
+  write("one", 7);
+  files.full_from(1);
+  service->tick();
+  scheduler.reset();
+  points.reset();
+  EXPECT_EQ(service->stop().error().code, ErrorCode::no_space) << "its last segment is not sealed";
+  service.reset();
+  start();
+  EXPECT_EQ(service->show("one")->status, "FAILED");
+  service->tick();
+  clock.advance_ms(11'000);
+  service->tick();
+  EXPECT_EQ(service->show("one")->status, "FAILED") << "it is full still";
+  files.no_faults();
+  service->tick();
+  EXPECT_EQ(service->show("one")->status, "FAILED") << "looked at again later";
+  clock.advance_ms(11'000);
+  service->tick();
+  EXPECT_EQ(service->show("one")->status, "AVAILABLE") << service->show("one")->problem;
+  EXPECT_EQ(read("one"), 7);
+  write("one", 9);
+  EXPECT_EQ(read("one"), 9);
+}
+
+TEST_F(VolumeServiceTest, ADiskThatFillsIsSaidAndGoesOn) {
+  create("one");
+  write("one", 7);
+  files.full_from(1);
+  EXPECT_EQ(service->create_points({{"one"}, "p"}).error().code, ErrorCode::no_space);
+  EXPECT_EQ(read("one"), 7);
+  const auto view = service->show("one");
+  EXPECT_EQ(view->status, "AVAILABLE");
+  EXPECT_NE(view->problem.find("sealing waits"), std::string::npos) << view->problem;
+  files.no_faults();
+  clock.advance_ms(2'000);
+  service->tick();
+  EXPECT_EQ(service->show("one")->problem, "");
+  EXPECT_TRUE(service->create_points({{"one"}, "p"}).ok());
+  restart();
+  EXPECT_EQ(read("one"), 7);
+}
+
 // Whatever call the removal is cut short at, the next start ends it or has the volume whole.
 TEST_F(VolumeServiceTest, ARemovalThatIsCutShortIsEndedByTheNextStart) {
   for (uint64_t call = 1;; ++call) {
