@@ -168,7 +168,12 @@ Result<VolumeView> VolumeService::clone(const std::string& point, const std::str
       property_or(found.volume->manifest(), kPropertyMode, "cached");
   auto made = Volume::clone(*found.volume, found.point.id, path_of(what.uuid), what);
   if (!made.ok()) {
-    const Status released = found.volume->release_clone(what.uuid);
+    const auto left =
+        env_.volume.cartridge.files->exists(join_path(path_of(what.uuid), "manifest"));
+    const Status released =
+        !left.ok() ? Status(left.error())
+        : *left    ? Status(Error(ErrorCode::exists, path_of(what.uuid) + " is left of it"))
+                   : found.volume->release_clone(what.uuid);
     if (!released.ok() && released.error().code != ErrorCode::not_found) {
       log_warning("volumes", "a recovery point stays held by a clone that was not made",
                   {{"volume", found.entry->name}, {"error", released.error().message()}});

@@ -213,7 +213,7 @@ void VolumeService::release_clones_gone_elsewhere(const EntryPtr& entry) {
     const std::lock_guard lock(mutex_);
     volume = entry->volume;
   }
-  if (env_.shelf == nullptr || !volume || clones_of(volume->manifest()).empty()) return;
+  if (!volume || clones_of(volume->manifest()).empty()) return;
   const std::lock_guard making(making_);
   const auto gone = [&](const Uuid& clone) -> Result<bool> {
     {
@@ -221,8 +221,10 @@ void VolumeService::release_clones_gone_elsewhere(const EntryPtr& entry) {
       if (entries_.contains(clone)) return false;
     }
     ASSIGN_OR_RETURN(const auto row, row_of(clone));
-    ASSIGN_OR_RETURN(const bool here, env_.volume.cartridge.files->exists(path_of(clone)));
+    ASSIGN_OR_RETURN(const bool here,
+                     env_.volume.cartridge.files->exists(join_path(path_of(clone), "manifest")));
     if (row || here) return false;
+    if (env_.shelf == nullptr) return true;  // it was never made
     ASSIGN_OR_RETURN(const bool ours, env_.shelf->store_has(entry->uuid));
     if (!ours) return false;
     ASSIGN_OR_RETURN(const bool there, env_.shelf->store_has(clone));

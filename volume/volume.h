@@ -56,7 +56,7 @@ class Volume final : public BlockDevice {
                                               const std::string& directory);
   // A writable copy of a recovery point of `source`, which shares its segments. O(1), but that it
   // waits for the point's map. The point stays until `source` is told release_clone(): call that
-  // when the clone is deleted, or when this fails with anything but `exists`.
+  // when the clone is deleted, or when this fails and no `directory` is left of it.
   static Result<std::unique_ptr<Volume>> clone(Volume& source, const Uuid& point,
                                                const std::string& directory, const NewClone& what);
   ~Volume() override;  // does not sync: close() does

@@ -30,6 +30,22 @@ uint64_t leading_number(const std::string& text) {
   return v;
 }
 
+// Nothing half-made stays behind, as far as the disk lets us: durably, for what it stood on may go.
+void discard_directory(FileSystem& files, const std::string& directory) {
+  const auto discard = [&]() -> Status {
+    for (const char* name : {"manifest", "manifest.new"}) {
+      const Status removed = files.remove(join_path(directory, name));
+      if (!removed.ok() && removed.error().code != ErrorCode::not_found) return removed;
+    }
+    TRY(files.remove_directory(directory));
+    return files.sync_directory(parent_directory(directory));
+  };
+  if (const Status done = discard(); !done.ok()) {
+    log_warning("volume", "what could not be made is left behind",
+                {{"directory", directory}, {"error", done.error().message()}});
+  }
+}
+
 Status make_directory(const VolumeEnv& env, const VolumeOptions& options,
                       const std::string& directory, Manifest manifest) {
   const CartridgeEnv& c = env.cartridge;
@@ -46,11 +62,7 @@ Status make_directory(const VolumeEnv& env, const VolumeOptions& options,
   TRY(c.files->create_directories(directory));
   auto log = ManifestLog::create(*c.files, manifest_path(directory), std::move(manifest));
   if (log.ok()) return {};
-  // Nothing half-made stays behind, as far as the disk lets us.
-  for (const char* name : {"manifest", "manifest.new"}) {
-    static_cast<void>(c.files->remove(join_path(directory, name)).ok());
-  }
-  static_cast<void>(c.files->remove_directory(directory).ok());
+  discard_directory(*c.files, directory);
   return std::move(log).error();
 }
 
@@ -264,7 +276,9 @@ Result<std::unique_ptr<Volume>> Volume::create(const VolumeEnv& env, const Volum
   manifest.properties[std::string(kPropertyBlocks)] =
       std::to_string(what.size_bytes / what.block_bytes);
   TRY(make_directory(env, options, directory, std::move(manifest)));
-  return open(env, options, directory);
+  auto made = open(env, options, directory);
+  if (!made.ok()) discard_directory(*env.cartridge.files, directory);
+  return made;
 }
 
 Result<std::unique_ptr<Volume>> Volume::open(const VolumeEnv& env, const VolumeOptions& options,
@@ -298,7 +312,9 @@ Result<std::unique_ptr<Volume>> Volume::clone(Volume& source, const Uuid& point,
   }
   // 2. The clone: a manifest that names the point's map, with a key of its own.
   TRY(make_directory(from.env, from.options, directory, std::move(manifest)));
-  return open(from.env, from.options, directory);
+  auto made = open(from.env, from.options, directory);
+  if (!made.ok()) discard_directory(*from.env.cartridge.files, directory);
+  return made;
 }
 
 }  // namespace coldshelf

@@ -235,6 +235,40 @@ TEST_F(VolumeServiceTest, ADiskThatFillsIsSaidAndGoesOn) {
   EXPECT_EQ(read("one"), 7);
 }
 
+// A clone that could not be made is not there after a power loss either, or what it stands on is.
+TEST_F(VolumeServiceTest, ACloneThatFailsNeverStandsOnNothing) {
+  create("src");
+  write("src", 3);
+  for (const ErrorCode code : {ErrorCode::io, ErrorCode::no_space}) {
+    for (uint64_t call = 1;; ++call) {
+      SCOPED_TRACE(call);
+      ASSERT_TRUE(service->create_points({{"src"}, "p"}).ok());
+      const std::string name = "c" + std::to_string(call);
+      files.fail_call(files.counted_calls() + call, code, call % 2 == 0);
+      const auto made = service->clone("src@p", name);
+      files.no_faults();
+      scheduler.reset();
+      points.reset();
+      static_cast<void>(service->stop().ok());  // it is a power loss that comes
+      service.reset();
+      files.crash(random);
+      start();
+      const bool there = service->show(name).ok();
+      if (made.ok()) {
+        EXPECT_TRUE(there);
+      }
+      if (there) {
+        EXPECT_EQ(read(name), 3) << service->show(name)->problem;
+        EXPECT_EQ(service->delete_point("src@p").error().code, ErrorCode::busy);
+        ASSERT_TRUE(service->remove(name, false).ok());
+      }
+      const Status deleted = service->delete_point("src@p");
+      ASSERT_TRUE(deleted.ok()) << deleted.error().message();
+      if (HasFailure() || made.ok()) break;
+    }
+  }
+}
+
 // Whatever call the removal is cut short at, the next start ends it or has the volume whole.
 TEST_F(VolumeServiceTest, ARemovalThatIsCutShortIsEndedByTheNextStart) {
   for (uint64_t call = 1;; ++call) {
