@@ -330,6 +330,15 @@ Result<TapeView> TapeService::take_over(std::string_view barcode, bool force) {
   return view(std::move(row));
 }
 
+Status TapeService::forget(std::string_view barcode, bool force) {
+  const std::lock_guard operation(operations_mutex_);
+  ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
+  ASSIGN_OR_RETURN(const auto address, take_out(row));
+  const Status done = env_.shelf->forget(row.uuid, force);
+  if (!done.ok() && address) put_back(row, address);
+  return done;
+}
+
 Status TapeService::cancel_archive(std::string_view barcode) {
   const std::lock_guard operation(operations_mutex_);
   ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));

@@ -123,6 +123,8 @@ class TapeService final : public LibraryListener {
   Result<int64_t> remove(std::string_view barcode);
   // A tape of a gateway that is gone; `force`: that may be alive. It comes read-only.
   Result<TapeView> take_over(std::string_view barcode, bool force);
+  // What is here of a tape that another gateway took over (Shelf::forget).
+  Status forget(std::string_view barcode, bool force);
   Result<int64_t> verify(std::string_view barcode);
   // Its segments stay in the cache, or are fetched; conflict: it is archived, or on its way.
   Result<TapeView> set_pinned(std::string_view barcode, bool on);

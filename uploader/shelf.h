@@ -187,6 +187,10 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   // busy: a clone stands on it. Of a clone: tell its source (Volume::release_clone) when the job is
   // done, not before.
   Result<int64_t> remove(const Uuid& cartridge);
+  // Removes what is here of a tape that another gateway took over; nothing in the store changes.
+  // conflict: it is this gateway's, a job of it is unfinished, or part of it is only here, which
+  // `force` gives up. Nobody may have it open.
+  Status forget(const Uuid& cartridge, bool force);
   Result<JobRow> wait(int64_t job,
                       int64_t timeout_ms);  // until finished or timed_out (the row as it is then)
 

@@ -119,12 +119,12 @@ Status Shelf::State::finish_detach(JobRun& run) {
     TRY(give_to_shelf(image));
   }
   TRY(remove_local(image));
-  TRY(forget_image(image));
+  TRY(forget_rows(image));
   return end_job(run, JobState::succeeded, "detached");
 }
 
 // Nothing of it stays here but what others told of it while it goes.
-Status Shelf::State::forget_image(const Uuid& image) {
+Status Shelf::State::forget_rows(const Uuid& image) {
   TRY(env.catalog->forget_cartridge(image));
   const auto ours = [&](const SegmentId& id) { return id.cartridge == image; };
   const std::lock_guard lock(mutex);

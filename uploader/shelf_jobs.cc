@@ -362,7 +362,7 @@ Status Shelf::State::advance_delete(JobRun& run) {
       TRY(remove_local(run.row.cartridge));
       ASSIGN_OR_RETURN(TapeRow tape, tape_row(run.row.cartridge));
       if (tape.kind == RowKind::image) {
-        TRY(forget_image(run.row.cartridge));
+        TRY(forget_rows(run.row.cartridge));
       } else {
         TRY(env.catalog->set_tape_deleted(run.row.cartridge, env.clock->unix_ms()));
       }

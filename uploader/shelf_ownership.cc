@@ -415,4 +415,83 @@ Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
   return row;
 }
 
+// What the local manifest names and the store's does not: only here, in bytes.
+Result<uint64_t> Shelf::State::only_here(const Uuid& cartridge) {
+  const Result<Manifest> local = read_manifest(cartridge);
+  if (!local.ok() && local.error().code == ErrorCode::not_found) return uint64_t{0};
+  if (!local.ok()) return local.error();
+  std::set<SegmentId> stored;
+  const Result<Versioned> found = read_versioned(*env.store, manifest_key(cartridge));
+  if (!found.ok() && found.error().code != ErrorCode::not_found) return found.error();
+  if (found.ok()) {
+    ASSIGN_OR_RETURN(const ReplayedManifest theirs, decode_manifest(found->content, false));
+    for (const Partition& partition : theirs.manifest.partitions) {
+      for (const SegmentEntry& entry : partition.segments) stored.insert(id_of(cartridge, entry));
+    }
+  }
+  uint64_t bytes = 0;
+  for (const Partition& partition : local->partitions) {
+    for (const SegmentEntry& entry : partition.segments) {
+      if (!stored.contains(id_of(cartridge, entry))) bytes += entry.stored_bytes;
+    }
+  }
+  return bytes;
+}
+
+Status Shelf::forget(const Uuid& cartridge, bool force) {
+  State& s = *state_;
+  ASSIGN_OR_RETURN(TapeRow tape, s.tape_row(cartridge));
+  if (tape.kind == RowKind::image) {
+    return Error(ErrorCode::invalid_argument, "image " + tape.barcode + " is not a tape");
+  }
+  if (s.check_owned(cartridge).ok()) {
+    return Error(ErrorCode::conflict,
+                 "tape " + tape.barcode + " is this gateway's; it is archived or deleted");
+  }
+  ASSIGN_OR_RETURN(const auto job, s.env.catalog->unfinished_job(cartridge));
+  if (job) {
+    return Error(ErrorCode::conflict,
+                 "job " + std::to_string(job->id) + " of tape " + tape.barcode + " is under way");
+  }
+  if (!force) {
+    TRY(s.check_closed(tape));
+    ASSIGN_OR_RETURN(const uint64_t bytes, s.only_here(cartridge));
+    if (bytes > 0) {
+      return Error(ErrorCode::conflict, std::to_string(bytes) + " bytes of tape " + tape.barcode +
+                                            " are only here, its new owner does not have them; "
+                                            "--force gives them up");
+    }
+  }
+  {
+    std::unique_lock lock(s.mutex);
+    s.deleting.insert(cartridge);
+    const auto in_use = [&] {
+      return std::any_of(s.busy.begin(), s.busy.end(),
+                         [&](const SegmentId& id) { return id.cartridge == cartridge; });
+    };
+    while (in_use() && s.running && !s.stopping) {
+      s.changed.wait_for(lock, std::chrono::milliseconds(50));
+    }
+    if (in_use()) {
+      s.deleting.erase(cartridge);
+      return Error(ErrorCode::unavailable, "the shelf is stopping");
+    }
+  }
+  Status done = s.remove_local(cartridge);
+  if (done.ok()) done = s.forget_rows(cartridge);
+  if (done.ok()) done = s.lift_fence(cartridge);
+  {
+    const std::lock_guard lock(s.mutex);
+    s.deleting.erase(cartridge);
+  }
+  TRY(std::move(done));
+  log_info("shelf", "tape forgotten, it is another gateway's", {{"barcode", tape.barcode}});
+  if (s.listener) {
+    const TapeStatus before = tape.status;
+    tape.status = TapeStatus::deleted;
+    s.listener(tape, before);
+  }
+  return {};
+}
+
 }  // namespace coldshelf

@@ -358,7 +358,7 @@ struct Shelf::State {
   Status advance_detach(JobRun& run);
   Status begin_detach(JobRun& run);
   Status finish_detach(JobRun& run);
-  Status forget_image(const Uuid& image);
+  Status forget_rows(const Uuid& image);
   Result<Uuid> find_image(const std::string& wanted);
 
   // -- who may write (shelf_ownership.cc)
@@ -371,6 +371,7 @@ struct Shelf::State {
   Status check_owned(const Uuid& cartridge);
   Status load_fenced(const Uuid& cartridge);
   Status lift_fence(const Uuid& cartridge);
+  Result<uint64_t> only_here(const Uuid& cartridge);
   bool recheck_step();
   Status acquire_from_shelf(const TapeRow& tape);
   // Takes an ARCHIVED tape from the shelf for the job that `begin` begins, and gives it back when

@@ -43,6 +43,7 @@ constexpr Row kRows[] = {
     {"UnpinTape", O, true},
     {"VerifyTape", O, true},
     {"TakeOverTape", A, true},
+    {"ForgetTape", A, true},
     {"AssignTapePool", A, true},
     // -- pools, automatic creation
     {"ListTapePools", V, false},

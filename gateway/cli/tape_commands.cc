@@ -214,6 +214,17 @@ void define_tape_commands(CommandLine& line) {
       "unless --force is given.");
   add_barcode(take, v);
   take->add_flag("--force", v->force, "although the other gateway is alive");
+  CLI::App* forget = line.command(
+      tape, "forget", "remove what is here of a tape that another gateway took over",
+      [&line, v] {
+        return line.act(
+            "ForgetTape", {{"Barcode", v->barcode}, {"Force", v->force}},
+            [](const Json& a) { return a.value("Barcode", "") + " is forgotten here"; });
+      },
+      "  coldshelf tape forget ABC001L8\n"
+      "Nothing in the store changes. Refused while part of the tape is only here.");
+  add_barcode(forget, v);
+  forget->add_flag("--force", v->force, "give up what is only here");
   CLI::App* erase = line.command(
       tape, "delete", "delete a tape and everything on it",
       [&line, v] {

@@ -146,6 +146,13 @@ TEST(Sharing, AStoppedOwnerFindsItsTapeTaken) {
   clock.sleep_ms(1'500);
   check_tape(b, "SHR001L8", seed, kRecords);
   b.ok({"store", "verify", "--deep"});
+  EXPECT_EQ(b.cli({"tape", "forget", "SHR001L8", "--force"}).exit_code, 4) << "it is its own";
+  EXPECT_EQ(a.cli({"tape", "forget", "SHR001L8", "--force"}).exit_code, 4) << "it is in a drive";
+  a.ok({"library", "unload", "1"});
+  a.ok({"tape", "forget", "SHR001L8", "--force"});
+  EXPECT_EQ(a.cli({"tape", "show", "SHR001L8"}).exit_code, 3);
+  check_tape(b, "SHR001L8", seed, kRecords);
+  b.ok({"store", "verify", "--deep"});
 }
 
 TEST(Sharing, OneArchivesAndTheOtherRetrieves) {

@@ -151,6 +151,38 @@ TEST_F(TwoGateways, AManifestPutInTheMeantimeIsFoundByItsCondition) {
   EXPECT_EQ(*b_.stored_manifest(id), theirs);
 }
 
+TEST_F(TwoGateways, WhatIsHereOfATapeThatWasTakenCanBeForgotten) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 8);
+  ASSERT_TRUE(idle(a_, id));
+  EXPECT_EQ(a_.shelf().forget(id, true).error().code, ErrorCode::conflict) << "it is its own";
+  b_.run_once();
+  ASSERT_TRUE(b_.shelf().take_over("ABC001L8", true).ok());
+  const Manifest theirs = *b_.stored_manifest(id);
+  a_.write(id, SIZE_MAX, 8);
+  ASSERT_TRUE(a_.run_until([&] { return a_.fenced(id); }));
+  const Status refused = a_.shelf().forget(id, false);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+  EXPECT_NE(refused.error().context.find("only here"), std::string::npos);
+  EXPECT_TRUE(a_.disk().content(a_.directory(id) + "/manifest").ok()) << "still here";
+
+  ASSERT_TRUE(a_.shelf().forget(id, true).ok());
+  EXPECT_FALSE(a_.catalog().tape(id)->has_value());
+  EXPECT_FALSE(a_.disk().content(a_.directory(id) + "/manifest").ok());
+  a_.run_until([] { return false; }, 5'000);
+  EXPECT_EQ(*b_.stored_manifest(id), theirs) << "the store is as it was";
+  EXPECT_EQ(a_.shelf().forget(id, true).error().code, ErrorCode::not_found);
+  // One of which the store has everything goes without force.
+  archive(b_, id);
+  ASSERT_TRUE(a_.shelf().import_from_shelf("ABC001L8").ok());
+  retrieve(a_, id);
+  ASSERT_TRUE(b_.shelf().take_over("ABC001L8", true).ok());
+  clock_.advance_ms(61'000);
+  EXPECT_TRUE(a_.run_until([&] { return a_.shelf().forget(id, false).ok(); }));
+  EXPECT_FALSE(a_.catalog().tape(id)->has_value());
+}
+
 TEST_F(TwoGateways, ALeaseThatCannotBeRenewedStopsUploadsAndNotWriting) {
   const Uuid id = create(a_, "ABC001L8");
   ASSERT_TRUE(idle(a_, id));
