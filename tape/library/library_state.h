@@ -74,6 +74,7 @@ struct Library::State {
   Status put_in(TapeDrive& drive, Transfer& transfer);
   void close_handle(Transfer& transfer);
   void put_back(Transfer& transfer);
+  static Status unless_taken(const Status& done, const Transfer& transfer);
   Status take_out(std::vector<Transfer>& transfers);
   Status put_all_in(std::vector<Transfer>& transfers);
   void roll_back(std::vector<Transfer>& transfers);

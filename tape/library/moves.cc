@@ -87,6 +87,15 @@ void Library::State::put_back(Transfer& transfer) {
   close_handle(transfer);
 }
 
+// A cartridge that is no longer this gateway's takes no more writes, for good: that was told to
+// whoever wrote, and must not keep it in the drive for ever.
+Status Library::State::unless_taken(const Status& done, const Transfer& transfer) {
+  if (done.ok() || done.error().code != ErrorCode::write_protected) return done;
+  log_warning("library", "unloaded with data that could not be written",
+              {{"barcode", transfer.what.barcode}, {"error", done.error().message()}});
+  return {};
+}
+
 // Step 1 of a change.
 Status Library::State::take_out(std::vector<Transfer>& transfers) {
   for (Transfer& transfer : transfers) {
@@ -94,9 +103,9 @@ Status Library::State::take_out(std::vector<Transfer>& transfers) {
     if (transfer.from_drive == nullptr || !transfer.from_drive->inserted()) continue;
     const Status flushed = transfer.from_drive->eject(&transfer.handle);
     transfer.ejected = transfer.handle != nullptr;
-    TRY(flushed);
+    TRY(unless_taken(flushed, transfer));
     if (transfer.handle != nullptr && transfer.to_drive == nullptr) {
-      TRY(options.vault->close(std::move(transfer.handle)));
+      TRY(unless_taken(options.vault->close(std::move(transfer.handle)), transfer));
     }
   }
   return {};
