@@ -104,11 +104,11 @@ Status SegmentDownload::finish(Sha256Digest& object_sha256) {
   if (error_) return *error_;
   CHECK(hashed_ == parts_);
   const Status whole = hasher_.finish(entry_.sha256);
+  object_sha256 = hasher_.object();
   if (!whole.ok()) {
     return Error(ErrorCode::corrupt,
                  name_ + " came damaged from the store: " + whole.error().context);
   }
-  object_sha256 = hasher_.object();
   return {};
 }
 

@@ -36,7 +36,7 @@ class SegmentDownload {
   bool settled() const;
 
   // When settled: the first error; corrupt when the bytes are not the segment's. `object_sha256` is
-  // the digest of all of it. Readers may have the file from now on.
+  // the digest of all that came, also then. Readers may have the file from now on.
   Status finish(Sha256Digest& object_sha256);
   // After finish(): what came is on the disk. Only then may the file get the segment's name: after
   // a crash a file of that name is the segment, whole.

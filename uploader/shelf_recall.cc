@@ -12,6 +12,7 @@ constexpr size_t kMaxTouched = 4096;
 constexpr int64_t kAheadRetryMs = 10'000;
 constexpr size_t kEvictionBatch = 32;
 constexpr int64_t kEvictionRetryMs = 1'000;
+constexpr int kDamagedTries = 4;
 }  // namespace
 
 // Its use counts against eviction; written down with the next rows, at leisure.
@@ -240,9 +241,12 @@ Status Shelf::State::recall(const SegmentId& id, Recall& mine) {
   }
   Sha256Digest object_sha256{};
   auto came = download(id, entry, object_sha256);
-  if (!came.ok() && came.error().code == ErrorCode::corrupt) {
-    // Damaged on the way, perhaps: once more.
+  // What comes damaged in another way each time was damaged on its way.
+  for (int again = 0; again < kDamagedTries; ++again) {
+    if (came.ok() || came.error().code != ErrorCode::corrupt) break;
+    const Sha256Digest before = object_sha256;
     came = download(id, entry, object_sha256);
+    if (object_sha256 == before) break;
   }
   Status got;
   if (came.ok()) {

@@ -68,7 +68,7 @@ TEST(Shelf, NothingIsEvictedBeforeTheStoreHasIt) {
   EXPECT_TRUE(uploaded(rig, id));
 }
 
-TEST(Shelf, ADamagedDownloadIsTriedOnceMore) {
+TEST(Shelf, ADamagedDownloadIsTriedAgain) {
   ShelfRig rig(4, small_cache());
   const Uuid id = rig.create("T00001");
   rig.write(id, SIZE_MAX, 60);
@@ -80,11 +80,11 @@ TEST(Shelf, ADamagedDownloadIsTriedOnceMore) {
     if (!*rig.disk().exists(segment_path(rig.directory(id), e.sequence, e.epoch))) evicted = e;
   }
   ASSERT_GT(evicted.stored_bytes, 0U);
-  rig.faulty().corrupt_next_gets(2);
+  rig.faulty().corrupt_next_gets(5);
   const auto refused = rig.shelf().fetch(id, evicted, 1'000);
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::corrupt);
-  rig.faulty().corrupt_next_gets(1);
+  rig.faulty().corrupt_next_gets(4);
   EXPECT_TRUE(rig.shelf().fetch(id, evicted, 1'000).ok());
 }
 
