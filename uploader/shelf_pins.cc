@@ -10,6 +10,7 @@ namespace {
 constexpr size_t kPinsAhead = 8;  // waiting for a thread at a time: readers go first
 constexpr size_t kPage = 256;
 constexpr int64_t kLookAgainMs = 60'000;
+constexpr int64_t kRoomRetryMs = 1'000;
 constexpr int64_t kLeftoverAgeMs = 24 * 3'600'000;  // nobody uploads one segment for that long
 constexpr int64_t kLeftoverRetryMs = 3'600'000;
 }  // namespace
@@ -42,6 +43,11 @@ bool Shelf::State::pins_step() {
   for (const Uuid& cartridge : now_pinned) {
     const Result<size_t> fetched = fetch_pinned(cartridge);
     if (!fetched.ok()) {
+      // What stands in its way may be about to be confirmed, and can go then.
+      if (fetched.error().code == ErrorCode::no_space && buffer.view().bytes > 0) {
+        wake(Work::pins, now_ms() + kRoomRetryMs);
+        continue;
+      }
       log_warning("shelf", "pinned tape not fetched",
                   {{"cartridge", cartridge.to_string()}, {"error", fetched.error().message()}});
       continue;
