@@ -2,11 +2,11 @@
 // rebuilt by a recovery that is itself cut short at any of its own and run again.
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <iostream>
 
 #include "gateway/recover.h"
 #include "tests/support/image_rig.h"
+#include "tests/support/process.h"
 #include "uploader/inventory_document.h"
 
 namespace coldshelf::test {
@@ -14,18 +14,6 @@ namespace {
 
 constexpr uint64_t kStep = 64 * KiB;
 constexpr uint64_t kSteps = 64;  // of the disk
-
-class ScratchRoot {
- public:
-  ScratchRoot() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "coldshelf-recover-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    path = name;
-  }
-  ~ScratchRoot() { std::filesystem::remove_all(path); }
-  std::string path;
-};
 
 ShelfOptions quick() {
   ShelfOptions options;
@@ -215,11 +203,11 @@ TEST(RecoverImages, AGatewayLostAtAnyOperationComesBack) {
     } catch (const Killed&) {
     }
     lost.die();
-    ScratchRoot root;
+    ScratchDirectory root(testing::TempDir());
     PosixFileSystem files;
     SeededRandom random(cut);
     RecoverRequest request;
-    request.data_dir = join_path(root.path, "data");
+    request.data_dir = join_path(root.path(), "data");
     const auto report =
         recover_gateway(environment(lost, lost.rig.store(), files, random), request);
     if (!report.ok()) {
@@ -248,7 +236,7 @@ TEST(RecoverImages, ARecoveryCutShortAnywhereIsRunAgain) {
     lost.live();
     ASSERT_TRUE(lost.done);
     lost.die();
-    ScratchRoot root;
+    ScratchDirectory root(testing::TempDir());
     PosixFileSystem files;
     SeededRandom random(cut);
     SeededRandom faults(cut);
@@ -258,7 +246,7 @@ TEST(RecoverImages, ARecoveryCutShortAnywhereIsRunAgain) {
       if (++calls == cut) throw Killed{};
     });
     RecoverRequest request;
-    request.data_dir = join_path(root.path, "data");
+    request.data_dir = join_path(root.path(), "data");
     try {
       const auto first = recover_gateway(environment(lost, store, files, random), request);
       ASSERT_TRUE(first.ok()) << first.error().message();

@@ -9,23 +9,12 @@
 
 #include "gateway/composition.h"
 #include "gateway/recover.h"
+#include "tests/support/process.h"
 #include "tests/support/shelf_rig.h"
 #include "uploader/inventory_document.h"
 
 namespace coldshelf::test {
 namespace {
-
-class ScratchRoot {
- public:
-  ScratchRoot() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "coldshelf-recover-XXXXXX").string();
-    EXPECT_NE(::mkdtemp(name.data()), nullptr);
-    path = name;
-  }
-  ~ScratchRoot() { std::filesystem::remove_all(path); }
-  std::string path;
-};
 
 ShelfOptions quick() {
   ShelfOptions options;
@@ -135,10 +124,10 @@ TEST(RecoverSim, AGatewayLostAtAnyOperationComesBack) {
     }
     lost.rig.kill_after(0);
     lost.clock.advance_ms(10 * 60'000);
-    ScratchRoot root;
+    ScratchDirectory root(testing::TempDir());
     PosixFileSystem files;
     SeededRandom random(cut);
-    const std::string data = join_path(root.path, "data");
+    const std::string data = join_path(root.path(), "data");
     RecoverRequest request;
     request.data_dir = data;
     const auto report =
@@ -170,7 +159,7 @@ TEST(RecoverSim, ARecoveryCutShortAnywhereIsRunAgain) {
     lost.live();
     ASSERT_TRUE(lost.done);
     lost.clock.advance_ms(10 * 60'000);
-    ScratchRoot root;
+    ScratchDirectory root(testing::TempDir());
     PosixFileSystem files;
     SeededRandom random(cut);
     SeededRandom faults(cut);
@@ -180,7 +169,7 @@ TEST(RecoverSim, ARecoveryCutShortAnywhereIsRunAgain) {
       if (++calls == cut) throw Killed{};
       (void)after;
     });
-    const std::string data = join_path(root.path, "data");
+    const std::string data = join_path(root.path(), "data");
     RecoverRequest request;
     request.data_dir = data;
     try {
@@ -207,12 +196,12 @@ TEST(RecoverSim, ARecoveryCutShortAnywhereIsRunAgain) {
 TEST(RecoverSim, RefusesWhatItMust) {
   Lost lost(13);
   lost.live();
-  ScratchRoot root;
+  ScratchDirectory root(testing::TempDir());
   PosixFileSystem files;
   SeededRandom random(1);
   const RecoverEnv env = environment(lost, lost.rig.store(), files, random);
   RecoverRequest request;
-  request.data_dir = join_path(root.path, "data");
+  request.data_dir = join_path(root.path(), "data");
   const auto alive = recover_gateway(env, request);
   ASSERT_FALSE(alive.ok());
   EXPECT_EQ(alive.error().code, ErrorCode::conflict);
@@ -292,7 +281,7 @@ uint64_t recover_big(size_t tapes, size_t segments, int64_t latency_ms, unsigned
     ++requests;
     if (latency_ms != 0) clock.sleep_ms(latency_ms);
   });
-  ScratchRoot root;
+  ScratchDirectory root(testing::TempDir());
   PosixFileSystem files;
   SystemRandom random;
   RecoverEnv env;
@@ -302,7 +291,7 @@ uint64_t recover_big(size_t tapes, size_t segments, int64_t latency_ms, unsigned
   env.store = &store;
   env.threads = threads;
   RecoverRequest request;
-  request.data_dir = join_path(root.path, "data");
+  request.data_dir = join_path(root.path(), "data");
   request.slots = 3'000;
   const int64_t began_ms = clock.monotonic_ns() / 1'000'000;
   const auto report = recover_gateway(env, request);
