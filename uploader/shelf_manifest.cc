@@ -188,10 +188,7 @@ void Shelf::State::collect_garbage(const Uuid& cartridge, const Manifest& in_the
   const std::lock_guard lock(mutex);
   ManifestWatch& watch = manifests[cartridge];
   if (watch.garbage.empty()) return;
-  std::set<SegmentId> named;
-  for (const Partition& partition : in_the_store.partitions) {
-    for (const SegmentEntry& entry : partition.segments) named.insert(id_of(cartridge, entry));
-  }
+  const std::set<SegmentId> named = segments_of(in_the_store);
   for (auto at = watch.garbage.begin(); at != watch.garbage.end();) {
     if (named.contains(*at)) {
       ++at;

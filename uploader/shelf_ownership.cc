@@ -425,9 +425,7 @@ Result<uint64_t> Shelf::State::only_here(const Uuid& cartridge) {
   if (!found.ok() && found.error().code != ErrorCode::not_found) return found.error();
   if (found.ok()) {
     ASSIGN_OR_RETURN(const ReplayedManifest theirs, decode_manifest(found->content, false));
-    for (const Partition& partition : theirs.manifest.partitions) {
-      for (const SegmentEntry& entry : partition.segments) stored.insert(id_of(cartridge, entry));
-    }
+    stored = segments_of(theirs.manifest);
   }
   uint64_t bytes = 0;
   for (const Partition& partition : local->partitions) {

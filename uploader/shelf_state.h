@@ -42,6 +42,14 @@ inline SegmentId id_of(const SegmentRow& row) { return {row.cartridge, row.seque
 inline SegmentId id_of(const Uuid& cartridge, const SegmentEntry& entry) {
   return {cartridge, entry.sequence, entry.epoch};
 }
+// Those that a manifest names.
+inline std::set<SegmentId> segments_of(const Manifest& manifest) {
+  std::set<SegmentId> out;
+  for (const Partition& partition : manifest.partitions) {
+    for (const SegmentEntry& entry : partition.segments) out.insert(id_of(manifest.uuid, entry));
+  }
+  return out;
+}
 std::string describe(const SegmentId& id);  // "segment 12 of cartridge <uuid>", for messages
 
 inline bool in_store(SegmentState state) { return state >= SegmentState::verified; }
