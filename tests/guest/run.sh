@@ -15,13 +15,18 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/coldshelf-guest.XXXXXX")
 # The gateway's pid is in a file: what the guest asks for may start another one.
 gateway() { cat "$work/gateway" 2>/dev/null; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
-stop() {
+# The signal, and then the end of it: the data directory's lock is free only when the process is gone.
+end() {
   local pid
   pid=$(gateway) || return 0
-  kill -TERM "$pid"
+  kill "$1" "$pid"
   for _ in $(seq 300); do gone "$pid" && break; sleep 0.1; done
   rm "$work/gateway"
-  gone "$pid" && tail -n 1 "$work/log" | grep -q stopped
+  gone "$pid"
+}
+stop() {
+  [[ -e $work/gateway ]] || return 0
+  end -TERM && tail -n 1 "$work/log" | grep -q stopped
 }
 cleanup() {
   stop || true
@@ -66,7 +71,7 @@ listen() {
   while IFS= read -r line; do
     printf '%s\n' "$line"
     case $line in
-      "@@ kill"*) kill -9 "$(gateway)"; start ;;
+      "@@ kill"*) end -KILL; start ;;
       "@@ measure "*) line=${line%$'\r'}; mapped >"$work/${line##* }" ;;
     esac
   done
