@@ -17,6 +17,8 @@ namespace {
 constexpr unsigned kReassignDays = 1;  // a restored copy is only needed until it is copied
 constexpr int64_t kLongestPollMs = 5 * 60'000;
 constexpr int64_t kPollShare = 20;  // of the time waited so far
+// S3 may have no expedited capacity for hours: after this while Standard is the faster one.
+constexpr int64_t kExpeditedPatienceMs = 15 * 60'000;
 
 Error wrong_status(const TapeRow& tape, const char* what) {
   return Error(ErrorCode::conflict, (tape.kind == RowKind::image ? "image " : "tape ") +
@@ -73,10 +75,33 @@ Status Shelf::State::ask_restore(JobRun& run, const std::string& key) {
     const std::string kept = parameter(run.row, "days");
     if (!kept.empty()) days = static_cast<unsigned>(std::strtoul(kept.c_str(), nullptr, 10));
   }
-  const Status asked = env.store->restore(key, tier, std::max(1U, days));
+  Status asked = env.store->restore(key, tier, std::max(1U, days));
+  if (!asked.ok() && asked.error().code == ErrorCode::busy && tier == RestoreTier::expedited &&
+      expedited_is_given_up(run)) {
+    asked = env.store->restore(key, RestoreTier::standard, std::max(1U, days));
+  }
   // RestoreAlreadyInProgress: somebody was faster, or the answer to this one was lost.
   if (!asked.ok() && asked.error().code != ErrorCode::conflict) return asked;
   return {};
+}
+
+// Told that there is no expedited capacity: whether the job goes on with Standard. Objects that
+// were asked for before keep their tier.
+bool Shelf::State::expedited_is_given_up(JobRun& run) {
+  {
+    const std::lock_guard lock(mutex);
+    std::string& refused = run.row.parameters["refused_ms"];
+    const int64_t now = env.clock->unix_ms();
+    if (refused.empty()) refused = std::to_string(now);
+    if (now - std::strtoll(refused.c_str(), nullptr, 10) < kExpeditedPatienceMs) return false;
+    std::string& tier = run.row.parameters["tier"];
+    if (tier == to_string(RestoreTier::standard)) return true;  // by another object's thread
+    tier = to_string(RestoreTier::standard);
+  }
+  log_warning("shelf", "no expedited capacity, the rest is restored as Standard",
+              {{"job", run.row.id}, {"barcode", run.row.barcode}});
+  expect_ready(run, RestoreTier::standard);
+  return true;
 }
 
 void Shelf::State::note_sweep(JobRun& run) {
@@ -106,7 +131,7 @@ void Shelf::State::expect_ready(JobRun& run, RestoreTier tier) {
   }
   const auto asking = static_cast<int64_t>(1000 * run.rows.size() /
                                            std::max(1U, options.restore_requests_per_second));
-  const int64_t at_ms = run.row.created_ms + time->at_most_ms + asking;
+  const int64_t at_ms = env.clock->unix_ms() + time->at_most_ms + asking;
   run.row.parameters["expected_ms"] = std::to_string(at_ms);
 }
 

@@ -471,6 +471,7 @@ struct Shelf::State {
   size_t take_restore_tokens(size_t wanted, int64_t& at_ms);  // with the lock held
   std::vector<TapeRange> parts_of(const JobRun& run);
   Status ask_restore(JobRun& run, const std::string& key);
+  bool expedited_is_given_up(JobRun& run);
   // The restores of a first sweep have been asked for; a restart need not do it again.
   void note_sweep(JobRun& run);
   int64_t restore_poll_ms(const JobRun& run) const;

@@ -111,7 +111,10 @@ Result<ObjectInfo> FaultyStore::change_class(const std::string& key, StorageClas
 }
 
 Status FaultyStore::restore(const std::string& key, RestoreTier tier, unsigned days) {
-  return run("restore", key, [&] { return inner_.restore(key, tier, days); });
+  return run("restore", key, [&]() -> Status {
+    if (refused_tier_ && refused_tier_->first == tier) return refused_tier_->second;
+    return inner_.restore(key, tier, days);
+  });
 }
 
 Status FaultyStore::set_lock(const std::string& key, const ObjectLock& lock) {

@@ -55,6 +55,8 @@ class FaultyStore final : public ObjectStore {
   Result<StoreCapabilities> capabilities() override;
   Result<size_t> abort_unfinished(const std::string& prefix, int64_t age_ms) override;
   std::string describe() const override { return "faulty " + inner_.describe(); }
+  // Every restore of this tier fails so from now on.
+  void refuse_tier(RestoreTier tier, Error error) { refused_tier_ = {tier, std::move(error)}; }
 
  private:
   struct Plan {
@@ -71,6 +73,7 @@ class FaultyStore final : public ObjectStore {
   Random& random_;
   Watch watch_;
   std::optional<StoreCapabilities> capabilities_;
+  std::optional<std::pair<RestoreTier, Error>> refused_tier_;
   mutable std::mutex mutex_;
   StoreFaults faults_;
   std::string scripted_operation_;

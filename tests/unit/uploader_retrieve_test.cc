@@ -163,12 +163,15 @@ TEST(ShelfRetrieve, ARestartAsksNothingTwice) {
   EXPECT_TRUE(rig.read_all(id).ok());
 }
 
+Error no_expedited_capacity() {
+  return Error(ErrorCode::busy, Disposition::retry, "GlacierExpeditedRetrievalNotAvailable");
+}
+
 TEST(ShelfRetrieve, NoExpeditedCapacityAndRacesAreWaitedOut) {
   ShelfRig rig(6);
   const Uuid id = archived(rig);
-  // 503 GlacierExpeditedRetrievalNotAvailable comes as unavailable, 409 as conflict.
-  rig.faulty().fail_next("restore",
-                         Error(ErrorCode::unavailable, "GlacierExpeditedRetrievalNotAvailable"), 5);
+  // 503 GlacierExpeditedRetrievalNotAvailable comes as busy, 409 as conflict.
+  rig.faulty().fail_next("restore", no_expedited_capacity(), 5);
   const auto job = rig.shelf().retrieve(id, RestoreTier::expedited, 1);
   ASSERT_TRUE(job.ok());
   bool told = false;
@@ -183,6 +186,27 @@ TEST(ShelfRetrieve, NoExpeditedCapacityAndRacesAreWaitedOut) {
   rig.faulty().fail_next("restore", Error(ErrorCode::conflict, "RestoreAlreadyInProgress"), 2,
                          true);
   run_job(rig, rig.shelf().retrieve(id, RestoreTier::standard, 1));
+  EXPECT_TRUE(rig.read_all(id).ok());
+}
+
+TEST(ShelfRetrieve, WhereExpeditedStaysRefusedTheRestComesAsStandard) {
+  ShelfRig rig(8);
+  const Uuid id = archived(rig);
+  const size_t all = rig.manifest(id).partitions[0].segments.size();
+  ASSERT_GT(all, 3U);
+  rig.restore_takes_ms(60'000);
+  const auto job = rig.shelf().retrieve(id, RestoreTier::expedited, 1);
+  ASSERT_TRUE(job.ok());
+  rig.run_until([&] { return rig.faulty().calls("restore") >= 2; });
+  // What was asked for is under way; of the others none is taken as Expedited any more.
+  rig.faulty().refuse_tier(RestoreTier::expedited, no_expedited_capacity());
+  const int64_t from = rig.clock().unix_ms();
+  ASSERT_TRUE(
+      rig.run_until([&] { return (**rig.catalog().job(*job)).state >= JobState::succeeded; }));
+  const JobRow row = **rig.catalog().job(*job);
+  EXPECT_EQ(row.state, JobState::succeeded) << row.step;
+  EXPECT_EQ(row.parameters.at("tier"), "Standard") << "what the operator sees is what was asked";
+  EXPECT_GE(rig.clock().unix_ms() - from, 15 * 60'000) << "capacity may come back soon";
   EXPECT_TRUE(rig.read_all(id).ok());
 }
 

@@ -39,7 +39,7 @@ constexpr std::array<CodeRow, 62> kCodes = {{
     {"OperationAborted", ErrorCode::unavailable, kRetry},
     {"ConditionalRequestConflict", ErrorCode::unavailable, kRetry},
     {"IncompleteBody", ErrorCode::unavailable, kRetry},
-    {"GlacierExpeditedRetrievalNotAvailable", ErrorCode::unavailable, kRetry},
+    {"GlacierExpeditedRetrievalNotAvailable", ErrorCode::busy, kRetry},
     {"TemporaryRedirect", ErrorCode::unavailable, kRetry},
     {"InvalidPart", ErrorCode::unavailable, kRetry},  // upload it again
     {"NoSuchUpload", ErrorCode::unavailable, kRetry},
