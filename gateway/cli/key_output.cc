@@ -21,18 +21,18 @@ void print_keys(std::ostream& out, const Json& answer) {
     rows.push_back({key.value("KeyId", ""), state, std::to_string(tapes)});
   }
   if (rows.empty()) out << "no key is configured\n";
-  if (!rows.empty()) print_table(out, {"KEY", "STATE", "TAPES"}, rows);
+  if (!rows.empty()) print_table(out, {"KEY", "STATE", "CARTRIDGES"}, rows);
   const auto plain = answer.value("NotEncrypted", uint64_t{0});
-  if (plain != 0) out << plain << " tapes are not encrypted\n";
+  if (plain != 0) out << plain << " cartridges are not encrypted\n";
   const auto unreadable = answer.value("Unreadable", uint64_t{0});
-  if (unreadable != 0) out << unreadable << " tapes' manifests cannot be read\n";
+  if (unreadable != 0) out << unreadable << " cartridges' manifests cannot be read\n";
   const auto behind = answer.value("NotUploaded", uint64_t{0});
-  if (behind != 0) out << behind << " tapes' manifests are on their way to the store\n";
+  if (behind != 0) out << behind << " cartridges' manifests are on their way to the store\n";
   const Json& rotation = answer["Rotation"];
   const std::string state = rotation.value("State", "");
   if (state != "none") {
     out << "rotation " << state << ": " << rotation.value("Done", uint64_t{0}) << " of "
-        << rotation.value("Total", uint64_t{0}) << " tapes";
+        << rotation.value("Total", uint64_t{0}) << " cartridges";
     const auto waiting = rotation.value("Waiting", uint64_t{0});
     if (waiting != 0) out << ", " << waiting << " wait for other jobs";
     out << "\n";

@@ -80,10 +80,15 @@ Result<uint16_t> Library::parse_element(std::string_view text) const {
   }
   const auto number = parse_number(rest, 10);
   if (!number) return malformed;
-  for (const Element& candidate : elements(type)) {
+  const std::vector<Element> there = elements(type);
+  for (const Element& candidate : there) {
     if (candidate.number == *number) return candidate.address;
   }
-  return Error(ErrorCode::not_found, "the library has no " + std::string(text));
+  const std::string word(type_name(type));
+  return Error(ErrorCode::not_found, "the library has no " + word + " " + std::to_string(*number) +
+                                         (there.empty() ? ""
+                                                        : "; the last one is " + word + " " +
+                                                              std::to_string(there.back().number)));
 }
 
 std::string Library::element_name(uint16_t address) const {

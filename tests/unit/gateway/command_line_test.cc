@@ -120,6 +120,23 @@ TEST_F(CommandLine, ExitCodesTellWhatIsWrong) {
   EXPECT_EQ(Json::parse(out.str())["error"], "not_found");
 }
 
+TEST_F(CommandLine, WhatIsNotThereIsNamed) {
+  const auto said = [&](std::vector<std::string> arguments) {
+    EXPECT_NE(run(std::move(arguments)), kExitOk);
+    return err.str();
+  };
+  EXPECT_NE(said({"frobnicate"}).find("no command 'frobnicate'; `coldshelf --help`"),
+            std::string::npos)
+      << err.str();
+  EXPECT_NE(said({"tape", "frobnicate", "X"}).find("'tape frobnicate'; `coldshelf tape --help`"),
+            std::string::npos)
+      << err.str();
+  EXPECT_NE(said({"tape"}).find("A subcommand is required"), std::string::npos) << err.str();
+  EXPECT_NE(said({"library", "unload", "99"}).find("no drive 99; the last one is drive "),
+            std::string::npos)
+      << err.str();
+}
+
 TEST_F(CommandLine, WaitingHasAnEnd) {
   ASSERT_EQ(run({"tape", "create", "--barcode", "CLI001L8", "--size", "1GiB"}), kExitOk);
   gateway.shelf->stop();  // nobody works on jobs
