@@ -30,6 +30,7 @@ using imposter::Wire;
 namespace {
 
 constexpr size_t kMaxRejections = 200;
+constexpr uint64_t kDamageStep = 7919;
 
 // What a fault answers instead of doing anything.
 std::optional<Response> refusal(S3Fault fault) {
@@ -153,6 +154,7 @@ class S3Imposter::Impl {
   std::vector<std::string> rejections_;
 
   std::array<std::atomic<uint64_t>, kS3Operations> requests_{};
+  std::atomic<uint64_t> damages_{0};
   std::atomic<uint64_t> bytes_in_{0};
   std::atomic<uint64_t> bytes_out_{0};
   std::atomic<uint64_t> accepted_{0};
@@ -308,6 +310,10 @@ bool S3Imposter::Impl::answer(Wire& wire, Request& request, S3Fault fault) {
   if (request.method == "HEAD" && !response.head) {
     response.head = true;
     response.told_length = 0;
+  }
+  // Another byte each time: what is damaged alike twice is taken for damaged where it lies.
+  if (const uint64_t size = response.body_size(); fault == S3Fault::corrupted_body && size > 0) {
+    response.damage_at = (size / 2 + kDamageStep * damages_++) % size;
   }
   uint64_t bytes = 0;
   const bool go_on = wire.send(response, fault, auth_now_ms(), bytes);

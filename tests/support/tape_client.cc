@@ -127,8 +127,10 @@ Result<TapeClient::Next> TapeClient::read_next(std::span<std::byte> room) {
   if (answer.status == SCSI_STATUS_GOOD) return Next{Next::Kind::record, answer.transferred};
   if (answer.sense_key == 0 && answer.asc_ascq == 0x0001) return Next{Next::Kind::filemark, 0};
   if (answer.sense_key == SCSI_SENSE_BLANK_CHECK) return Next{Next::Kind::end_of_data, 0};
-  return Error(ErrorCode::io, "READ: sense key " + std::to_string(answer.sense_key) +
-                                  ", asc/ascq " + std::to_string(answer.asc_ascq));
+  const bool lost = answer.sense_key == SCSI_SENSE_MEDIUM_ERROR;
+  return Error(lost ? ErrorCode::corrupt : ErrorCode::io,
+               "READ: sense key " + std::to_string(answer.sense_key) + ", asc/ascq " +
+                   std::to_string(answer.asc_ascq));
 }
 
 Status TapeClient::write_filemarks(uint32_t count, bool immediate) {

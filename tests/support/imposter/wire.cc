@@ -166,9 +166,10 @@ bool Wire::send_body(const Response& response, S3Fault fault, uint64_t& bytes) {
   const auto piece = [&](ByteView view) {
     if (cut) view = view.first(std::min<uint64_t>(view.size(), half - at));
     Buffer damaged;
-    if (fault == S3Fault::corrupted_body && at <= half && half < at + view.size()) {
+    const uint64_t bad = response.damage_at;
+    if (fault == S3Fault::corrupted_body && at <= bad && bad < at + view.size()) {
       damaged = to_buffer(view);
-      damaged[half - at] ^= std::byte{16};
+      damaged[bad - at] ^= std::byte{16};
       view = damaged;
     }
     const size_t step = fault == S3Fault::slow_body
