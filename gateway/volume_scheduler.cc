@@ -51,6 +51,52 @@ Status VolumeScheduler::load() {
   return {};
 }
 
+void VolumeScheduler::follow() {
+  const std::lock_guard changing(changing_);
+  std::map<std::string, VolumeSchedule> came;  // schedules that were not here, with their volumes
+  std::map<std::string, std::vector<std::string>> members;
+  for (const auto& [volume, properties] : env_.volumes->properties(kVolumeSchedule)) {
+    for (const auto& [name, text] : properties) {
+      members[name].push_back(volume);
+      auto schedule = decode_schedule(name, text);
+      if (!schedule.ok()) continue;  // load() and attach say so
+      const auto at = came.find(name);
+      if (at == came.end() || at->second.changed_ms < schedule->changed_ms) {
+        came[name] = std::move(*schedule);
+      }
+    }
+  }
+  std::vector<VolumeSchedule> joined;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(schedules_, [&](const auto& held) { return !members.contains(held.first); });
+    for (auto& [name, state] : schedules_) {
+      came.erase(name);
+      std::vector<std::string>& had = state.schedule.volumes;
+      const std::vector<std::string>& now = members[name];
+      const bool more = std::any_of(now.begin(), now.end(), [&](const std::string& volume) {
+        return std::find(had.begin(), had.end(), volume) == had.end();
+      });
+      had = now;
+      if (more) joined.push_back(state.schedule);
+    }
+  }
+  for (const VolumeSchedule& schedule : joined) {
+    const Status stored = store(schedule, {});
+    if (stored.ok()) continue;
+    log_warning("volumes", "a schedule is not in the manifest of a volume that joined it",
+                {{"schedule", schedule.name}, {"error", stored.error().message()}});
+  }
+  for (auto& [name, schedule] : came) {
+    schedule.volumes = members[name];
+    State state;
+    state.last_run_ms = last_point(schedule);
+    state.schedule = std::move(schedule);
+    const std::lock_guard lock(mutex_);
+    if (schedules_.size() < kMaxSchedules) schedules_[name] = std::move(state);
+  }
+}
+
 int64_t VolumeScheduler::last_point(const VolumeSchedule& schedule) {
   int64_t last = 0;
   for (const std::string& volume : schedule.volumes) {
@@ -236,6 +282,7 @@ Result<VolumePoints::Made> VolumeScheduler::run(const std::string& name) {
 }
 
 bool VolumeScheduler::tick() {
+  follow();
   std::vector<VolumeSchedule> due;
   {
     const std::lock_guard lock(mutex_);

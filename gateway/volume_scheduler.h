@@ -30,9 +30,12 @@ class VolumeScheduler {
 
   // What the manifests say; after VolumeService::open_all().
   Status load();
+  // Volumes that came with schedules, and those that went with theirs. Where a schedule of that
+  // name is here already, the volume joins it.
+  void follow();
   void start();
   void stop();
-  // Makes what is due. False when nothing was.
+  // follow(), and then makes what is due. False when nothing was.
   bool tick();
 
   struct View {

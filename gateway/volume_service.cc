@@ -565,11 +565,8 @@ std::map<std::string, std::map<std::string, std::string>> VolumeService::propert
     std::string_view prefix) {
   std::map<std::string, std::map<std::string, std::string>> out;
   for (const auto& volume : open_volumes()) {
-    const Manifest manifest = volume->manifest();
-    for (auto at = manifest.properties.lower_bound(std::string(prefix));
-         at != manifest.properties.end() && at->first.starts_with(prefix); ++at) {
-      out[volume->name()][at->first.substr(prefix.size())] = at->second;
-    }
+    Volume::Properties found = volume->properties(std::string(prefix));
+    if (!found.empty()) out[volume->name()] = std::move(found);
   }
   return out;
 }

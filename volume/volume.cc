@@ -97,6 +97,10 @@ Status Volume::put_off() const {
   return {};
 }
 
+Volume::Properties Volume::properties(const std::string& prefix) const {
+  return state_->properties_with_prefix(prefix);
+}
+
 Status Volume::set_property(const std::string& name, const std::string& value) {
   if (state_->property(name).value_or("") == value) return {};
   return set_properties({{name, value}});

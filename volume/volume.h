@@ -121,6 +121,8 @@ class Volume final : public BlockDevice {
   void go_on();
   // Properties of the manifest that are not the engine's own; an empty value removes one. Durable.
   Status set_properties(const Properties& values);
+  // Those whose names begin so, by the rest of the name.
+  Properties properties(const std::string& prefix) const;
   // Key rotation: the same data key, wrapped by another one; durable. busy: it is not `before` now.
   Status set_wrapped_key(const WrappedKey& before, const WrappedKey& after);
 

@@ -407,6 +407,40 @@ TEST_F(VolumeServiceTest, WhatWasMissedIsMadeUpForOnce) {
   EXPECT_EQ(count("a"), 2U);
 }
 
+TEST_F(VolumeServiceTest, SchedulesComeAndGoWithTheirVolumes) {
+  create("a");
+  create("b");
+  create("c");
+  ASSERT_TRUE(scheduler->put(schedule("often", {"a"})).ok());
+  // As when b and c came from another gateway, whose "often" was another one.
+  VolumeSchedule theirs = schedule("often", {});
+  theirs.hours = 24;
+  theirs.changed_ms = clock.unix_ms() + kDay;
+  VolumeSchedule other = schedule("other", {});
+  for (const VolumeSchedule& s : {theirs, other}) {
+    const std::string property = std::string(kVolumeSchedule) + s.name;
+    ASSERT_TRUE(service->set_properties("b", {{property, encode_schedule(s)}}).ok());
+  }
+  clock.advance_ms(5 * kHour);
+  EXPECT_TRUE(scheduler->tick());
+  const auto list = scheduler->list();
+  ASSERT_EQ(list.size(), 2U);
+  EXPECT_EQ(list[0].schedule.hours, 4U) << "ours stays as it is";
+  EXPECT_EQ(list[0].schedule.volumes, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(list[1].schedule.volumes, std::vector<std::string>{"b"});
+  EXPECT_EQ(count("a"), 1U);
+  EXPECT_EQ(count("b"), 2U);
+  const auto held = service->properties(kVolumeSchedule);
+  EXPECT_EQ(held.at("b").at("often"), held.at("a").at("often"));
+  // They go with their volumes, and nobody is told of a schedule without one.
+  ASSERT_TRUE(service->remove("b", false).ok());
+  clock.advance_ms(5 * kHour);
+  EXPECT_TRUE(scheduler->tick());
+  ASSERT_EQ(scheduler->list().size(), 1U);
+  EXPECT_EQ(scheduler->list()[0].schedule.volumes, std::vector<std::string>{"a"});
+  EXPECT_TRUE(problems.empty());
+}
+
 TEST_F(VolumeServiceTest, ScheduledPointsAreQuiescedOrNotMade) {
   create("a");
   VolumeSchedule s = schedule("db", {"a"});
