@@ -6,11 +6,11 @@ import { clock } from './format.js';
 const LEFT = 64;
 const BOTTOM = 20;
 const TOP = 8;
+const LOWEST_TOP = 1024; // bytes: below that the marks of the axis would say the same
 
-// 1, 2, 5 times a power of ten or, for bytes, of two.
-function niceMax(value, binary) {
-  if (!(value > 0)) return binary ? 1024 : 1;
-  const base = binary ? 1024 ** Math.floor(Math.log(value) / Math.log(1024)) : 10 ** Math.floor(Math.log10(value));
+// 1, 2, 4, 5, ... times a power of 1024; `value` is above zero.
+function niceMax(value) {
+  const base = 1024 ** Math.floor(Math.log(value) / Math.log(1024));
   for (const step of [1, 2, 4, 5, 8, 10, 20, 40, 50, 80, 100, 200, 400, 500, 800, 1024]) {
     if (step * base >= value) return step * base;
   }
@@ -67,7 +67,7 @@ export class LineChart {
     const limits = (this.limits?.() || []).filter((l) => l.value > 0);
     const highest = Math.max(0, this.most?.() || 0,
       ...shown.flatMap((p) => p.slice(1).filter((v) => v !== null)));
-    const top = niceMax(Math.max(highest, 1), true);
+    const top = niceMax(Math.max(highest, LOWEST_TOP));
     const x = (t) => LEFT + ((t - from) / this.span) * (width - LEFT - 4);
     const y = (v) => TOP + (1 - v / top) * (height - TOP - BOTTOM);
     const parts = [];
