@@ -7,6 +7,9 @@ namespace coldshelf {
 namespace {
 
 constexpr std::chrono::milliseconds kLogoutGrace{3'000};
+// Of one disk at once. As many as initiators usually queue: flushes that wait together are served
+// by one fdatasync, those that wait for a thread are not.
+constexpr unsigned kWaitingCommands = 32;
 
 // A unit whose records outlive it.
 class StoredUnit final : public scsi::UnitStore {
@@ -58,6 +61,7 @@ Status IscsiVolumeTargets::add(const DiskTarget& disk) {
   }
   options.serial = serial_of(disk.uuid);
   options.target_name = iqn_of(disk.name);
+  options.concurrency = kWaitingCommands;
   ASSIGN_OR_RETURN(auto unit, scsi::BlockUnit::open(options));
   // The records go with the unit, which sessions may hold longer than we know of.
   struct Kept {

@@ -10,7 +10,7 @@ namespace coldshelf {
 
 namespace {
 
-constexpr size_t kHashChunkBytes = 1 * MiB;
+constexpr size_t kHashChunkBytes = 128 * KiB;  // stays in a processor's own cache
 
 std::string hex16(uint64_t v) {
   char text[20];
@@ -142,11 +142,9 @@ Status Maintenance::seal(const std::shared_ptr<TailSegment>& tail) {
   if (!t.end.empty()) {
     TRY(t.file->write_at(t.end_at, t.end));
     t.end = {};
-    const std::lock_guard lock(state_.mutex);
-    t.written_bytes = entry.stored_bytes;
   }
   // 2. The bytes. 3. The name of a sealed segment. 4. The directory.
-  TRY(state_.sync_tail(t));
+  TRY(state_.sync_tail(t, entry.stored_bytes));
   if (!t.renamed) {
     TRY(state_.env.cartridge.files->rename(state_.open_path(entry.sequence, entry.epoch),
                                            state_.sealed_path(entry.sequence, entry.epoch)));

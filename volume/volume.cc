@@ -213,13 +213,13 @@ Status Volume::unmap(uint64_t offset, uint64_t length) {
 
 // In the order of the log, so that what a crash in the middle leaves is a beginning of it.
 Status Volume::flush() {
-  std::vector<std::shared_ptr<TailSegment>> tail;
+  std::vector<std::pair<std::shared_ptr<TailSegment>, uint64_t>> tail;
   {
     const std::lock_guard lock(state_->mutex);
     if (state_->failure) return *state_->failure;
-    tail.assign(state_->tail.begin(), state_->tail.end());
+    for (const auto& segment : state_->tail) tail.emplace_back(segment, segment->written_bytes);
   }
-  for (const auto& segment : tail) TRY(state_->sync_tail(*segment));
+  for (const auto& [segment, bytes] : tail) TRY(state_->sync_tail(*segment, bytes));
   after_log_op();
   return {};
 }

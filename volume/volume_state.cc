@@ -1,5 +1,7 @@
 #include "volume/volume_state.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace coldshelf {
@@ -190,28 +192,45 @@ void VolumeState::remove_file(const std::string& path) const {
   log_warning("volume", "file not removed", {{"path", path}, {"error", done.error().message()}});
 }
 
-// An error is never retried: after it the kernel may call pages clean that are not on the disk.
-Status VolumeState::sync_tail(TailSegment& segment) {
-  const std::lock_guard sync_lock(segment.sync_mutex);
-  uint64_t bytes = 0;
+// Many flushes at once cost few syncs: a sync serves everybody whose bytes were written when it
+// began, and whom it does not serve, the next one does.
+Status VolumeState::sync_tail(TailSegment& segment, uint64_t bytes) {
+  std::unique_lock lock(segment.sync_mutex);
+  const auto durable = [&] { return segment.synced_bytes >= bytes && segment.entry_synced; };
+  segment.sync_over.wait(lock, [&] { return !segment.syncing || durable(); });
+  if (durable()) return {};
+  segment.syncing = true;
+  const bool entry = !segment.entry_synced;
+  const bool data = segment.synced_bytes < bytes;
+  lock.unlock();
+  uint64_t covered = data ? bytes : 0;
+  const Status done = sync_now(segment, covered, entry);
+  lock.lock();
+  segment.syncing = false;
+  if (done.ok()) {
+    segment.synced_bytes = std::max(segment.synced_bytes, covered);
+    segment.entry_synced = true;
+  }
+  segment.sync_over.notify_all();
+  return done;
+}
+
+// `bytes`: that must be durable, 0: they are; then those that are now, which may be more. An error
+// is never retried: after it the kernel may call pages clean that are not on the disk.
+Status VolumeState::sync_now(TailSegment& segment, uint64_t& bytes, bool entry) {
   {
     const std::lock_guard lock(mutex);
     if (failure) return *failure;
-    bytes = segment.written_bytes;
+    if (bytes > 0) bytes = std::max(bytes, segment.written_bytes);
   }
-  if (segment.synced_bytes < bytes) {
+  if (bytes > 0) {
     const Status done = segment.file->sync();
     if (!done.ok()) {
       fail(done.error());
       return done;
     }
-    segment.synced_bytes = bytes;
   }
-  if (!segment.entry_synced) {
-    TRY(sync_directory());
-    segment.entry_synced = true;
-  }
-  return {};
+  return entry ? sync_directory() : Status();
 }
 
 Status VolumeState::sync_directory() {

@@ -66,8 +66,11 @@ struct TailSegment {
   // Under the volume's mutex.
   uint64_t written_bytes = 0;
   bool finished = false;
-  // Under sync_mutex.
+  // Under sync_mutex. One sync at a time; who comes meanwhile waits for it, and one of those whom
+  // it did not serve makes the next, for all of them.
   std::mutex sync_mutex;
+  std::condition_variable sync_over;
+  bool syncing = false;
   uint64_t synced_bytes = 0;
   bool entry_synced = false;  // its name is durable
   // The sealer's: how far it came, when the disk was full.
@@ -153,10 +156,14 @@ struct VolumeState {
   std::string open_path(uint64_t sequence, uint64_t epoch) const;
   std::string sealed_path(uint64_t sequence, uint64_t epoch) const;
   void remove_file(const std::string& path) const;
-  Status sync_tail(TailSegment& segment);  // its failure is the volume's, whatever it is
-  Status sync_directory();                 // so is this one's
+  // The first `bytes` of it, and its name, are durable. Its failure is the volume's, whatever it
+  // is.
+  Status sync_tail(TailSegment& segment, uint64_t bytes);
+  Status sync_directory();  // so is this one's
 
  private:
+  Status sync_now(TailSegment& segment, uint64_t& bytes, bool entry);
+
   std::mutex commit_mutex_;
   std::unique_ptr<ManifestLog> log_;
 };

@@ -6,6 +6,7 @@
 #include "base/coding.h"
 #include "base/log.h"
 #include "tests/support/cartridge_fixture.h"
+#include "tests/support/watched_file_system.h"
 #include "volume/volume.h"
 
 namespace coldshelf::test {
@@ -336,6 +337,32 @@ TEST_F(VolumeTest, WithoutItsKeyItIsNotOpened) {
   EXPECT_EQ(Volume::open(env, options, "/v").error().code, ErrorCode::key_mismatch);
   options.key = &*key;
   EXPECT_EQ(read(*open(), 0, 4096), secret);
+}
+
+// A sync serves everybody whose bytes were written when it began, however much is written
+// meanwhile.
+TEST_F(VolumeTest, OneSyncServesAllWhoWait) {
+  create().reset();
+  TailSegment tail;
+  std::atomic<unsigned> syncs{0};
+  WatchedFileSystem watched(files, [&](const char* operation, const std::string&) {
+    if (std::string_view(operation) != "sync") return;
+    ++syncs;
+    tail.written_bytes += 4096;  // somebody always writes
+  });
+  tail.file = *watched.open("/v/tail", OpenMode::create);
+  auto log = ManifestLog::open(files, "/v/manifest");
+  ASSERT_TRUE(log.ok());
+  VolumeState state(env, options, "/v", std::move(*log), Secret(), 4096);
+  tail.written_bytes = 8192;
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 8; ++t) {
+    threads.emplace_back([&] { EXPECT_TRUE(state.sync_tail(tail, 8192).ok()); });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(syncs, 1U);
+  EXPECT_TRUE(state.sync_tail(tail, 12288).ok());  // written after it began
+  EXPECT_EQ(syncs, 2U);
 }
 
 // Many threads, each with blocks of its own, while segments are sealed and compacted behind them.
