@@ -12,6 +12,9 @@ constexpr uint64_t kWritebackBytes = 8 * MiB;
 constexpr uint64_t kLogPerMap = 4;
 // More than any operation needs besides its data.
 constexpr uint64_t kFrameRoom = 4 * KiB;
+// What the log leaves free on the disk, and how much it writes between two looks.
+constexpr uint64_t kDiskMargin = 16 * MiB;
+constexpr uint64_t kLooksPerMargin = 16;
 
 // Of the user's.
 uint64_t op_bytes(const LogOp& op) {
@@ -93,7 +96,8 @@ void LogWriter::frame_small(std::vector<LogOp*>& ops) {
     }
     data.push_back(op->data);
   }
-  Status done = make_room(kMaxFrameDataBytes + kFrameRoom);
+  Status done = check_disk();
+  if (done.ok()) done = make_room(kMaxFrameDataBytes + kFrameRoom);
   if (done.ok()) {
     buffered_.insert(buffered_.end(), ops.begin(), ops.end());
     done = framed(add_frame(FrameKind::extents, ranges, false, data));
@@ -106,6 +110,12 @@ void LogWriter::frame_small(std::vector<LogOp*>& ops) {
 
 void LogWriter::frame_op(LogOp& op) {
   Status done;
+  // What frees blocks, or ends a segment, is small: that is what is left free for.
+  if (op.kind != LogOp::Kind::unmap && op.kind != LogOp::Kind::roll) done = check_disk();
+  if (!done.ok()) {
+    op.status = done;
+    return;
+  }
   switch (op.kind) {
     case LogOp::Kind::write:
       done = make_room(op.data.size() + (op.data.size() / kMaxFrameDataBytes + 1) * kFrameRoom);
@@ -260,6 +270,20 @@ Status LogWriter::add_encoded(std::span<const BlockRange> ranges,
   return {};
 }
 
+// A file system that finds places for data only when it writes them out may find the disk full in
+// fdatasync, and that cannot be made good. So the log stops before: a write that finds the disk
+// nearly full fails by itself, and the next one may find room.
+Status LogWriter::check_disk() {
+  const uint64_t margin = std::min(kDiskMargin, state_.options.segment_bytes / 4);
+  if (unchecked_ < margin / kLooksPerMargin) return {};
+  const auto available = state_.env.cartridge.files->available_bytes(state_.directory);
+  if (available.ok() && *available < margin) {
+    return Error(ErrorCode::no_space, "the disk of " + state_.directory + " is full");
+  }
+  unchecked_ = 0;
+  return {};
+}
+
 // Room for an operation's frames, all in one segment and one write.
 Status LogWriter::make_room(uint64_t bytes) {
   TRY(state_.failed());
@@ -379,6 +403,7 @@ Status LogWriter::write_out() {
     gate->wrote(state_.uuid, used_, unsealed);
   }
   offset_ += used_;
+  unchecked_ += used_;
   used_ = 0;
   indexed_ = open_->index.frames.size();
   framed_.clear();

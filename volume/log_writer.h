@@ -69,6 +69,7 @@ class LogWriter {
   Status add_mark();
   void index_frame(const FrameHeader& header, size_t at, uint32_t header_size);
   Status make_room(uint64_t bytes);
+  Status check_disk();
   Status open_segment();
   void finish_segment();
   Status write_out();
@@ -90,7 +91,8 @@ class LogWriter {
   std::shared_ptr<TailSegment> open_;
   uint64_t offset_ = 0;  // where the buffer will be written
   uint64_t writeback_at_ = 0;
-  size_t indexed_ = 0;  // frames of open_ that are written
+  uint64_t unchecked_ = 1 * TiB;  // bytes since the disk was last seen to have room
+  size_t indexed_ = 0;            // frames of open_ that are written
   Buffer buffer_;
   size_t used_ = 0;
   std::vector<Framed> framed_;

@@ -41,7 +41,12 @@ class SimFile final : public File {
   Status sync() override {
     const std::lock_guard lock(files_.mutex_);
     TRY(alive());
-    const Status done = files_.count_call("fdatasync " + inode_->name);
+    Status done = files_.count_call("fdatasync " + inode_->name);
+    const uint64_t needs = files_.sync_needs_;
+    if (done.ok() && files_.capacity_ && !inode_->unsynced.empty() &&
+        files_.used_bytes() + needs > *files_.capacity_) {
+      done = error_from_errno(ENOSPC, "fdatasync " + inode_->name);
+    }
     if (!done.ok()) {
       // As Linux does: the pages are clean now, and gone; the next fdatasync would succeed.
       inode_->unsynced.clear();
@@ -350,6 +355,11 @@ void SimFileSystem::full_from(uint64_t number) {
 void SimFileSystem::set_capacity(uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   capacity_ = bytes;
+}
+
+void SimFileSystem::set_sync_needs(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  sync_needs_ = bytes;
 }
 
 Result<Buffer> SimFileSystem::content(const std::string& path) const {

@@ -49,6 +49,9 @@ class SimFileSystem final : public FileSystem {
   void full_from(uint64_t number);
   // Total bytes of all files at most; a write beyond it stores what fits and fails with no_space.
   void set_capacity(uint64_t bytes);
+  // Places are found when pages are written out: fdatasync of a file with changes fails with
+  // ENOSPC, and drops them, while less than this is free.
+  void set_sync_needs(uint64_t bytes);
 
   // -- looking and damaging, past the cache
   Result<Buffer> content(const std::string& path) const;
@@ -105,6 +108,7 @@ class SimFileSystem final : public FileSystem {
   uint64_t full_at_ = 0;
   ErrorCode fail_code_ = ErrorCode::io;
   std::optional<uint64_t> capacity_;
+  uint64_t sync_needs_ = 0;
   std::function<void(const std::string&, uint64_t, ByteView)> write_hook_;
 };
 

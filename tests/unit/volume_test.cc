@@ -245,6 +245,39 @@ TEST_F(VolumeTest, AFullDiskIsNotTheEnd) {
   EXPECT_EQ(read(*v, 131072, 65536), a);
 }
 
+// Where the file system finds places only when it writes out, a full disk must not show in a flush,
+// which would end the volume: writes fail before that.
+TEST_F(VolumeTest, ADiskThatFillsDoesNotFailAFlush) {
+  auto v = create();
+  files.set_capacity(3 * MiB);
+  files.set_sync_needs(100'000);
+  uint64_t written = 0;
+  Status done;
+  for (; done.ok(); written += done.ok() ? 4096U : 0U) {
+    done = v->write(written, pattern(written, 4096), false);
+    ASSERT_TRUE(v->flush().ok()) << written;
+    ASSERT_LT(written, 3 * MiB);
+  }
+  EXPECT_EQ(done.error().code, ErrorCode::no_space);
+  EXPECT_GT(written, 2 * MiB);
+  EXPECT_EQ(v->write(written, pattern(1, 4096), true).error().code, ErrorCode::no_space);
+  ASSERT_TRUE(v->flush().ok());
+  EXPECT_TRUE(v->unmap(0, 4096).ok());  // what frees blocks has its place
+  ASSERT_TRUE(v->flush().ok());
+  EXPECT_FALSE(v->read_only());
+  files.no_faults();
+  ASSERT_TRUE(v->write(written, pattern(2, 4096), true).ok());
+  v.reset();
+  SeededRandom r(3);
+  files.crash(r);
+  v = open();
+  EXPECT_EQ(read(*v, 0, 4096), Buffer(4096, std::byte{0}));
+  for (uint64_t at = 4096; at < written; at += 4096) {
+    ASSERT_EQ(read(*v, at, 4096), pattern(at, 4096));
+  }
+  EXPECT_EQ(read(*v, written, 4096), pattern(2, 4096));
+}
+
 TEST_F(VolumeTest, OverwritingGivesSpaceBackAndMovesWhatLives) {
   auto v = create();
   const Buffer keep = pattern(8, 4096);
