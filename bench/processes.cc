@@ -1,6 +1,7 @@
 #include "bench/processes.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 
 #include <filesystem>
 #include <fstream>
@@ -133,6 +134,13 @@ MachineLoad::Ticks MachineLoad::now() {
 double MachineLoad::busy() const {
   const Ticks ticks = now();
   return ticks.all > began_.all ? (ticks.busy - began_.busy) / (ticks.all - began_.all) : 0;
+}
+
+void warm_memory(uint64_t bytes) {
+  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return;
+  for (uint64_t at = 0; at < bytes; at += 4096) static_cast<volatile char*>(memory)[at] = 1;
+  ::munmap(memory, bytes);
 }
 
 }  // namespace coldshelf::bench

@@ -42,6 +42,11 @@ Result<TapeTarget> start_coldshelf(const TapeTargetOptions& options);
 // Debian's tgt with the same: tgtd, tgtadm, tgtimg.
 Result<TapeTarget> start_tgt(const TapeTargetOptions& options);
 
+// Touches as much memory as a run will fill with page cache, and gives it back: on a virtual
+// machine the first touch of a page is a fault in the host, and whoever ran first, or takes fresh
+// memory, would pay for it.
+void warm_memory(uint64_t bytes);
+
 // What all processors of the machine do, whoever it is for.
 class MachineLoad {
  public:

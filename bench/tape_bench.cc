@@ -6,7 +6,6 @@
 // Queue depth 1. Every row is measured for both targets in turn within a round; with several rounds
 // the median of the ratios counts. "stream" is from the first record to GOOD of the last; "synced"
 // ends with WRITE FILEMARKS, IMMED=0.
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -113,16 +112,6 @@ Result<DriveTimes> stream_one(TapeClient& client, Content content, size_t record
   }
   times.read_ns = clock.monotonic_ns() - start;
   return times;
-}
-
-// Touches as much memory as the run will fill with page cache, and gives it back: on a virtual
-// machine the first touch of a page is a fault in the host, and whoever ran first would pay for
-// both.
-void warm_memory(uint64_t bytes) {
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return;
-  for (uint64_t at = 0; at < bytes; at += 4096) static_cast<volatile char*>(memory)[at] = 1;
-  ::munmap(memory, bytes);
 }
 
 Result<Measured> measure(TapeTarget& target, const Case& what, uint64_t bytes, uint64_t seed) {

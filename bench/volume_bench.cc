@@ -1,6 +1,8 @@
 // ./dev bench volume: a volume of coldshelf and a file behind Debian's tgt, by the same libiscsi
 // client over loopback, in turn; how long a restart with a large map takes; and the volume beside
 // other disks on S3 (volume_s3.h).
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +15,9 @@
 
 namespace coldshelf::bench {
 namespace {
+
+// What one round writes at most: a log takes fresh memory for all of it.
+constexpr uint64_t kWarmSpans = 5;
 
 struct Settings {
   std::string programs;
@@ -76,6 +81,8 @@ Status measure(const Settings& s, bool ours, unsigned round, Results& out) {
   const DiskTargetOptions options{where, s.programs, s.span, ""};
   ASSIGN_OR_RETURN(DiskTarget target,
                    ours ? start_coldshelf_disk(options) : start_tgt_disk(options));
+  ::sync();
+  warm_memory(kWarmSpans * s.span);
   {
     ASSIGN_OR_RETURN(const auto load, DiskLoad::connect(target.portal, target.iqn, target.lun));
     LoadSpec fill;  // both have every block then
