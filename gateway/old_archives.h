@@ -9,8 +9,8 @@
 namespace coldshelf {
 
 // Moves what lies in `<data_dir>/archives` to `cartridges`, where Shelf::reconcile() enters it and
-// sends it to the store. One whose name an image here has stays where it is, which the log tells
-// how to mend. Done again after a crash it goes on.
+// sends it to the store. One that cannot be read, or whose name an image here has, stays where it
+// is, which the log tells. Done again after a crash it goes on.
 Status take_over_old_archives(FileSystem& files, Catalog& catalog, const std::string& data_dir,
                               const std::string& cartridges);
 
