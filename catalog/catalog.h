@@ -141,6 +141,9 @@ struct JobRow {
   int64_t not_before_ms = 0;  // waiting: when to look again
   std::string error;          // failed: why
 };
+// A job that begins now, "queued", for Catalog::add_job().
+JobRow make_job(JobKind kind, const Uuid& cartridge, const std::string& barcode, int64_t now_ms,
+                std::map<std::string, std::string> parameters = {});
 
 class Catalog {
  public:

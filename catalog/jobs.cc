@@ -81,6 +81,18 @@ void bind_job(Statement& s, const JobRow& row) {
 
 }  // namespace
 
+JobRow make_job(JobKind kind, const Uuid& cartridge, const std::string& barcode, int64_t now_ms,
+                std::map<std::string, std::string> parameters) {
+  JobRow row;
+  row.kind = kind;
+  row.cartridge = cartridge;
+  row.barcode = barcode;
+  row.parameters = std::move(parameters);
+  row.step = "queued";
+  row.created_ms = row.updated_ms = now_ms;
+  return row;
+}
+
 Result<int64_t> Catalog::add_job(const JobRow& row) {
   const std::lock_guard lock(state_->mutex);
   ASSIGN_OR_RETURN(Statement s, state_->prepare("INSERT INTO jobs (" JOB_COLUMNS

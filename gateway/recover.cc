@@ -359,12 +359,7 @@ class Rebuild {
   }
 
   Status resume_delete(const TapeRow& row) {
-    JobRow job;
-    job.kind = JobKind::delete_tape;
-    job.cartridge = row.uuid;
-    job.barcode = row.barcode;
-    job.step = "queued";
-    job.created_ms = job.updated_ms = env_.clock->unix_ms();
+    const JobRow job = make_job(JobKind::delete_tape, row.uuid, row.barcode, env_.clock->unix_ms());
     ASSIGN_OR_RETURN([[maybe_unused]] const int64_t id, catalog_->add_job(job));
     return {};
   }

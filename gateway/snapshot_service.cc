@@ -60,12 +60,7 @@ void SnapshotService::stop() {
 Result<int64_t> SnapshotService::begin(JobKind kind, const Uuid& image, const std::string& name,
                                        std::map<std::string, std::string> parameters) {
   auto run = std::make_shared<Run>();
-  run->row.kind = kind;
-  run->row.state = JobState::queued;
-  run->row.cartridge = image;
-  run->row.barcode = name;
-  run->row.parameters = std::move(parameters);
-  run->row.created_ms = run->row.updated_ms = env_.clock->unix_ms();
+  run->row = make_job(kind, image, name, env_.clock->unix_ms(), std::move(parameters));
   auto id = env_.catalog->add_job(run->row);
   if (!id.ok()) {
     if (id.error().code != ErrorCode::conflict) return id;

@@ -367,14 +367,10 @@ Result<int64_t> TapeService::verify(std::string_view barcode) {
   if (env_.vault->in_use(row.uuid)) {
     return Error(ErrorCode::busy, "tape " + row.barcode + " is in a drive; unload it first");
   }
-  JobRow job;
-  job.kind = JobKind::verify;
+  JobRow job = make_job(JobKind::verify, row.uuid, row.barcode, env_.clock->unix_ms());
   job.state = JobState::running;
-  job.cartridge = row.uuid;
-  job.barcode = row.barcode;
   job.step = "reading and checking segments";
   job.total_bytes = row.stored_bytes;
-  job.created_ms = job.updated_ms = env_.clock->unix_ms();
   ASSIGN_OR_RETURN(job.id, env_.catalog->add_job(job));
   verifier_->submit([this, job] { run_verify(job); });
   return job.id;

@@ -45,7 +45,7 @@ Result<VolumeTransfers::RunPtr> VolumeTransfers::begin(
     JobKind kind, const Uuid& uuid, const std::string& name, uint64_t bytes,
     std::map<std::string, std::string> parameters) {
   auto run = std::make_shared<Run>();
-  run->job.kind = kind;
+  run->job = make_job(kind, uuid, name, env_.clock->unix_ms(), std::move(parameters));
   run->job.state = JobState::running;
   run->job.cartridge = uuid;
   run->job.barcode = name;

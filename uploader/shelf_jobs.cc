@@ -47,12 +47,7 @@ TapeStatus status_before(const JobRun& run) {
 Result<int64_t> Shelf::State::begin_job(JobKind kind, const TapeRow& tape,
                                         std::map<std::string, std::string> parameters) {
   auto run = std::make_shared<JobRun>();
-  run->row.kind = kind;
-  run->row.cartridge = tape.uuid;
-  run->row.barcode = tape.barcode;
-  run->row.parameters = std::move(parameters);
-  run->row.step = "queued";
-  run->row.created_ms = run->row.updated_ms = env.clock->unix_ms();
+  run->row = make_job(kind, tape.uuid, tape.barcode, env.clock->unix_ms(), std::move(parameters));
   ASSIGN_OR_RETURN(run->row.id, env.catalog->add_job(run->row));
   TapeStatus status = tape.status;  // more of a RETRIEVED tape, another pool: it stays
   if (kind == JobKind::archive) status = TapeStatus::in_transit_to_vts;
