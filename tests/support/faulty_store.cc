@@ -53,28 +53,11 @@ FaultyStore::Plan FaultyStore::plan(const char* operation) {
   return plan;
 }
 
-template <typename Call>
-auto FaultyStore::run(const char* operation, const std::string& key, const Call& call)
-    -> decltype(call()) {
-  const Plan what = plan(operation);
-  if (watch_) watch_(operation, key, false);
-  if (what.before) return *what.before;
-  auto result = call();
-  if (watch_) watch_(operation, key, true);
-  if (what.after) return *what.after;
-  return result;
-}
-
-Result<ObjectInfo> FaultyStore::put(const std::string& key, const PutSource& source,
-                                    const PutOptions& options) {
-  return run("put", key, [&] { return inner_.put(key, source, options); });
-}
-
 Status FaultyStore::get(const std::string& key, uint64_t offset, MutableBytes out) {
   const Plan what = plan("get");
   if (watch_) watch_("get", key, false);
   if (what.before) return *what.before;
-  TRY(inner_.get(key, offset, out));
+  TRY(inner().get(key, offset, out));
   if (what.after) return *what.after;
   if (what.corrupt && !out.empty()) {
     const std::lock_guard lock(mutex_);
@@ -83,55 +66,16 @@ Status FaultyStore::get(const std::string& key, uint64_t offset, MutableBytes ou
   return {};
 }
 
-Result<ObjectInfo> FaultyStore::head(const std::string& key) {
-  return run("head", key, [&] { return inner_.head(key); });
-}
-
-Result<ObjectStore::ListPage> FaultyStore::list(const std::string& prefix,
-                                                const std::string& continue_after, size_t limit) {
-  return run("list", prefix, [&] { return inner_.list(prefix, continue_after, limit); });
-}
-
-Result<ObjectStore::FolderPage> FaultyStore::list_folders(const std::string& prefix,
-                                                          const std::string& continue_after,
-                                                          size_t limit) {
-  return run("list", prefix, [&] { return inner_.list_folders(prefix, continue_after, limit); });
-}
-
-Status FaultyStore::remove_all(const std::vector<std::string>& keys) {
-  return run("remove", keys.empty() ? "" : keys.front(), [&] { return inner_.remove_all(keys); });
-}
-
-Status FaultyStore::remove(const std::string& key) {
-  return run("remove", key, [&] { return inner_.remove(key); });
-}
-
-Result<ObjectInfo> FaultyStore::change_class(const std::string& key, StorageClass storage_class) {
-  return run("change_class", key, [&] { return inner_.change_class(key, storage_class); });
-}
-
 Status FaultyStore::restore(const std::string& key, RestoreTier tier, unsigned days) {
-  return run("restore", key, [&]() -> Status {
+  return pass({StoreCall::restore, "restore", key}, [&]() -> Status {
     if (refused_tier_ && refused_tier_->first == tier) return refused_tier_->second;
-    return inner_.restore(key, tier, days);
+    return inner().restore(key, tier, days);
   });
-}
-
-Status FaultyStore::set_lock(const std::string& key, const ObjectLock& lock) {
-  return run("set_lock", key, [&] { return inner_.set_lock(key, lock); });
-}
-
-Result<ObjectLock> FaultyStore::lock_of(const std::string& key) {
-  return run("lock_of", key, [&] { return inner_.lock_of(key); });
 }
 
 Result<StoreCapabilities> FaultyStore::capabilities() {
   if (capabilities_) return *capabilities_;
-  return inner_.capabilities();
-}
-
-Result<size_t> FaultyStore::abort_unfinished(const std::string& prefix, int64_t age_ms) {
-  return run("abort_unfinished", prefix, [&] { return inner_.abort_unfinished(prefix, age_ms); });
+  return inner().capabilities();
 }
 
 }  // namespace coldshelf::test

@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "uploader/cloud/object_store.h"
+#include "uploader/cloud/forwarding_store.h"
 
 namespace coldshelf::test {
 
@@ -20,11 +20,11 @@ struct StoreFaults {
   int64_t max_latency_ms = 0;
 };
 
-class FaultyStore final : public ObjectStore {
+class FaultyStore final : public ForwardingStore<FaultyStore> {
  public:
   // All outlive it. `random` draws under this object's lock.
   FaultyStore(ObjectStore& inner, Clock& clock, Random& random)
-      : inner_(inner), clock_(clock), random_(random) {}
+      : ForwardingStore(inner), clock_(clock), random_(random) {}
 
   void set_faults(const StoreFaults& faults);
   // The next `count` calls of `operation` ("put", "get", "head", ...) fail with `error`, `done`:
@@ -38,37 +38,34 @@ class FaultyStore final : public ObjectStore {
   // Says that it can do less than the inner store; what is asked of it is passed on all the same.
   void set_capabilities(const StoreCapabilities& capabilities) { capabilities_ = capabilities; }
 
-  Result<ObjectInfo> put(const std::string& key, const PutSource& source,
-                         const PutOptions& options) override;
   Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
-  Result<ObjectInfo> head(const std::string& key) override;
-  Result<ListPage> list(const std::string& prefix, const std::string& continue_after,
-                        size_t limit) override;
-  Result<FolderPage> list_folders(const std::string& prefix, const std::string& continue_after,
-                                  size_t limit) override;
-  Status remove(const std::string& key) override;
-  Status remove_all(const std::vector<std::string>& keys) override;
-  Result<ObjectInfo> change_class(const std::string& key, StorageClass storage_class) override;
   Status restore(const std::string& key, RestoreTier tier, unsigned days) override;
-  Status set_lock(const std::string& key, const ObjectLock& lock) override;
-  Result<ObjectLock> lock_of(const std::string& key) override;
   Result<StoreCapabilities> capabilities() override;
-  Result<size_t> abort_unfinished(const std::string& prefix, int64_t age_ms) override;
-  std::string describe() const override { return "faulty " + inner_.describe(); }
+  void give_up() override {}  // the store behind is the test's
+  std::string describe() const override { return "faulty " + inner().describe(); }
   // Every restore of this tier fails so from now on.
   void refuse_tier(RestoreTier tier, Error error) { refused_tier_ = {tier, std::move(error)}; }
 
  private:
+  friend class ForwardingStore<FaultyStore>;
   struct Plan {
     std::optional<Error> before;
     std::optional<Error> after;
     bool corrupt = false;
   };
   Plan plan(const char* operation);
-  template <typename Call>
-  auto run(const char* operation, const std::string& key, const Call& call) -> decltype(call());
+  template <typename Work>
+  auto pass(const StoreOperation& operation, const Work& work) -> decltype(work()) {
+    const Plan what = plan(operation.name);
+    const std::string key(operation.key);
+    if (watch_) watch_(operation.name, key, false);
+    if (what.before) return *what.before;
+    auto result = work();
+    if (watch_) watch_(operation.name, key, true);
+    if (what.after) return *what.after;
+    return result;
+  }
 
-  ObjectStore& inner_;
   Clock& clock_;
   Random& random_;
   Watch watch_;

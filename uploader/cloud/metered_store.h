@@ -11,11 +11,10 @@
 
 #include "base/clock.h"
 #include "base/latency.h"
-#include "uploader/cloud/object_store.h"
+#include "uploader/cloud/forwarding_store.h"
 
 namespace coldshelf {
 
-enum class StoreCall { put, get, head, list, remove, copy, restore, lock, other };
 constexpr size_t kStoreCalls = 9;
 std::string_view to_string(StoreCall call);  // "put"
 
@@ -54,35 +53,21 @@ class StoreMeter {
   Reach reach_;
 };
 
-class MeteredStore final : public ObjectStore {
+class MeteredStore final : public ForwardingStore<MeteredStore> {
  public:
   MeteredStore(std::unique_ptr<ObjectStore> inner, std::shared_ptr<StoreMeter> meter)
-      : inner_(std::move(inner)), meter_(std::move(meter)) {}
-
-  Result<ObjectInfo> put(const std::string& key, const PutSource& source,
-                         const PutOptions& options) override;
-  Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
-  Result<ObjectInfo> head(const std::string& key) override;
-  Result<ListPage> list(const std::string& prefix, const std::string& continue_after,
-                        size_t limit) override;
-  Result<FolderPage> list_folders(const std::string& prefix, const std::string& continue_after,
-                                  size_t limit) override;
-  Status remove(const std::string& key) override;
-  Status remove_all(const std::vector<std::string>& keys) override;
-  Result<ObjectInfo> change_class(const std::string& key, StorageClass storage_class) override;
-  Status restore(const std::string& key, RestoreTier tier, unsigned days) override;
-  Status set_lock(const std::string& key, const ObjectLock& lock) override;
-  Result<ObjectLock> lock_of(const std::string& key) override;
-  Result<StoreCapabilities> capabilities() override;
-  Result<size_t> abort_unfinished(const std::string& prefix, int64_t age_ms) override;
-  std::string describe() const override { return inner_->describe(); }
-  void give_up() override { inner_->give_up(); }
+      : ForwardingStore(std::move(inner)), meter_(std::move(meter)) {}
 
  private:
+  friend class ForwardingStore<MeteredStore>;
   template <typename Work>
-  auto metered(StoreCall kind, uint64_t bytes, const Work& work) -> decltype(work());
+  auto pass(const StoreOperation& what, const Work& work) -> decltype(work()) {
+    const int64_t begun = meter_->begin();
+    auto result = work();
+    meter_->end(what.call, begun, what.bytes, result.ok() ? nullptr : &result.error());
+    return result;
+  }
 
-  const std::unique_ptr<ObjectStore> inner_;
   const std::shared_ptr<StoreMeter> meter_;
 };
 

@@ -13,7 +13,7 @@ bool worth_retrying(const Error& error) { return error.disposition == Dispositio
 
 RetryingStore::RetryingStore(std::unique_ptr<ObjectStore> inner, Clock& clock, Random& random,
                              RetryOptions options)
-    : inner_(std::move(inner)),
+    : ForwardingStore(std::move(inner)),
       clock_(clock),
       random_(random),
       options_(options),
@@ -21,7 +21,7 @@ RetryingStore::RetryingStore(std::unique_ptr<ObjectStore> inner, Clock& clock, R
 
 void RetryingStore::give_up() {
   give_up_ = true;
-  inner_->give_up();
+  inner().give_up();
 }
 
 bool RetryingStore::wait_to_retry(const Error& error, unsigned attempt) {
@@ -53,25 +53,12 @@ void RetryingStore::succeeded() {
   tokens_ = std::min(tokens_ + 1, options_.budget);
 }
 
-template <typename Call>
-auto RetryingStore::retry(const Call& call, unsigned& attempts) -> decltype(call()) {
-  while (true) {
-    ++attempts;
-    auto result = call();
-    if (result.ok()) {
-      succeeded();
-      return result;
-    }
-    if (!wait_to_retry(result.error(), attempts)) return result;
-  }
-}
-
 Result<ObjectInfo> RetryingStore::put(const std::string& key, const PutSource& source,
                                       const PutOptions& options) {
   unsigned attempts = 0;
   unsigned damaged = 0;
   const auto attempt = [&] {
-    auto done = inner_->put(key, source, options);
+    auto done = inner().put(key, source, options);
     // What the store received is not what was to be sent: damaged on the way, or where it came
     // from. Sending it again tells, and once is enough to know.
     if (!done.ok() && done.error().code == ErrorCode::corrupt && ++damaged == 1) {
@@ -95,42 +82,9 @@ Result<ObjectInfo> RetryingStore::put(const std::string& key, const PutSource& s
   return result;
 }
 
-Status RetryingStore::get(const std::string& key, uint64_t offset, MutableBytes out) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->get(key, offset, out); }, attempts);
-}
-
-Result<ObjectInfo> RetryingStore::head(const std::string& key) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->head(key); }, attempts);
-}
-
-Result<ObjectStore::ListPage> RetryingStore::list(const std::string& prefix,
-                                                  const std::string& continue_after, size_t limit) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->list(prefix, continue_after, limit); }, attempts);
-}
-
-Result<ObjectStore::FolderPage> RetryingStore::list_folders(const std::string& prefix,
-                                                            const std::string& continue_after,
-                                                            size_t limit) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->list_folders(prefix, continue_after, limit); }, attempts);
-}
-
-Status RetryingStore::remove_all(const std::vector<std::string>& keys) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->remove_all(keys); }, attempts);
-}
-
-Status RetryingStore::remove(const std::string& key) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->remove(key); }, attempts);
-}
-
 Result<ObjectInfo> RetryingStore::change_class(const std::string& key, StorageClass storage_class) {
   unsigned attempts = 0;
-  auto result = retry([&] { return inner_->change_class(key, storage_class); }, attempts);
+  auto result = retry([&] { return inner().change_class(key, storage_class); }, attempts);
   if (!result.ok() && result.error().code == ErrorCode::cold && attempts > 1) {
     // Done by an attempt whose answer was lost: now it is in the class, and cold for that.
     Result<ObjectInfo> there = head(key);
@@ -142,32 +96,10 @@ Result<ObjectInfo> RetryingStore::change_class(const std::string& key, StorageCl
 
 Status RetryingStore::restore(const std::string& key, RestoreTier tier, unsigned days) {
   unsigned attempts = 0;
-  auto result = retry([&] { return inner_->restore(key, tier, days); }, attempts);
+  auto result = retry([&] { return inner().restore(key, tier, days); }, attempts);
   // "Under way": by an attempt whose answer was lost.
   if (!result.ok() && result.error().code == ErrorCode::conflict && attempts > 1) return {};
   return result;
 }
-
-Status RetryingStore::set_lock(const std::string& key, const ObjectLock& lock) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->set_lock(key, lock); }, attempts);
-}
-
-Result<ObjectLock> RetryingStore::lock_of(const std::string& key) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->lock_of(key); }, attempts);
-}
-
-Result<StoreCapabilities> RetryingStore::capabilities() {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->capabilities(); }, attempts);
-}
-
-Result<size_t> RetryingStore::abort_unfinished(const std::string& prefix, int64_t age_ms) {
-  unsigned attempts = 0;
-  return retry([&] { return inner_->abort_unfinished(prefix, age_ms); }, attempts);
-}
-
-std::string RetryingStore::describe() const { return inner_->describe(); }
 
 }  // namespace coldshelf

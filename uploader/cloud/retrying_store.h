@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
-#include "uploader/cloud/object_store.h"
+#include "uploader/cloud/forwarding_store.h"
 
 namespace coldshelf {
 
@@ -22,7 +22,7 @@ struct RetryOptions {
   std::function<void(const Error&)> on_retry;  // why something is tried again; thread-safe
 };
 
-class RetryingStore final : public ObjectStore {
+class RetryingStore final : public ForwardingStore<RetryingStore> {
  public:
   // `clock` and `random` outlive the store.
   RetryingStore(std::unique_ptr<ObjectStore> inner, Clock& clock, Random& random,
@@ -30,32 +30,33 @@ class RetryingStore final : public ObjectStore {
 
   Result<ObjectInfo> put(const std::string& key, const PutSource& source,
                          const PutOptions& options) override;
-  Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
-  Result<ObjectInfo> head(const std::string& key) override;
-  Result<ListPage> list(const std::string& prefix, const std::string& continue_after,
-                        size_t limit) override;
-  Result<FolderPage> list_folders(const std::string& prefix, const std::string& continue_after,
-                                  size_t limit) override;
-  Status remove(const std::string& key) override;
-  Status remove_all(const std::vector<std::string>& keys) override;
   Result<ObjectInfo> change_class(const std::string& key, StorageClass storage_class) override;
   Status restore(const std::string& key, RestoreTier tier, unsigned days) override;
-  Status set_lock(const std::string& key, const ObjectLock& lock) override;
-  Result<ObjectLock> lock_of(const std::string& key) override;
-  Result<StoreCapabilities> capabilities() override;
-  Result<size_t> abort_unfinished(const std::string& prefix, int64_t age_ms) override;
-  std::string describe() const override;
-
   void give_up() override;
 
  private:
+  friend class ForwardingStore<RetryingStore>;
+  template <typename Work>
+  auto pass(const StoreOperation&, const Work& work) -> decltype(work()) {
+    unsigned attempts = 0;
+    return retry(work, attempts);
+  }
   // Whether to try again after `error`, having waited; `attempt` counts from 1.
   bool wait_to_retry(const Error& error, unsigned attempt);
   void succeeded();
   template <typename Call>
-  auto retry(const Call& call, unsigned& attempts) -> decltype(call());
+  auto retry(const Call& call, unsigned& attempts) -> decltype(call()) {
+    while (true) {
+      ++attempts;
+      auto result = call();
+      if (result.ok()) {
+        succeeded();
+        return result;
+      }
+      if (!wait_to_retry(result.error(), attempts)) return result;
+    }
+  }
 
-  const std::unique_ptr<ObjectStore> inner_;
   Clock& clock_;
   Random& random_;
   const RetryOptions options_;

@@ -86,7 +86,7 @@ class ThrottledStore::PacedFile final : public File {
 
 ThrottledStore::ThrottledStore(std::unique_ptr<ObjectStore> inner, Clock& clock,
                                std::shared_ptr<LiveBandwidth> limits)
-    : inner_(std::move(inner)),
+    : ForwardingStore(std::move(inner)),
       clock_(clock),
       limits_(std::move(limits)),
       up_(clock),
@@ -96,7 +96,7 @@ ThrottledStore::~ThrottledStore() = default;
 
 void ThrottledStore::give_up() {
   give_up_ = true;
-  inner_->give_up();
+  inner().give_up();
 }
 
 uint64_t ThrottledStore::rate_of(Direction direction) const {
@@ -119,23 +119,23 @@ Result<ObjectInfo> ThrottledStore::put(const std::string& key, const PutSource& 
   if (source.file == nullptr || source.size <= kSmallBytes) {
     const uint64_t size = source.file == nullptr ? source.bytes.size() : source.size;
     up_.charge(size, rate_of(Direction::up));
-    return inner_->put(key, source, options);
+    return inner().put(key, source, options);
   }
   PacedFile paced(*this, *source.file);
   PutSource slow = source;
   slow.file = &paced;
-  return inner_->put(key, slow, options);
+  return inner().put(key, slow, options);
 }
 
 Status ThrottledStore::get(const std::string& key, uint64_t offset, MutableBytes out) {
   if (out.size() <= kSmallBytes) {
     down_.charge(out.size(), rate_of(Direction::down));
-    return inner_->get(key, offset, out);
+    return inner().get(key, offset, out);
   }
   while (!out.empty()) {
     const uint64_t n = slice_of(rate_of(Direction::down), kGetSliceS, kMinGetSlice, out.size());
     TRY(pace(Direction::down, n));
-    TRY(inner_->get(key, offset, out.first(static_cast<size_t>(n))));
+    TRY(inner().get(key, offset, out.first(static_cast<size_t>(n))));
     out = out.subspan(static_cast<size_t>(n));
     offset += n;
   }

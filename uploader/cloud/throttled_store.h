@@ -7,8 +7,8 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "uploader/cloud/forwarding_store.h"
 #include "uploader/cloud/live_bandwidth.h"
-#include "uploader/cloud/object_store.h"
 
 namespace coldshelf {
 
@@ -31,7 +31,7 @@ class TokenBucket {
   int64_t filled_ns_ = 0;  // 0: not limited until now
 };
 
-class ThrottledStore final : public ObjectStore {
+class ThrottledStore final : public ForwardingStore<ThrottledStore> {
  public:
   // `clock` outlives the store.
   ThrottledStore(std::unique_ptr<ObjectStore> inner, Clock& clock,
@@ -44,43 +44,19 @@ class ThrottledStore final : public ObjectStore {
   Result<ObjectInfo> put(const std::string& key, const PutSource& source,
                          const PutOptions& options) override;
   Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
-  Result<ObjectInfo> head(const std::string& key) override { return inner_->head(key); }
-  Result<ListPage> list(const std::string& prefix, const std::string& continue_after,
-                        size_t limit) override {
-    return inner_->list(prefix, continue_after, limit);
-  }
-  Result<FolderPage> list_folders(const std::string& prefix, const std::string& continue_after,
-                                  size_t limit) override {
-    return inner_->list_folders(prefix, continue_after, limit);
-  }
-  Status remove(const std::string& key) override { return inner_->remove(key); }
-  Status remove_all(const std::vector<std::string>& keys) override {
-    return inner_->remove_all(keys);
-  }
-  Result<ObjectInfo> change_class(const std::string& key, StorageClass storage_class) override {
-    return inner_->change_class(key, storage_class);
-  }
-  Status restore(const std::string& key, RestoreTier tier, unsigned days) override {
-    return inner_->restore(key, tier, days);
-  }
-  Status set_lock(const std::string& key, const ObjectLock& lock) override {
-    return inner_->set_lock(key, lock);
-  }
-  Result<ObjectLock> lock_of(const std::string& key) override { return inner_->lock_of(key); }
-  Result<StoreCapabilities> capabilities() override { return inner_->capabilities(); }
-  Result<size_t> abort_unfinished(const std::string& prefix, int64_t age_ms) override {
-    return inner_->abort_unfinished(prefix, age_ms);
-  }
-  std::string describe() const override { return inner_->describe(); }
   void give_up() override;
 
  private:
+  friend class ForwardingStore<ThrottledStore>;
+  template <typename Work>
+  auto pass(const StoreOperation&, const Work& work) -> decltype(work()) {
+    return work();  // put and get are the ones that move bytes
+  }
   class PacedFile;
   enum class Direction { up, down };
   uint64_t rate_of(Direction direction) const;
   Status pace(Direction direction, uint64_t bytes);
 
-  const std::unique_ptr<ObjectStore> inner_;
   Clock& clock_;
   const std::shared_ptr<LiveBandwidth> limits_;
   TokenBucket up_;
