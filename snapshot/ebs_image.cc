@@ -2,27 +2,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <variant>
 
 namespace coldshelf {
 
 namespace {
 
 using Json = nlohmann::json;
-
-std::string text(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-uint64_t number(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
-}
-
-int64_t time_of(const Json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
-}
 
 Result<Json> object_of(const std::string& name, const std::string& value) {
   Json json = Json::parse(value, nullptr, false);
@@ -35,42 +21,70 @@ std::string dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-EbsPoint point_of(const Uuid& id, const Json& json) {
-  EbsPoint out;
-  out.point = id;
-  out.snapshot = text(json, "snapshot");
-  out.base = text(json, "base");
-  out.volume = text(json, "volume");
-  out.description = text(json, "description");
-  out.kms_key = text(json, "kms_key");
-  out.started_ms = time_of(json, "started_ms");
-  out.pulled_ms = time_of(json, "pulled_ms");
-  out.volume_gib = number(json, "gib");
-  const auto encrypted = json.find("encrypted");
-  out.encrypted = encrypted != json.end() && encrypted->is_boolean() && encrypted->get<bool>();
-  out.listed_blocks = number(json, "listed");
-  out.fetched_blocks = number(json, "fetched");
-  out.stored_blocks = number(json, "stored");
-  out.removed_blocks = number(json, "removed");
-  const auto tags = json.find("tags");
-  if (tags != json.end() && tags->is_object()) {
-    for (const auto& [key, value] : tags->items()) {
-      if (value.is_string()) out.tags[key] = value.get<std::string>();
-    }
+// What stands under which name, for reading and writing alike. What is missing, or of another type,
+// is what a new T has.
+template <typename T>
+struct Field {
+  const char* name;
+  std::variant<std::string T::*, uint64_t T::*, int64_t T::*, bool T::*,
+               std::map<std::string, std::string> T::*>
+      member;
+};
+
+constexpr Field<EbsSource> kSourceFields[] = {{"volume", &EbsSource::volume},
+                                              {"region", &EbsSource::region},
+                                              {"account", &EbsSource::account}};
+constexpr Field<PullUnderWay> kPullFields[] = {
+    {"snapshot", &PullUnderWay::snapshot},      {"base", &PullUnderWay::base},
+    {"next", &PullUnderWay::next_block},        {"listed", &PullUnderWay::listed_blocks},
+    {"fetched", &PullUnderWay::fetched_blocks}, {"stored", &PullUnderWay::stored_blocks},
+    {"removed", &PullUnderWay::removed_blocks}};
+constexpr Field<EbsPoint> kPointFields[] = {
+    {"snapshot", &EbsPoint::snapshot},      {"base", &EbsPoint::base},
+    {"volume", &EbsPoint::volume},          {"description", &EbsPoint::description},
+    {"kms_key", &EbsPoint::kms_key},        {"started_ms", &EbsPoint::started_ms},
+    {"pulled_ms", &EbsPoint::pulled_ms},    {"gib", &EbsPoint::volume_gib},
+    {"encrypted", &EbsPoint::encrypted},    {"listed", &EbsPoint::listed_blocks},
+    {"fetched", &EbsPoint::fetched_blocks}, {"stored", &EbsPoint::stored_blocks},
+    {"removed", &EbsPoint::removed_blocks}, {"tags", &EbsPoint::tags}};
+
+void take(const Json& from, std::string& to) {
+  if (from.is_string()) to = from.get<std::string>();
+}
+void take(const Json& from, uint64_t& to) {
+  if (from.is_number_unsigned()) to = from.get<uint64_t>();
+}
+void take(const Json& from, int64_t& to) {
+  if (from.is_number_integer()) to = from.get<int64_t>();
+}
+void take(const Json& from, bool& to) {
+  if (from.is_boolean()) to = from.get<bool>();
+}
+void take(const Json& from, std::map<std::string, std::string>& to) {
+  if (!from.is_object()) return;
+  for (const auto& [key, value] : from.items()) {
+    if (value.is_string()) to[key] = value.get<std::string>();
+  }
+}
+
+template <typename T, size_t N>
+T decode(const Json& json, const Field<T> (&fields)[N]) {
+  T out;
+  for (const Field<T>& field : fields) {
+    const auto found = json.find(field.name);
+    if (found == json.end()) continue;
+    std::visit([&](auto member) { take(*found, out.*member); }, field.member);
   }
   return out;
 }
 
-PullUnderWay pull_of(const Json& json) {
-  PullUnderWay out;
-  out.snapshot = text(json, "snapshot");
-  out.base = text(json, "base");
-  out.next_block = number(json, "next");
-  out.listed_blocks = number(json, "listed");
-  out.fetched_blocks = number(json, "fetched");
-  out.stored_blocks = number(json, "stored");
-  out.removed_blocks = number(json, "removed");
-  return out;
+template <typename T, size_t N>
+std::string encode(const T& what, const Field<T> (&fields)[N]) {
+  Json json = Json::object();
+  for (const Field<T>& field : fields) {
+    std::visit([&](auto member) { json[field.name] = what.*member; }, field.member);
+  }
+  return dump(json);
 }
 
 }  // namespace
@@ -89,7 +103,7 @@ const EbsPoint* EbsImage::find(const Uuid& point) const {
 
 Result<EbsSource> parse_ebs_source(const std::string& value) {
   ASSIGN_OR_RETURN(const Json json, object_of(std::string(kPropertyEbsSource), value));
-  return EbsSource{text(json, "volume"), text(json, "region"), text(json, "account")};
+  return decode(json, kSourceFields);
 }
 
 Result<EbsImage> read_ebs_image(const Manifest& manifest) {
@@ -106,13 +120,14 @@ Result<EbsImage> read_ebs_image(const Manifest& manifest) {
     if (name == kPropertyEbsSource) {
       ASSIGN_OR_RETURN(out.source, parse_ebs_source(value));
     } else if (name == kPropertyEbsPull) {
-      out.pull = pull_of(json);
+      out.pull = decode(json, kPullFields);
     } else if (name.starts_with(kPropertyEbsPoint)) {
       const auto id = Uuid::parse(name.substr(kPropertyEbsPoint.size()));
       if (!id) return Error(ErrorCode::corrupt, "image: property " + name);
       // One whose recovery point was deleted by somebody who knows nothing of EBS counts no more.
       if (!all.contains(std::string(kPropertyPoint) + id->to_string())) continue;
-      out.points.push_back(point_of(*id, json));
+      out.points.push_back(decode(json, kPointFields));
+      out.points.back().point = *id;
     } else if (name.starts_with(kPropertyEbsPushed)) {
       const auto id = Uuid::parse(name.substr(kPropertyEbsPushed.size()));
       if (!id) return Error(ErrorCode::corrupt, "image: property " + name);
@@ -127,30 +142,15 @@ Result<EbsImage> read_ebs_image(const Manifest& manifest) {
 }
 
 Volume::Properties property_of(const EbsSource& source) {
-  const Json json = {
-      {"volume", source.volume}, {"region", source.region}, {"account", source.account}};
-  return {{std::string(kPropertyEbsSource), dump(json)}};
+  return {{std::string(kPropertyEbsSource), encode(source, kSourceFields)}};
 }
 
 Volume::Properties property_of(const PullUnderWay& pull) {
-  const Json json = {{"snapshot", pull.snapshot},      {"base", pull.base},
-                     {"next", pull.next_block},        {"listed", pull.listed_blocks},
-                     {"fetched", pull.fetched_blocks}, {"stored", pull.stored_blocks},
-                     {"removed", pull.removed_blocks}};
-  return {{std::string(kPropertyEbsPull), dump(json)}};
+  return {{std::string(kPropertyEbsPull), encode(pull, kPullFields)}};
 }
 
 Volume::Properties property_of(const EbsPoint& point) {
-  Json json = {{"snapshot", point.snapshot},      {"base", point.base},
-               {"volume", point.volume},          {"description", point.description},
-               {"started_ms", point.started_ms},  {"pulled_ms", point.pulled_ms},
-               {"gib", point.volume_gib},         {"encrypted", point.encrypted},
-               {"kms_key", point.kms_key},        {"listed", point.listed_blocks},
-               {"fetched", point.fetched_blocks}, {"stored", point.stored_blocks},
-               {"removed", point.removed_blocks}};
-  json["tags"] = Json::object();
-  for (const auto& [key, value] : point.tags) json["tags"][key] = value;
-  return {{std::string(kPropertyEbsPoint) + point.point.to_string(), dump(json)}};
+  return {{std::string(kPropertyEbsPoint) + point.point.to_string(), encode(point, kPointFields)}};
 }
 
 Volume::Properties property_of_pushed(const Uuid& point,
