@@ -10,7 +10,7 @@ namespace {
 // Volumes and archives of EBS snapshots.
 std::vector<VolumeView> all_images(VolumeService& volumes) {
   std::vector<VolumeView> out = volumes.list();
-  for (VolumeView& archive : volumes.archive_views()) out.push_back(std::move(archive));
+  for (auto& archive : volumes.archive_views()) out.push_back(std::move(archive.image));
   return out;
 }
 

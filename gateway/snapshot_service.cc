@@ -138,12 +138,14 @@ Status SnapshotService::wait(const RunPtr& run, int64_t ms) {
 }
 
 Status SnapshotService::cancel(int64_t job) {
-  const std::lock_guard lock(mutex_);
-  const auto found = runs_.find(job);
-  if (found != runs_.end()) {
-    found->second->cancelled = true;
-    *found->second->stop = true;
-    return {};
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = runs_.find(job);
+    if (found != runs_.end()) {
+      found->second->cancelled = true;
+      *found->second->stop = true;
+      return {};
+    }
   }
   ASSIGN_OR_RETURN(const auto row, env_.catalog->job(job));
   const bool shelf = row && (row->kind == JobKind::archive || row->kind == JobKind::retrieve);
@@ -316,27 +318,22 @@ Result<SnapshotArchive> SnapshotService::view_of(VolumeView view, const Manifest
 }
 
 Result<SnapshotArchive> SnapshotService::show(const std::string& wanted) {
-  ASSIGN_OR_RETURN(const auto archive, env_.volumes->find_archive(wanted));
-  ASSIGN_OR_RETURN(const VolumeView view, env_.volumes->show(archive.uuid.to_string()));
-  ASSIGN_OR_RETURN(SnapshotArchive out, view_of(view, archive.manifest));
-  if (env_.shelf != nullptr && view.status == to_string(TapeStatus::retrieved)) {
-    ASSIGN_OR_RETURN(const Shelf::Holdings held, env_.shelf->holdings(archive.uuid, {}));
+  ASSIGN_OR_RETURN(const auto archive, env_.volumes->archive_view(wanted));
+  ASSIGN_OR_RETURN(SnapshotArchive out, view_of(archive.image, archive.manifest));
+  if (env_.shelf != nullptr && out.image.status == to_string(TapeStatus::retrieved)) {
+    ASSIGN_OR_RETURN(const Shelf::Holdings held, env_.shelf->holdings(out.image.uuid, {}));
     out.readable_until_ms = held.readable_until_ms;
   }
   return out;
 }
 
 std::vector<SnapshotArchive> SnapshotService::list() {
-  std::map<Uuid, VolumeView> views;
-  for (VolumeView& view : env_.volumes->archive_views()) views[view.uuid] = std::move(view);
   std::vector<SnapshotArchive> out;
-  for (const VolumeService::Archive& archive : env_.volumes->archives()) {
-    const auto view = views.find(archive.uuid);
-    if (view == views.end()) continue;
-    auto shown = view_of(view->second, archive.manifest);
+  for (const VolumeService::ImageView& archive : env_.volumes->archive_views()) {
+    auto shown = view_of(archive.image, archive.manifest);
     if (!shown.ok()) {
       SnapshotArchive broken;
-      broken.image = view->second;
+      broken.image = archive.image;
       broken.image.problem = shown.error().message();
       shown = std::move(broken);
     }

@@ -92,6 +92,9 @@ class VolumeService final : public ImageDirectory {
     // Whether this gateway may write the volume, which another one may have taken over. May be
     // empty.
     std::function<Status(const Uuid&)> writable = {};
+    // What else is kept under the name of a volume goes with it (CHAP credentials). Called before
+    // the name is free, again when it failed. May be empty.
+    std::function<Status(const std::string& name)> forget = {};
     // Both null: volumes are of this disk alone.
     Shelf* shelf = nullptr;
     Catalog* catalog = nullptr;
@@ -120,6 +123,8 @@ class VolumeService final : public ImageDirectory {
   std::vector<VolumeView> list();  // without archives
   // `volume`: its name, uuid or id ("vol-...").
   Result<VolumeView> show(const std::string& volume);
+  // "volume", "archive"; "": neither is here.
+  std::string_view type_of(const Uuid& image);
   Result<VolumeView> resize(const std::string& volume, uint64_t size_bytes);
   // busy: initiators are logged in (unless `force`), or clones stand on it. Its recovery points go
   // with it.
@@ -143,15 +148,24 @@ class VolumeService final : public ImageDirectory {
   // `properties`: among them kPropertyEbsSource. `pool` empty: the default one.
   Result<Archive> create_archive(const CreateRequest& request, const std::string& pool,
                                  const Volume::Properties& properties);
-  std::vector<Archive> archives();                           // by name
-  std::vector<VolumeView> archive_views();                   // by name
+  std::vector<Archive> archives();  // by name
+  struct ImageView {
+    VolumeView image;
+    Manifest manifest;  // of one that is not open: as far as it can be read
+  };
+  std::vector<ImageView> archive_views();  // by name
+  Result<ImageView> archive_view(const std::string& archive);
   Result<Archive> find_archive(const std::string& archive);  // not_found: a volume neither
   Result<Archive> open_archive(const std::string& archive);  // not_ready
   // To its pool (`pool` not empty: to that one) on the shelf, as a tape; busy: a clone or a mount
   // stands on it, or it has a job. It is not open until it is RETRIEVED. Jobs.
   Result<int64_t> shelve(const std::string& archive, const std::string& pool);
   Result<int64_t> retrieve(const std::string& archive, const Shelf::RetrieveRequest& request);
-  // Of either. conflict: there is none, or it cannot be cancelled any more.
+  // To another pool: of an archived one a job that takes it to a colder one; else at once, and
+  // none.
+  Result<std::optional<int64_t>> reassign(const std::string& archive, const std::string& pool,
+                                          RestoreTier tier);
+  // Of these. conflict: there is none, or it cannot be cancelled any more.
   Status cancel_shelf_job(const Uuid& uuid);
 
   // -- recovery points (volume_service_points.cc). A point is named "VOLUME@POINT": POINT is its
@@ -208,7 +222,8 @@ class VolumeService final : public ImageDirectory {
   Result<EntryPtr> find(const std::string& volume);  // not_found
   Result<EntryPtr> find_open(const std::string& volume);
   Result<EntryPtr> find_volume(const std::string& volume);  // open, and no archive
-  static Error not_open(const Entry& entry);                // mutex_ held
+  // not_ready; cold: it is on the shelf. mutex_ is held.
+  static Error not_open(const Entry& entry);
   Status check_name(const std::string& name, bool archive = false);
   Status check_request(const CreateRequest& request);
   std::string path_of(const Uuid& uuid) const;
@@ -219,7 +234,7 @@ class VolumeService final : public ImageDirectory {
   EntryPtr open_one(const Uuid& uuid);
   Status reopen(const EntryPtr& entry, const std::string& status = "AVAILABLE");
   Archive view_of_archive(const EntryPtr& entry);
-  std::vector<VolumeView> views(bool of_archives);
+  Result<EntryPtr> find_archive_entry(const std::string& archive);
   // conflict: what it holds can be read for some days only, and a clone would outlive that.
   Status check_lasting(const EntryPtr& entry);
   Status check_idle(const EntryPtr& entry);       // busy: it has a job
@@ -244,7 +259,9 @@ class VolumeService final : public ImageDirectory {
   Status check_not_stood_on(const EntryPtr& entry, const Manifest& manifest);
   Status close(const EntryPtr& entry);
   using Sessions = std::map<std::string, size_t>;
-  VolumeView view(const EntryPtr& entry, const Sessions* sessions = nullptr);
+  VolumeView view(const EntryPtr& entry);
+  ImageView look(const EntryPtr& entry, const Sessions* sessions);
+  std::vector<ImageView> look_at_all(bool of_archives);  // by name
   VolumeMount view_of(const std::shared_ptr<Mount>& mount);
   VolumePoint view_of(const EntryPtr& entry, const RecoveryPoint& point);
   struct FoundPoint {

@@ -69,13 +69,18 @@ std::vector<VolumeService::Archive> VolumeService::archives() {
   return out;
 }
 
-std::vector<VolumeView> VolumeService::archive_views() { return views(true); }
+std::vector<VolumeService::ImageView> VolumeService::archive_views() { return look_at_all(true); }
 
-Result<VolumeService::Archive> VolumeService::find_archive(const std::string& archive) {
+Result<VolumeService::ImageView> VolumeService::archive_view(const std::string& archive) {
+  ASSIGN_OR_RETURN(const EntryPtr entry, find_archive_entry(archive));
+  return look(entry, nullptr);
+}
+
+Result<VolumeService::EntryPtr> VolumeService::find_archive_entry(const std::string& archive) {
   const auto entry = find(archive);
   if (entry.ok() && (*entry)->archive) {
     look_again(*entry);
-    return view_of_archive(*entry);
+    return entry;
   }
   if (!entry.ok() && entry.error().code != ErrorCode::not_found) return entry.error();
   return Error(ErrorCode::not_found, entry.ok()
@@ -83,8 +88,13 @@ Result<VolumeService::Archive> VolumeService::find_archive(const std::string& ar
                                          : "there is no archive " + archive);
 }
 
+Result<VolumeService::Archive> VolumeService::find_archive(const std::string& archive) {
+  ASSIGN_OR_RETURN(const EntryPtr entry, find_archive_entry(archive));
+  return view_of_archive(entry);
+}
+
 Result<VolumeService::Archive> VolumeService::open_archive(const std::string& archive) {
-  TRY(find_archive(archive));
+  TRY(find_archive_entry(archive));
   ASSIGN_OR_RETURN(const EntryPtr entry, find_open(archive));
   Archive out = view_of_archive(entry);
   if (out.image) return out;
@@ -163,8 +173,7 @@ Result<int64_t> VolumeService::shelve(const std::string& archive, const std::str
 Result<int64_t> VolumeService::retrieve(const std::string& archive,
                                         const Shelf::RetrieveRequest& request) {
   if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
-  TRY(find_archive(archive));
-  ASSIGN_OR_RETURN(const EntryPtr entry, find(archive));
+  ASSIGN_OR_RETURN(const EntryPtr entry, find_archive_entry(archive));
   const std::lock_guard life(entry->life);
   settle(entry);
   TRY(check_idle(entry));
@@ -179,6 +188,39 @@ Result<int64_t> VolumeService::retrieve(const std::string& archive,
 }
 
 Status VolumeService::cancel_shelf_job(const Uuid& uuid) {
+Result<std::optional<int64_t>> VolumeService::reassign(const std::string& archive,
+                                                       const std::string& pool, RestoreTier tier) {
+  if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
+  ASSIGN_OR_RETURN(const EntryPtr entry, find_archive_entry(archive));
+  ASSIGN_OR_RETURN(const auto known, env_.catalog->pool(pool));
+  if (!known) return Error(ErrorCode::not_found, "there is no pool '" + pool + "'");
+  const std::lock_guard life(entry->life);
+  settle(entry);
+  TRY(check_idle(entry));
+  std::string before;
+  {
+    const std::lock_guard lock(mutex_);
+    before = entry->status;
+    if (!entry->volume && before != text_of(TapeStatus::archived)) return not_open(*entry);
+  }
+  if (before == text_of(TapeStatus::archived)) {
+    ASSIGN_OR_RETURN(const int64_t job, env_.shelf->reassign(entry->uuid, pool, tier));
+    const std::lock_guard lock(mutex_);
+    entry->moving = true;
+    return std::optional<int64_t>(job);
+  }
+  // Closed while its manifest is written, as a tape is out of the library meanwhile.
+  ASSIGN_OR_RETURN(auto open, take_open(entry, before, false));
+  Status assigned = open->close();
+  open.reset();
+  if (assigned.ok()) assigned = env_.shelf->assign_pool(entry->uuid, pool);
+  const Status again = reopen(entry, before);
+  TRY(assigned);
+  TRY(again);
+  log_info("volumes", "archive has another pool", {{"name", entry->name}, {"pool", pool}});
+  return std::optional<int64_t>();
+}
+
   if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
   ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(uuid));
   if (job && job->kind == JobKind::archive) return env_.shelf->cancel_archive(uuid);

@@ -53,7 +53,9 @@ Error VolumeService::not_open(const Entry& entry) {
   } else if (entry.status == to_string(TapeStatus::retrieved)) {
     what += "; retrieve it again";
   }
-  return {ErrorCode::not_ready, std::move(what)};
+  const bool on_shelf = entry.status == to_string(TapeStatus::archived) ||
+                        entry.status == to_string(TapeStatus::retrieved);
+  return {on_shelf ? ErrorCode::cold : ErrorCode::not_ready, std::move(what)};
 }
 
 Result<VolumeService::EntryPtr> VolumeService::find_open(const std::string& volume) {
@@ -81,11 +83,14 @@ Result<std::shared_ptr<Volume>> VolumeService::open_volume(const std::string& vo
 
 // -- what is shown
 
+VolumeView VolumeService::view(const EntryPtr& entry) { return look(entry, nullptr).image; }
+
 // `sessions`: of all targets, when they have been asked for already.
-VolumeView VolumeService::view(const EntryPtr& entry, const Sessions* sessions) {
-  VolumeView out;
+VolumeService::ImageView VolumeService::look(const EntryPtr& entry, const Sessions* sessions) {
+  ImageView both;
+  VolumeView& out = both.image;
+  Manifest& manifest = both.manifest;
   std::shared_ptr<Volume> volume;
-  Manifest manifest;
   VolumeTargets* targets = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -140,12 +145,16 @@ VolumeView VolumeService::view(const EntryPtr& entry, const Sessions* sessions) 
   out.parent = manifest.parent;
   out.created_ms = manifest.created_unix_ms;
   out.encrypted = !manifest.key.empty();
+  return both;
+}
+
+std::vector<VolumeView> VolumeService::list() {
+  std::vector<VolumeView> out;
+  for (ImageView& one : look_at_all(false)) out.push_back(std::move(one.image));
   return out;
 }
 
-std::vector<VolumeView> VolumeService::list() { return views(false); }
-
-std::vector<VolumeView> VolumeService::views(bool of_archives) {
+std::vector<VolumeService::ImageView> VolumeService::look_at_all(bool of_archives) {
   std::vector<EntryPtr> entries;
   VolumeTargets* targets = nullptr;
   {
@@ -156,14 +165,20 @@ std::vector<VolumeView> VolumeService::views(bool of_archives) {
     targets = targets_;
   }
   const Sessions sessions = targets == nullptr ? Sessions() : targets->sessions();
-  std::vector<VolumeView> out;
+  std::sort(entries.begin(), entries.end(),
+            [](const EntryPtr& a, const EntryPtr& b) { return a->name < b->name; });
+  std::vector<ImageView> out;
   for (const EntryPtr& entry : entries) {
     look_again(entry);
-    out.push_back(view(entry, &sessions));
+    out.push_back(look(entry, &sessions));
   }
-  std::sort(out.begin(), out.end(),
-            [](const VolumeView& a, const VolumeView& b) { return a.name < b.name; });
   return out;
+}
+
+std::string_view VolumeService::type_of(const Uuid& image) {
+  const std::lock_guard lock(mutex_);
+  const auto at = entries_.find(image);
+  return at == entries_.end() ? "" : at->second->archive ? "archive" : "volume";
 }
 
 Result<VolumeView> VolumeService::show(const std::string& volume) {
