@@ -16,6 +16,7 @@ Result<std::vector<ArchivePoint>> PolicySnapshots::points() {
       if (!held.ebs) continue;
       ArchivePoint point;
       point.archive = archive.image.name;
+      point.status = archive.image.status;
       point.point = held.point.id.to_string();
       point.snapshot = held.ebs->snapshot;
       point.volume = held.ebs->volume;

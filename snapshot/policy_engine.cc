@@ -279,6 +279,11 @@ Result<bool> PolicyEngine::pull_next() {
         i.note.clear();
       } else if (pulled.error().code == ErrorCode::cancelled) {
         --i.attempts;
+      } else if (pulled.error().code == ErrorCode::cold) {
+        // Nothing failed: somebody sent the archive away, and no later attempt brings it back.
+        i.state = PolicyItemState::archived;
+        i.note = i.snapshot + " not pulled: skipped, archived: retrieve first (" +
+                 pulled.error().context + ")";
       } else {
         i.note = "pull of " + i.snapshot + ": " + pulled.error().context;
         const bool over = i.attempts >= kPullAttempts || policy_is_final(pulled.error());
@@ -297,8 +302,10 @@ Result<bool> PolicyEngine::pull_next() {
 // -- telling
 
 Status PolicyEngine::tell(const PolicyRun& run, PolicyNotify when) {
-  const bool wanted =
-      when == PolicyNotify::always || (when == PolicyNotify::failure && !run.failed.empty());
+  // What a policy wants pulled and was not is worth a word, though nothing failed.
+  const size_t not_pulled = run.not_pulled();
+  const bool trouble = !run.failed.empty() || not_pulled > 0;
+  const bool wanted = when == PolicyNotify::always || (when == PolicyNotify::failure && trouble);
   if (!wanted || run.notify_attempts >= kNotifyAttempts || env_.notify == nullptr) {
     if (wanted && env_.notify != nullptr) {
       log_error(kComponent, "nobody could be told", {{"policy", run.policy}, {"run", run.id}});
@@ -311,17 +318,25 @@ Status PolicyEngine::tell(const PolicyRun& run, PolicyNotify when) {
     r.notify_next_ms = now() + kNotifyPauseMs;
   }));
   Notification out;
-  out.event = run.failed.empty() ? "policy.run" : "policy.failed";
-  out.severity = run.failed.empty() ? NotificationSeverity::info : NotificationSeverity::error;
+  out.event = !run.failed.empty() ? "policy.failed"
+              : not_pulled > 0    ? "policy.archived"
+                                  : "policy.run";
+  out.severity = !run.failed.empty() ? NotificationSeverity::error
+                 : not_pulled > 0    ? NotificationSeverity::warning
+                                     : NotificationSeverity::info;
   out.subject = "policy " + run.policy + ": " + std::to_string(run.done.size()) + " done, " +
                 std::to_string(run.skipped.size()) + " skipped, " +
                 std::to_string(run.failed.size()) + " failed";
+  if (not_pulled > 0) {
+    out.subject += "; " + std::to_string(not_pulled) + " not pulled, their archives are ARCHIVED";
+  }
   out.time_ms = run.finished_ms;
   out.fields = {{"policy", run.policy},
                 {"run", run.id},
                 {"due", format_utc(run.due_ms)},
                 {"started", format_utc(run.started_ms)},
-                {"missed", std::to_string(run.missed)}};
+                {"missed", std::to_string(run.missed)},
+                {"skipped_archived", std::to_string(not_pulled)}};
   out.done = run.done;
   out.skipped = run.skipped;
   out.failed = run.failed;

@@ -301,7 +301,8 @@ Status PolicyEngine::retain_in_archive(const Policy& policy, const PolicyRun& ru
     if (removed.ok()) {
       done.push_back(what + " deleted (" + deletion.why + ")");
     } else if (removed.error().code == ErrorCode::busy ||
-               removed.error().code == ErrorCode::conflict) {
+               removed.error().code == ErrorCode::conflict ||
+               removed.error().code == ErrorCode::cold) {
       skipped.push_back(what + " stays: " + removed.error().context);
     } else {
       failed.push_back(what + " not deleted: " + removed.error().context);
@@ -324,6 +325,8 @@ Status PolicyEngine::finish(const Policy& policy, const PolicyRun& run) {
                        (policy.pull ? " made and pulled" : " made"));
       } else if (item.state == PolicyItemState::failed) {
         r.failed.push_back(name_of(item) + ": " + item.note);
+      } else if (item.state == PolicyItemState::archived) {
+        r.skipped.push_back(name_of(item) + ": " + item.note);
       }
     }
     r.done.insert(r.done.begin(), made.begin(), made.end());

@@ -48,7 +48,7 @@ Result<PolicyReport> make_policy_report(PolicyEngine& engine, const std::string&
   const PolicyEngine::Env& env = engine.env();
   PolicyReport out;
   std::map<std::pair<std::string, std::string>, PolicyReport::Point> points;  // volume, snapshot
-  std::map<std::string, std::string> archives;
+  std::map<std::string, std::pair<std::string, std::string>> archives;        // name, status
   const auto archived = env.archive->points();
   if (!archived.ok()) out.failed.push_back("the archive: " + archived.error().context);
   for (const ArchivePoint& point : archived.ok() ? *archived : std::vector<ArchivePoint>()) {
@@ -63,7 +63,7 @@ Result<PolicyReport> make_policy_report(PolicyEngine& engine, const std::string&
     entry.changed_blocks = point.listed_blocks;
     entry.stored_blocks = point.stored_blocks;
     entry.pull_cost = cost_of_pull(entry, point.fetched_blocks, prices);
-    archives[point.volume] = point.archive;
+    archives[point.volume] = {point.archive, point.status};
   }
   const auto places = env.cloud->places(info.policy);
   if (!places.ok()) out.failed.push_back(places.error().context);
@@ -85,6 +85,12 @@ Result<PolicyReport> make_policy_report(PolicyEngine& engine, const std::string&
       entry.gib = std::max(entry.gib, snapshot.gib);
     }
   }
+  for (const PolicyRun& run : engine.runs(name)) {
+    for (const PolicyItem& item : run.items) {
+      const auto entry = points.find({item.volume, item.snapshot});
+      if (entry != points.end()) entry->second.state = to_string(item.state);
+    }
+  }
   std::map<std::string, PolicyReport::Volume> volumes;
   for (auto& [key, point] : points) {
     PolicyReport::Volume& volume = volumes[key.first];
@@ -92,7 +98,7 @@ Result<PolicyReport> make_policy_report(PolicyEngine& engine, const std::string&
     volume.points.push_back(std::move(point));
   }
   for (auto& [id, volume] : volumes) {
-    volume.archive = archives[id];
+    std::tie(volume.archive, volume.archive_status) = archives[id];
     add_up(volume, prices);
     std::vector<RetentionPoint> here;
     for (const PolicyReport::Point& point : volume.points) {

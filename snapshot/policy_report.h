@@ -23,6 +23,7 @@ struct PolicyReport {
     int64_t started_ms = 0;
     bool in_aws = false;
     PointState state_in_aws = PointState::good;
+    std::string state;  // of the run that made it: "done", "skipped-archived"; empty: forgotten
     std::string point;  // in our archive; empty: not there
     std::string base;   // it was pulled against; empty: in full
     uint64_t gib = 0;
@@ -34,7 +35,8 @@ struct PolicyReport {
   struct Volume {
     std::string volume;
     std::string archive;
-    std::vector<Point> points;  // by time
+    std::string archive_status;  // "AVAILABLE", "ARCHIVED", ...
+    std::vector<Point> points;   // by time
     size_t in_aws = 0;
     size_t in_archive = 0;
     uint64_t changed_bytes = 0;

@@ -12,8 +12,8 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr uint64_t kMaxFileBytes = 64 * MiB;
-constexpr std::array<std::string_view, 6> kItemStates = {"wanted", "created", "ready",
-                                                         "done",   "failed",  "skipped"};
+constexpr std::array<std::string_view, 7> kItemStates = {
+    "wanted", "created", "ready", "done", "failed", "skipped", "skipped-archived"};
 constexpr std::array<std::string_view, 5> kPhases = {"choose", "create", "settle", "retain",
                                                      "done"};
 
@@ -70,6 +70,12 @@ std::string_view to_string(PolicyItemState state) {
 }
 
 std::string_view to_string(PolicyRun::Phase phase) { return kPhases[static_cast<size_t>(phase)]; }
+
+size_t PolicyRun::not_pulled() const {
+  return static_cast<size_t>(std::count_if(items.begin(), items.end(), [](const PolicyItem& item) {
+    return item.state == PolicyItemState::archived;
+  }));
+}
 
 Json policy_run_json(const PolicyRun& run) {
   Json places = Json::array();

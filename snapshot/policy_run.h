@@ -18,6 +18,7 @@ enum class PolicyItemState {
   done,     // complete, and pulled if the policy says so
   failed,
   skipped,
+  archived,  // complete in AWS, not pulled: its archive is on the shelf, and must come back first
 };
 std::string_view to_string(PolicyItemState state);
 
@@ -35,7 +36,7 @@ struct PolicyItem {
 
   bool settled() const {
     return state == PolicyItemState::done || state == PolicyItemState::failed ||
-           state == PolicyItemState::skipped;
+           state == PolicyItemState::skipped || state == PolicyItemState::archived;
   }
 };
 
@@ -73,6 +74,7 @@ struct PolicyRun {
   int64_t notify_next_ms = 0;
 
   bool finished() const { return phase == Phase::done; }
+  size_t not_pulled() const;  // items that are PolicyItemState::archived
 };
 std::string_view to_string(PolicyRun::Phase phase);
 nlohmann::json policy_run_json(const PolicyRun& run);

@@ -68,6 +68,7 @@ class PolicyCloud {
 
 struct ArchivePoint {
   std::string archive;   // the image's name
+  std::string status;    // the archive's: "AVAILABLE", "ARCHIVED", ...
   std::string point;     // the recovery point's id
   std::string snapshot;  // it was pulled from
   std::string volume;
@@ -92,9 +93,10 @@ class PolicyArchive {
  public:
   virtual ~PolicyArchive() = default;
   virtual Result<std::vector<ArchivePoint>> points() = 0;
-  // Until it is there; ok as well when it is there already. cancelled: we are ending.
+  // Until it is there; ok as well when it is there already. cancelled: we are ending; cold: the
+  // archive is on the shelf, and takes nothing until it is retrieved.
   virtual Status pull(const PolicyPlace& place, const CloudSnapshot& snapshot) = 0;
-  // conflict, busy: something stands against it. Ok when it is not there.
+  // conflict, busy, cold: something stands against it. Ok when it is not there.
   virtual Status remove(const std::string& archive, const std::string& point) = 0;
 };
 

@@ -88,6 +88,7 @@ Json report_json(const PolicyReport& report) {
                         {"RunId", point.run},
                         {"Started", format_utc(point.started_ms)},
                         {"InAws", point.in_aws},
+                        {"State", point.state},
                         {"Point", point.point},
                         {"Base", point.base},
                         {"SizeInGiB", point.gib},
@@ -98,6 +99,7 @@ Json report_json(const PolicyReport& report) {
     }
     volumes.push_back({{"VolumeId", volume.volume},
                        {"Archive", volume.archive},
+                       {"ArchiveStatus", volume.archive_status},
                        {"InAws", volume.in_aws},
                        {"InArchive", volume.in_archive},
                        {"ChangedInBytes", volume.changed_bytes},

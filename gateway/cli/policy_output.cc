@@ -100,8 +100,11 @@ void print_policy_report(std::ostream& out, const Json& answer) {
   for (const Json& v : answer["Volumes"]) {
     out << v.value("VolumeId", "") << ": " << v["InAws"].dump() << " in AWS, "
         << v["InArchive"].dump() << " in the archive"
-        << (v.value("Archive", "").empty() ? "" : " " + v.value("Archive", "")) << "; changed "
-        << format_size(v["ChangedInBytes"].get<uint64_t>()) << ", new to us "
+        << (v.value("Archive", "").empty() ? "" : " " + v.value("Archive", ""))
+        << (v.value("ArchiveStatus", "") == "ARCHIVED"
+                ? " (ARCHIVED: nothing is pulled until it is retrieved)"
+                : "")
+        << "; changed " << format_size(v["ChangedInBytes"].get<uint64_t>()) << ", new to us "
         << format_size(v["StoredInBytes"].get<uint64_t>()) << "; pulls cost "
         << dollars(v.value("PullCost", 0.0), currency) << ", in AWS "
         << dollars(v.value("AwsCostPerMonth", 0.0), currency) << " a month\n";
@@ -111,7 +114,10 @@ void print_policy_report(std::ostream& out, const Json& answer) {
                       p.value("Base", "").empty() ? "-" : p.value("Base", ""),
                       p["SizeInGiB"].dump() + " GiB", p["ChangedBlocks"].dump(),
                       p["StoredBlocks"].dump(), p.value("InAws", false) ? "yes" : "no",
-                      p.value("Point", "").empty() ? "no" : "yes", p.value("Kept", "")});
+                      !p.value("Point", "").empty()                ? "yes"
+                      : p.value("State", "") == "skipped-archived" ? "skipped"
+                                                                   : "no",
+                      p.value("Kept", "")});
     }
     print_table(out,
                 {"SNAPSHOT", "STARTED", "BASE", "SIZE", "CHANGED", "STORED", "AWS", "HERE", "KEPT"},

@@ -26,7 +26,7 @@ async function preview(name) {
 const showRun = (r) => dialog({ title: `Run ${r.RunId}`, wide: true, body: [
   facts(['Due', when(r.Due)], ['Begun', r.ByHand ? `${when(r.Started)}, by hand` : when(r.Started)], ['Ended', r.Finished ? when(r.Finished) : r.Phase],
     r.Missed > 0 && ['Makes up for', plural(r.Missed, 'missed run')], ['Told', r.Notified ? 'yes' : 'no']),
-  lines('Volumes', r.Items, (i) => [mono(i.VolumeId), mono(i.SnapshotId), pill(i.State, i.State === 'done' ? 'ok' : i.State === 'failed' ? 'bad' : 'busy'), h('span', { class: 'problem' }, i.Note)]),
+  lines('Volumes', r.Items, (i) => [mono(i.VolumeId), mono(i.SnapshotId), pill(i.State, i.State === 'done' ? 'ok' : i.State === 'failed' ? 'bad' : i.State.startsWith('skipped') ? 'cold' : 'busy'), h('span', { class: 'problem' }, i.Note)]),
   lines('Failed', r.Failed, (t) => h('span', { class: 'problem' }, t)), lines('Done', r.Done, (t) => t), lines('Skipped', r.Skipped, (t) => h('span', { class: 'muted' }, t))] });
 
 class PolicyPage {
@@ -70,7 +70,7 @@ class PolicyPage {
     panel('Holds', { key: 'holds', tools: this.report && h('span', { class: 'muted' }, `AWS about ${money(this.report.AwsCostPerMonth, this.report.Currency)} a month`) },
       this.wrong && !this.report ? failure(this.wrong) : !this.report ? loading('the report') : this.report.Volumes.length === 0 ? h('p', { class: 'muted pad' }, 'No snapshots yet.')
         : h('ul', { class: 'lines' }, this.report.Volumes.map((v) => h('li', { 'data-key': v.VolumeId }, h('div', { class: 'grow' }, h('b', { class: 'mono' }, v.VolumeId),
-          h('p', { class: 'muted' }, `${count(v.InAws)} in AWS, ${count(v.InArchive)} here · changed ${bytes(v.ChangedInBytes)}, stored ${bytes(v.StoredInBytes)}`)),
+          h('p', { class: 'muted' }, `${count(v.InAws)} in AWS, ${count(v.InArchive)} here${v.ArchiveStatus === 'ARCHIVED' ? ' (archived: nothing is pulled until it is retrieved)' : ''} · changed ${bytes(v.ChangedInBytes)}, stored ${bytes(v.StoredInBytes)}`)),
         v.Archive && h('a', { href: `#/snapshots/${encodeURIComponent(v.Archive)}` }, v.Archive), h('span', { class: 'num' }, money(v.AwsCostPerMonth, this.report.Currency)))))));
   }
 }

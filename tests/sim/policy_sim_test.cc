@@ -6,8 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "tests/sim/policy_sim.h"
-#include "tests/support/sim_file_system.h"
+#include "tests/support/policy_rig.h"
 
 namespace coldshelf::test {
 namespace {
@@ -15,7 +14,6 @@ namespace {
 constexpr int64_t kMinute = 60'000;
 constexpr int64_t kHour = 60 * kMinute;
 constexpr int64_t kDay = 24 * kHour;
-constexpr const char* kGateway = "sgw-1";
 
 uint64_t seeds() {
   const char* set = std::getenv("COLDSHELF_SIM_SEEDS");
@@ -61,7 +59,7 @@ int64_t zone(int64_t unix_s) {
 
 class PolicyYears {
  public:
-  explicit PolicyYears(uint64_t seed) : random_(seed * 7919 + 1), sim_(seed, clock_, kGateway) {
+  explicit PolicyYears(uint64_t seed) : rig_(seed, seed * 7919 + 1) {
     for (const PolicyPlace& place :
          {PolicyPlace{"", "eu-central-1"}, PolicyPlace{"prod", "eu-central-1"},
           PolicyPlace{"prod", "us-east-1"}}) {
@@ -106,7 +104,7 @@ class PolicyYears {
 
   void check_end() {
     for (const Policy& policy : policies()) {
-      for (const PolicyRun& run : engine_->runs(policy.name)) {
+      for (const PolicyRun& run : rig_.engine->runs(policy.name)) {
         if (run.started_ms > clock_.unix_ms() - kDay) continue;  // may be under way
         EXPECT_TRUE(run.finished()) << run.id << " " << to_string(run.phase);
         EXPECT_TRUE(run.notified) << run.id;
@@ -119,29 +117,17 @@ class PolicyYears {
   }
 
   PolicySim& sim() { return sim_; }
-  PolicyEngine& engine() { return *engine_; }
+  PolicyEngine& engine() { return *rig_.engine; }
   uint64_t runs() const { return last_due_.size(); }
 
  private:
   void start() {
-    PolicyEngine::Env env;
-    env.files = &files_;
-    env.clock = &clock_;
-    env.random = &random_;
-    env.cloud = &sim_;
-    env.archive = &sim_;
-    env.quiescer = &sim_;
-    env.notify = &sim_;
-    env.directory = "/data/policies";
-    env.gateway = kGateway;
-    env.zone = zone;
-    engine_ = std::make_unique<PolicyEngine>(env);
-    const Status opened = engine_->open(policies());
+    const Status opened = rig_.start(policies(), zone);
     ASSERT_TRUE(opened.ok()) << opened.error().message();
   }
 
   void restart() {
-    engine_.reset();
+    rig_.engine.reset();
     sim_.forget_callbacks();
     files_.no_faults();
     if (random_.one_in(2)) {
@@ -153,20 +139,13 @@ class PolicyYears {
   }
 
   void one_step() {
-    Status stepped = engine_->step();
-    for (int pulls = 0; stepped.ok() && pulls < 3; ++pulls) {
-      Result<bool> pulled = engine_->pull_next();
-      if (!pulled.ok()) stepped = pulled.error();
-      if (!pulled.ok() || !*pulled) break;
-    }
-    if (!stepped.ok()) files_.no_faults();
-    sim_.deliver();
+    if (!rig_.step(3).ok()) files_.no_faults();
   }
 
   void check_day() {
     for (const Policy& policy : policies()) {
       int64_t last = 0;
-      for (const PolicyRun& run : engine_->runs(policy.name)) {
+      for (const PolicyRun& run : rig_.engine->runs(policy.name)) {
         ASSERT_GT(run.due_ms, last) << policy.name << " " << run.id << " is due twice";
         last = run.due_ms;
         last_due_.insert(run.id);
@@ -177,11 +156,11 @@ class PolicyYears {
     }
   }
 
-  SimClock clock_;
-  SimFileSystem files_;
-  SeededRandom random_;
-  PolicySim sim_;
-  std::unique_ptr<PolicyEngine> engine_;
+  PolicyRig rig_;
+  SimClock& clock_ = rig_.clock;
+  SimFileSystem& files_ = rig_.files;
+  SeededRandom& random_ = rig_.random;
+  PolicySim& sim_ = rig_.sim;
   int64_t day_ = 0;
   std::set<std::string> last_due_;
 };

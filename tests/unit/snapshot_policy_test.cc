@@ -5,8 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "snapshot/policy_report.h"
-#include "tests/sim/policy_sim.h"
-#include "tests/support/sim_file_system.h"
+#include "tests/support/policy_rig.h"
 
 namespace coldshelf::test {
 namespace {
@@ -149,33 +148,14 @@ class PolicyEngineTest : public testing::Test {
     other_ = sim_.add_volume(kPlace, "i-1", {});
   }
   void start() {
-    engine_.reset();
-    PolicyEngine::Env env;
-    env.files = &files_;
-    env.clock = &clock_;
-    env.random = &random_;
-    env.cloud = &sim_;
-    env.archive = &sim_;
-    env.quiescer = &sim_;
-    env.notify = &sim_;
-    env.directory = "/data/policies";
-    env.gateway = "sgw-1";
-    env.zone = utc_zone_offset;
-    engine_ = std::make_unique<PolicyEngine>(env);
-    const Status opened = engine_->open({policy_});
+    const Status opened = rig_.start({policy_});
     ASSERT_TRUE(opened.ok()) << opened.error().message();
   }
   void go_on(int64_t ms) {
     for (const int64_t end = clock_.unix_ms() + ms; clock_.unix_ms() < end;) {
       clock_.advance_ms(10 * kMinute);
-      const Status stepped = engine_->step();
+      const Status stepped = rig_.step(5);
       ASSERT_TRUE(stepped.ok()) << stepped.error().message();
-      for (int i = 0; i < 5; ++i) {
-        const auto pulled = engine_->pull_next();
-        ASSERT_TRUE(pulled.ok());
-        if (!*pulled) break;
-      }
-      sim_.deliver();
     }
     ASSERT_TRUE(sim_.seen.broken.empty()) << sim_.seen.broken.front();
   }
@@ -184,13 +164,12 @@ class PolicyEngineTest : public testing::Test {
     return runs.empty() ? PolicyRun() : runs.back();
   }
 
-  SimClock clock_;
-  SimFileSystem files_;
-  SeededRandom random_{1};
-  PolicySim sim_{1, clock_, "sgw-1"};
+  PolicyRig rig_{1, 1};
+  SimClock& clock_ = rig_.clock;
+  PolicySim& sim_ = rig_.sim;
+  std::unique_ptr<PolicyEngine>& engine_ = rig_.engine;
   Policy policy_;
   std::string first_, second_, other_;
-  std::unique_ptr<PolicyEngine> engine_;
 };
 
 TEST_F(PolicyEngineTest, ARunMakesPullsAndTells) {
@@ -297,6 +276,56 @@ TEST_F(PolicyEngineTest, ARunByHandAndWhatItWouldDo) {
   EXPECT_EQ(report->volumes[0].in_aws, 1u);
   EXPECT_GT(report->pull_cost, 0);
   EXPECT_GT(report->aws_cost_month, 0);
+}
+
+TEST_F(PolicyEngineTest, APullIntoAnArchiveOnTheShelfIsSkippedAndSaid) {
+  policy_.notify = PolicyNotify::failure;
+  policy_.keep_in_archive.keep_last = 1;
+  start();
+  go_on(2 * kDay);
+  EXPECT_THAT(sim_.seen.notifications, IsEmpty()) << "all went well";
+  sim_.on_shelf.insert(first_);
+  start();
+  go_on(kDay);
+  const PolicyRun run = last_run();
+  EXPECT_TRUE(run.finished());
+  EXPECT_THAT(run.failed, IsEmpty());
+  EXPECT_THAT(run.skipped,
+              Contains(AllOf(HasSubstr(first_), HasSubstr("skipped, archived: retrieve first"))));
+  EXPECT_EQ(run.not_pulled(), 1u);
+  const auto item = [](const PolicyRun& r, const std::string& volume) {
+    for (const PolicyItem& i : r.items) {
+      if (i.volume == volume) return i;
+    }
+    return PolicyItem();
+  };
+  EXPECT_EQ(item(run, first_).state, PolicyItemState::archived);
+  EXPECT_EQ(item(run, first_).attempts, 1u) << "it is not tried again";
+  EXPECT_EQ(item(run, second_).state, PolicyItemState::done);
+  ASSERT_THAT(sim_.seen.notifications, SizeIs(1)) << "nothing failed, and yet it is told";
+  const Notification& told = sim_.seen.notifications[0];
+  EXPECT_EQ(told.event, "policy.archived");
+  EXPECT_EQ(told.severity, NotificationSeverity::warning);
+  EXPECT_THAT(told.skipped, Contains(HasSubstr("skipped, archived: retrieve first")));
+  EXPECT_THAT(told.fields, Contains(std::pair<std::string, std::string>("skipped_archived", "1")));
+  // The journal keeps it.
+  start();
+  EXPECT_EQ(item(last_run(), first_).state, PolicyItemState::archived);
+  EXPECT_EQ(to_string(PolicyItemState::archived), "skipped-archived");
+  const auto report = make_policy_report(*engine_, "nightly", {});
+  ASSERT_TRUE(report.ok());
+  ASSERT_EQ(report->volumes[0].volume, first_);
+  EXPECT_EQ(report->volumes[0].archive_status, "ARCHIVED");
+  EXPECT_EQ(report->volumes[0].points.back().state, "skipped-archived");
+  EXPECT_EQ(report->volumes[1].points.back().state, "done");
+  // What is to expire there waits, and that is no failure either.
+  policy_.keep_in_archive.keep_last = 1;
+  sim_.on_shelf.clear();
+  start();
+  go_on(kDay);
+  EXPECT_THAT(last_run().failed, IsEmpty());
+  EXPECT_EQ(last_run().not_pulled(), 0u);
+  EXPECT_EQ(item(last_run(), first_).state, PolicyItemState::done);
 }
 
 TEST_F(PolicyEngineTest, TheApiMakesChangesAndDeletesItsOwn) {

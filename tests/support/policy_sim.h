@@ -32,6 +32,7 @@ class PolicySim final : public PolicyCloud,
     uint64_t receiver = 0;
   };
   Faults faults;
+  std::set<std::string> on_shelf;  // volumes whose archives are ARCHIVED
 
   std::string add_volume(const PolicyPlace& place, const std::string& instance,
                          const PolicyTags& tags);
@@ -70,8 +71,9 @@ class PolicySim final : public PolicyCloud,
     uint64_t freezes = 0;
     uint64_t crashes = 0;
     std::map<std::string, unsigned> told;  // by run, how often
-    std::string text;                      // all failures that were told
-    std::set<std::string> bad;             // snapshots that did not complete
+    std::vector<Notification> notifications;
+    std::string text;           // all failures that were told
+    std::set<std::string> bad;  // snapshots that did not complete
   };
   Seen seen;
   int frozen = 0;

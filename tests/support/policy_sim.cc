@@ -1,4 +1,4 @@
-#include "tests/sim/policy_sim.h"
+#include "tests/support/policy_sim.h"
 
 #include <algorithm>
 
@@ -205,7 +205,9 @@ Status PolicySim::remove(const PolicyPlace& place, const std::string& snapshot) 
 
 Result<std::vector<ArchivePoint>> PolicySim::points() {
   TRY(trouble("the archive"));
-  return points_;
+  std::vector<ArchivePoint> out = points_;
+  for (ArchivePoint& p : out) p.status = on_shelf.contains(p.volume) ? "ARCHIVED" : "AVAILABLE";
+  return out;
 }
 
 Status PolicySim::pull(const PolicyPlace& place, const CloudSnapshot& snapshot) {
@@ -213,6 +215,9 @@ Status PolicySim::pull(const PolicyPlace& place, const CloudSnapshot& snapshot) 
   if (std::any_of(points_.begin(), points_.end(),
                   [&](const ArchivePoint& p) { return p.snapshot == snapshot.id; })) {
     return {};
+  }
+  if (on_shelf.contains(snapshot.volume)) {
+    return Error(ErrorCode::cold, "archive " + snapshot.volume + " is ARCHIVED");
   }
   ripen();
   const auto found = snapshots_[place].find(snapshot.id);
@@ -252,6 +257,7 @@ Status PolicySim::remove(const std::string& archive, const std::string& point) {
     return p.archive == archive && p.point == point;
   });
   if (found == points_.end()) return {};
+  if (on_shelf.contains(archive)) return Error(ErrorCode::cold, archive + " is ARCHIVED");
   if (found->held) broken(point + " is held");
   if (found->tag(kTagPolicy).empty()) broken(point + " was made by hand");
   bool newer = false;
@@ -302,6 +308,7 @@ void PolicySim::send(Notification notification, std::function<void(bool)> settle
     if (name == "run") run = value;
   }
   ++seen.told[run];
+  seen.notifications.push_back(notification);
   for (const std::string& line : notification.failed) seen.text += line + "\n";
   callbacks_.push_back(std::move(settled));
 }
