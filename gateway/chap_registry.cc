@@ -130,4 +130,12 @@ Status ChapRegistry::remove(const std::string& iqn, const std::string& initiator
   return replace(std::move(targets), iqn);
 }
 
+Status ChapRegistry::forget(const std::string& iqn) {
+  const std::lock_guard lock(mutex_);
+  if (!targets_.contains(iqn)) return {};
+  Targets targets = targets_;
+  targets.erase(iqn);
+  return replace(std::move(targets), iqn);
+}
+
 }  // namespace coldshelf

@@ -35,6 +35,7 @@ class ChapRegistry {
   // New or instead of the initiator's old ones.
   Status put(const std::string& iqn, const iscsi::TargetChap& chap);
   Status remove(const std::string& iqn, const std::string& initiator);  // not_found
+  Status forget(const std::string& iqn);  // all of a target that is gone; ok when there are none
 
  private:
   using Targets = std::map<std::string, std::vector<iscsi::TargetChap>>;

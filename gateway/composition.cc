@@ -309,6 +309,11 @@ void Gateway::make_volumes() {
   env.gateway_name = config_.gateway.name;
   env.storage = [this] { return health(); };
   env.writable = [this](const Uuid& uuid) { return may_write(uuid); };
+  // Who may log in to a volume says nothing of a later one with its name.
+  env.forget = [this](const std::string& name) {
+    if (doors_ == nullptr) return Status(Error(ErrorCode::not_ready, "the gateway is starting"));
+    return doors_->chap().forget(volume_iqn(config_.gateway.name, name));
+  };
   env.shelf = shelf_.get();
   env.catalog = catalog_.get();
   env.default_pool = config_.pools.empty() ? "" : config_.pools.front().name;

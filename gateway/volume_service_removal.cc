@@ -167,6 +167,7 @@ Status VolumeService::finish_removal(const EntryPtr& entry) {
         if (!released.ok() && released.error().code != ErrorCode::not_found) return released;
       }
     }
+    if (env_.forget && !entry->archive) TRY(env_.forget(entry->name));
     FileSystem& files = *env_.volume.cartridge.files;
     TRY(remove_files(files, entry->directory));
     TRY(remove_files(files, join_path(env_.units, entry->uuid.to_string())));

@@ -37,11 +37,20 @@ def volumes():
     check_views(sg, arns)
     check_paging(sg, arns)
     check_settings(sg, arns["one"], made["one"]["TargetARN"])
-    # Gone, with the volume's tags; the others stay.
+    # Gone, with the volume's tags and CHAP credentials; the others stay.
+    who = dict(InitiatorName="iqn.1994-05.com.example:host", SecretToAuthenticateInitiator="initiator-key1")
+    for name in ("one", "two"):
+        sg.update_chap_credentials(TargetARN=made[name]["TargetARN"], **who)
     equal(sg.delete_volume(VolumeARN=arns["two"])["VolumeARN"], arns["two"], "DeleteVolume")
     refuses(lambda: sg.describe_cached_iscsi_volumes(VolumeARNs=[arns["two"]]), "VolumeNotFound")
     refuses(lambda: sg.list_tags_for_resource(ResourceARN=arns["two"]))
     equal(len(sg.list_volumes()["VolumeInfos"]), 2, "volumes left")
+    again = cached(sg, "two", ClientToken="token-two-again")
+    equal(again["TargetARN"], made["two"]["TargetARN"], "the name is free")
+    chap = lambda name: sg.describe_chap_credentials(TargetARN=made[name]["TargetARN"])["ChapCredentials"]
+    equal(chap("two"), [], "CHAP of a volume that has the name of a deleted one")
+    equal(len(chap("one")), 1, "CHAP of a volume that is still there")
+    sg.delete_volume(VolumeARN=again["VolumeARN"])
     check_unknown(sg)
 
 
