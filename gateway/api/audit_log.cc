@@ -141,10 +141,18 @@ Status AuditLog::rotate_when_due() {
   const auto info = files_.info(current_path());
   if (!info.ok()) return {};  // not there: made by the next write
   if (first_in_file_ == 0 || info->size < options_.rotate_bytes) return {};
-  char name[64];
-  std::snprintf(name, sizeof name, "audit-%012llu.log",
-                static_cast<unsigned long long>(first_in_file_));
-  TRY(files_.rename(current_path(), join_path(options_.directory, name)));
+  char number[32];
+  std::snprintf(number, sizeof number, "%012llu", static_cast<unsigned long long>(first_in_file_));
+  // Numbers come again when the catalog was put back to an earlier time: no record is replaced.
+  // ('_' stands behind '.', so that the files stay in order.)
+  std::string path = join_path(options_.directory, "audit-" + std::string(number) + ".log");
+  for (unsigned again = 2;; ++again) {
+    ASSIGN_OR_RETURN(const bool taken, files_.exists(path));
+    if (!taken) break;
+    path = join_path(options_.directory,
+                     "audit-" + std::string(number) + "_" + std::to_string(again) + ".log");
+  }
+  TRY(files_.rename(current_path(), path));
   first_in_file_ = 0;
   return files_.sync_directory(options_.directory);
 }
@@ -156,14 +164,15 @@ Status AuditLog::write_line(const std::string& line) {
   ASSIGN_OR_RETURN(const uint64_t end, file->size());
   Status written = file->write_at(end, as_view(line));
   if (written.ok()) written = file->sync();
+  // Of a new file the name, too; one whose name was not made durable has no record yet.
+  if (written.ok() && end == 0) written = files_.sync_directory(options_.directory);
   if (!written.ok()) {
     // What may be there of it must not be taken for the begin of the next line.
     if (Status cut = file->truncate(end); !cut.ok()) {
       log_error("audit", "removing a half-written record", {{"error", cut.error().message()}});
     }
-    return written;
   }
-  return there ? Status() : files_.sync_directory(options_.directory);
+  return written;
 }
 
 Status AuditLog::flush() {
@@ -198,7 +207,9 @@ Status AuditLog::flush() {
 
 Status AuditLog::append(const AuditRecord& record) {
   const std::lock_guard lock(mutex_);
-  if (pending_.size() < kMaxPending) pending_.emplace_back(clock_.unix_ms(), record);
+  // Full: what waits must be written first, or this one is lost, and the caller is told.
+  if (pending_.size() >= kMaxPending) TRY(flush());
+  pending_.emplace_back(clock_.unix_ms(), record);
   return flush();
 }
 

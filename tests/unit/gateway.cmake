@@ -12,7 +12,7 @@ coldshelf_test(gateway_test
     ${CMAKE_CURRENT_LIST_DIR}/gateway/shelf_api_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/store_factory_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/tape_service_test.cc
-  DEPS coldshelf_cli coldshelf_test_client coldshelf_test_store
+  DEPS coldshelf_cli coldshelf_test_client coldshelf_test_sim coldshelf_test_store
   LABELS unit)
 target_compile_definitions(gateway_test PRIVATE
   COLDSHELF_EXAMPLE_CONFIG="${CMAKE_SOURCE_DIR}/deploy/coldshelf.toml.example")

@@ -1,8 +1,10 @@
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "gateway/api/audit_log.h"
+#include "tests/support/sim_file_system.h"
 #include "tests/unit/gateway/gateway_fixture.h"
 
 namespace coldshelf::test {
@@ -171,6 +173,125 @@ TEST_F(Audit, RotationKeepsTheChain) {
   EXPECT_TRUE(intact());
   std::filesystem::remove(directory() + "/" + (*names)[1]);
   EXPECT_FALSE(intact());
+}
+
+// A file ends with the record that brought it to its size, and is named after its first.
+TEST_F(Audit, FilesEndAtTheirSize) {
+  rotate_bytes = 1'500;
+  open();
+  for (int i = 0; i < 40; ++i) {
+    write(1);
+    if (i % 7 == 3) open();  // a restart in the middle of a file
+  }
+  auto names = gateway.files.list(directory());
+  ASSERT_OK(names);
+  ASSERT_GT(names->size(), 3U);
+  uint64_t next = 1;
+  for (const std::string& name : *names) {
+    const std::string text = read(directory() + "/" + name);
+    std::vector<std::string> lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) lines.push_back(line + "\n");
+    ASSERT_FALSE(lines.empty()) << name;
+    const Json first = Json::parse(lines.front().substr(65));
+    EXPECT_EQ(first["seq"], next) << name;
+    if (name != "audit.log") {
+      char wanted[64];
+      std::snprintf(wanted, sizeof wanted, "audit-%012llu.log",
+                    static_cast<unsigned long long>(next));
+      EXPECT_EQ(name, wanted);
+      EXPECT_GE(text.size(), rotate_bytes) << name;
+      EXPECT_LT(text.size() - lines.back().size(), rotate_bytes) << name << ": one record more";
+    }
+    next += lines.size();
+  }
+  EXPECT_EQ(next, 41U);
+  EXPECT_EQ(log->verify()->records, 40U);
+  EXPECT_TRUE(intact());
+  // Paging goes over the ends of files.
+  auto page = log->list(7, 20);
+  ASSERT_OK(page);
+  ASSERT_EQ(page->size(), 7U);
+  EXPECT_EQ(page->front()["seq"], 19U);
+  EXPECT_EQ(page->back()["seq"], 13U);
+}
+
+TEST_F(Audit, AFileOfAnEarlierTimeIsNotReplaced) {
+  rotate_bytes = 1'000;
+  open();
+  const std::string taken = directory() + "/audit-000000000001.log";
+  put(taken, "what was here before\n");
+  write(6);
+  EXPECT_EQ(read(taken), "what was here before\n");
+  EXPECT_TRUE(std::filesystem::exists(directory() + "/audit-000000000001_2.log"));
+  EXPECT_EQ(log->list(100, 0)->size(), 6U) << "no record is lost";
+  EXPECT_FALSE(intact()) << "and what is no record is found";
+}
+
+// Whichever call of the disk fails on the way into the next file: the record is there in the end,
+// once.
+TEST_F(Audit, ARotationThatFailsIsTriedAgain) {
+  unsigned failed = 0;
+  for (uint64_t call = 1; call <= 12; ++call) {
+    SCOPED_TRACE("call " + std::to_string(call));
+    SimFileSystem files;
+    head.clear();
+    AuditLog::Options options;
+    options.directory = "/audit";
+    options.rotate_bytes = 100;
+    options.load_head = [this]() -> Result<std::string> { return head; };
+    options.save_head = [this](const std::string& text) -> Status {
+      head = text;
+      return {};
+    };
+    log = std::move(*AuditLog::open(files, clock, options));
+    write(1);
+    files.fail_call(files.counted_calls() + call, ErrorCode::io);
+    failed += log->append({"ada", "admin", "", "", "Late", Json::object(), "ok"}).ok() ? 0 : 1;
+    files.no_faults();
+    EXPECT_OK(log->ready());
+    EXPECT_TRUE(*files.exists("/audit/audit-000000000001.log"));
+    EXPECT_EQ(log->verify()->records, 2U);
+    EXPECT_TRUE(intact());
+    log.reset();
+  }
+  EXPECT_GE(failed, 4U) << "open, write, sync, rename";
+}
+
+TEST_F(Audit, ALargeInputIsShortened) {
+  std::string text;
+  for (int i = 0; i < 3'000; ++i) text += "\xC3\xA4";  // two bytes each: the cut may be in one
+  ASSERT_OK(log->append({"ada", "admin", "", "", "PutPolicy", Json{{"Note", text}}, "ok"}));
+  ASSERT_OK(log->append({"ada", "admin", "", "", "PutPolicy", Json{{"Note", "fits"}}, "ok"}));
+  auto all = log->list(10, 0);
+  ASSERT_OK(all);
+  ASSERT_EQ(all->size(), 2U);
+  EXPECT_EQ((*all)[0]["input"]["Note"], "fits");
+  const Json& shortened = (*all)[1]["input"];
+  ASSERT_TRUE(shortened.contains("Shortened")) << shortened;
+  EXPECT_FALSE(shortened.contains("Note"));
+  EXPECT_TRUE(shortened["Shortened"].get<std::string>().starts_with("{\"Note\":\"\xC3\xA4"));
+  EXPECT_LE(shortened["Shortened"].get<std::string>().size(), 4'100U);
+  EXPECT_TRUE(intact());
+}
+
+// What waits has a bound; who comes when it is reached is told, and nobody is dropped in silence.
+TEST_F(Audit, WhatWaitsIsBoundedAndNothingIsDroppedUnsaid) {
+  const auto append = [&](const std::string& operation) {
+    return log->append({"ada", "admin", "", "", operation, Json::object(), "ok"});
+  };
+  std::filesystem::create_directory(path());  // in the way
+  for (int i = 0; i < 1'000; ++i) ASSERT_FALSE(append("Kept").ok());
+  EXPECT_FALSE(append("Refused").ok());
+  std::filesystem::remove(path());
+  ASSERT_OK(append("Late"));
+  auto all = log->list(2'000, 0);
+  ASSERT_OK(all);
+  ASSERT_EQ(all->size(), 1'001U);
+  EXPECT_EQ(all->front()["operation"], "Late") << "an ok is a record";
+  EXPECT_EQ((*all)[1]["operation"], "Kept");
+  EXPECT_EQ(all->back()["seq"], 1U);
+  EXPECT_TRUE(intact());
 }
 
 TEST_F(Audit, ARecordThatCannotBeWrittenIsKeptAndTriedAgain) {
