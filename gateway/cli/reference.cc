@@ -86,19 +86,6 @@ void add_commands(std::ostringstream& out, CLI::App& app, const std::string& pat
   }
 }
 
-// "tape_create" -> its words.
-void add_words(std::ostringstream& out, CLI::App& app, const std::string& path) {
-  std::string words, files;
-  for (CLI::App* sub : children(app)) words += sub->get_name() + " ";
-  for (const CLI::Option* option : options(app)) {
-    for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
-  }
-  out << "    '" << path << "') words='" << words << "' ;;\n";
-  for (CLI::App* sub : children(app)) {
-    add_words(out, *sub, path.empty() ? sub->get_name() : path + " " + sub->get_name());
-  }
-}
-
 }  // namespace
 
 std::string man_page(CLI::App& app, const std::string& name, unsigned section,
@@ -115,42 +102,6 @@ std::string man_page(CLI::App& app, const std::string& name, unsigned section,
   }
   out << ".SH NOTES\n";
   add_footer(out, app);
-  return out.str();
-}
-
-std::string bash_completion(CLI::App& app, const std::string& name) {
-  std::string globals;
-  for (const CLI::Option* option : options(app)) {
-    for (const std::string& one : option->get_lnames()) globals += "--" + one + " ";
-  }
-  std::ostringstream out;
-  out << "# bash completion of " << name << ", made by `" << name << " completion bash`.\n_" << name
-      << R"sh(() {
-  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} path='' word words i
-  case $prev in
-    --to | --config | --socket | --*-file) mapfile -t COMPREPLY < <(compgen -f -- "$cur"); return ;;
-    --data | --data-dir | --store) mapfile -t COMPREPLY < <(compgen -d -- "$cur"); return ;;
-  esac
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    word=${COMP_WORDS[i]}
-    case $word in
-      -*) ;;
-      *) _)sh"
-      << name << R"sh(_words "${path:+$path }$word" >/dev/null && path="${path:+$path }$word" ;;
-    esac
-  done
-  words="$(_)sh"
-      << name << R"sh(_words "$path") )sh" << globals << R"sh("
-  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
-}
-_)sh" << name
-      << R"sh(_words() {
-  local words
-  case $1 in
-)sh";
-  add_words(out, app, "");
-  out << "    *) return 1 ;;\n  esac\n  echo \"$words\"\n}\ncomplete -F _" << name << " " << name
-      << "\n";
   return out.str();
 }
 

@@ -1,4 +1,5 @@
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/completion.h"
 #include "gateway/cli/daemon_arguments.h"
 #include "gateway/cli/reference.h"
 #include "gateway/version.h"
@@ -28,16 +29,25 @@ void define_reference_commands(CommandLine& line) {
         ->check(CLI::IsMember({"coldshelf", kDaemon}));
   };
   CLI::App* completion = line.group("completion", "completion for shells");
-  add_program(line.command(
-      completion, "bash", "print the completion for bash",
-      [&line, program]() -> Status {
-        line.out() << told_of(line, *program,
-                              [&](CLI::App& app) { return bash_completion(app, *program); });
-        return {};
-      },
-      "  coldshelf completion bash >/etc/bash_completion.d/coldshelf\n"
-      "  source <(coldshelf completion bash)\n"
-      "The package brings it along."));
+  for (const auto& [shell, examples] :
+       {std::pair("bash",
+                  "  coldshelf completion bash >/etc/bash_completion.d/coldshelf\n"
+                  "  source <(coldshelf completion bash)\n"),
+        std::pair("zsh",
+                  "  coldshelf completion zsh >/usr/local/share/zsh/site-functions/_coldshelf\n"
+                  "  source <(coldshelf completion zsh)\n"),
+        std::pair("fish",
+                  "  coldshelf completion fish >~/.config/fish/completions/coldshelf.fish\n"
+                  "  coldshelf completion fish | source\n")}) {
+    add_program(line.command(
+        completion, shell, (std::string("print the completion for ") + shell).c_str(),
+        [&line, program, shell = std::string(shell)]() -> Status {
+          line.out() << told_of(line, *program,
+                                [&](CLI::App& app) { return completion_of(app, *program, shell); });
+          return {};
+        },
+        (std::string(examples) + "The package brings it along.").c_str()));
+  }
   add_program(line.command(
       line.root(), "man", "print the manual page",
       [&line, program]() -> Status {

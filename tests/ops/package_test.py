@@ -57,6 +57,10 @@ def look_at(package):
             "/usr/share/man/man1/coldshelf.1.gz": "-rw-r--r--", "/usr/share/man/man8/coldshelfd.8.gz": "-rw-r--r--",
             "/usr/share/bash-completion/completions/coldshelf": "-rw-r--r--",
             "/usr/share/bash-completion/completions/coldshelfd": "-rw-r--r--",
+            "/usr/share/zsh/vendor-completions/_coldshelf": "-rw-r--r--",
+            "/usr/share/zsh/vendor-completions/_coldshelfd": "-rw-r--r--",
+            "/usr/share/fish/vendor_completions.d/coldshelf.fish": "-rw-r--r--",
+            "/usr/share/fish/vendor_completions.d/coldshelfd.fish": "-rw-r--r--",
             "/usr/share/doc/coldshelf/examples/coldshelf.toml": "-rw-r--r--",
             "/usr/share/doc/coldshelf/examples/grafana/coldshelf.json": "-rw-r--r--"}.items():
         if wanted.startswith("/lib/") and wanted not in files:

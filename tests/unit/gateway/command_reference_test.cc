@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/completion.h"
 #include "gateway/cli/daemon_arguments.h"
 #include "tests/support/process.h"
 
@@ -68,16 +69,39 @@ TEST_F(CommandReference, TheManualHasEveryCommandAndOption) {
 }
 
 TEST_F(CommandReference, CompletionKnowsEveryCommandAndOption) {
-  const std::string script = cli::bash_completion(*line.root(), "coldshelf");
-  each(line.root(), "", [&](CLI::App& app, const std::string& path) {
-    const size_t at = script.find("'" + path.substr(1) + "') words='");
-    ASSERT_NE(at, std::string::npos) << path;
-    const std::string words = script.substr(at, script.find('\n', at) - at);
+  const std::string bash = cli::completion_of(*line.root(), "coldshelf", "bash");
+  const std::string zsh = cli::completion_of(*line.root(), "coldshelf", "zsh");
+  const std::string fish = cli::completion_of(*line.root(), "coldshelf", "fish");
+  EXPECT_TRUE(zsh.starts_with("#compdef coldshelf\n"));
+  // What a script says of one place: from `begin` to `end`.
+  const auto part = [](const std::string& script, const std::string& begin, const char* end) {
+    const size_t at = script.find(begin);
+    return at == std::string::npos ? std::string() : script.substr(at, script.find(end, at) - at);
+  };
+  each(line.root(), "", [&](CLI::App& app, const std::string& with_blank) {
+    const std::string path = with_blank.substr(1);
+    const std::string in_bash = part(bash, "    '" + path + "') words='", "\n");
+    const std::string in_zsh = part(zsh, "    '" + path + "')\n", ";;\n");
+    ASSERT_FALSE(in_bash.empty()) << path;
+    ASSERT_FALSE(in_zsh.empty()) << path;
+    EXPECT_NE(part(fish, "set -g ", "\n").find("'" + path + "'"), std::string::npos) << path;
+    const std::string here = "'__coldshelf_at \\'" + path + "\\''";
     for (const CLI::Option* option : app.get_options()) {
       for (const std::string& name : option->get_lnames()) {
-        EXPECT_NE(words.find("--" + name + " "), std::string::npos) << path << " " << name;
+        EXPECT_NE(in_bash.find("--" + name + " "), std::string::npos) << path << " " << name;
+        EXPECT_NE(in_zsh.find("'--" + name + ":"), std::string::npos) << path << " " << name;
+        EXPECT_NE(fish.find(here + " -l " + name + " "), std::string::npos) << path << " " << name;
       }
     }
+    // A word of its own where it begins.
+    const size_t blank = path.rfind(' ');
+    const std::string above = blank == std::string::npos ? "" : path.substr(0, blank);
+    const std::string name = blank == std::string::npos ? path : path.substr(blank + 1);
+    EXPECT_NE(part(zsh, "    '" + above + "')\n", ";;\n").find("'" + name + ":"), std::string::npos)
+        << path;
+    EXPECT_NE(fish.find("'__coldshelf_at \\'" + above + "\\'' -a " + name + " -d "),
+              std::string::npos)
+        << path;
   });
 }
 
@@ -92,7 +116,7 @@ TEST_F(CommandReference, TheDaemonsPage) {
         "NOTIFY_SOCKET", "/etc/coldshelf/coldshelf.toml", "Exit codes", "coldshelf(1)"}) {
     EXPECT_NE(page.find(text), std::string::npos) << text;
   }
-  const std::string script = cli::bash_completion(daemon, "coldshelfd");
+  const std::string script = cli::completion_of(daemon, "coldshelfd", "bash");
   EXPECT_NE(script.find("--check-config"), std::string::npos);
   EXPECT_NE(script.find("complete -F _coldshelfd coldshelfd"), std::string::npos);
 }
