@@ -71,7 +71,7 @@ Status PolicySnapshots::pull(const PolicyPlace& place, const CloudSnapshot& snap
 }
 
 Status PolicySnapshots::remove(const std::string& archive, const std::string& point) {
-  const Status removed = snapshots_.remove(archive + "@" + point);
+  const Status removed = snapshots_.remove(archive + "@" + point, false);
   if (!removed.ok() && removed.error().code == ErrorCode::not_found) return {};
   return removed;
 }

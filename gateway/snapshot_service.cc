@@ -148,7 +148,8 @@ Status SnapshotService::cancel(int64_t job) {
     }
   }
   ASSIGN_OR_RETURN(const auto row, env_.catalog->job(job));
-  const bool shelf = row && (row->kind == JobKind::archive || row->kind == JobKind::retrieve);
+  const bool shelf = row && (row->kind == JobKind::archive || row->kind == JobKind::retrieve ||
+                             row->kind == JobKind::reassign);
   if (shelf && row->state < JobState::succeeded &&
       env_.volumes->find_archive(row->cartridge.to_string()).ok()) {
     return env_.volumes->cancel_shelf_job(row->cartridge);
@@ -354,11 +355,15 @@ Result<std::vector<Ec2Snapshot>> SnapshotService::in_ec2(const AwsPlace& place,
   return found;
 }
 
-Status SnapshotService::remove(const std::string& wanted) {
+Status SnapshotService::remove(const std::string& wanted, bool force) {
   ASSIGN_OR_RETURN(auto archive, env_.volumes->find_archive(wanted.substr(0, wanted.find('@'))));
   archive.image.reset();  // whoever holds one works on it
-  if (wanted.find('@') != std::string::npos) return env_.volumes->delete_point(wanted);
-  return env_.volumes->remove(archive.uuid.to_string(), false);
+  if (wanted.find('@') == std::string::npos) {
+    return env_.volumes->remove(archive.uuid.to_string(), force);
+  }
+  if (!force) return env_.volumes->delete_point(wanted);
+  return Error(ErrorCode::invalid_argument,
+               "force is for whole archives; what stands on a snapshot goes first");
 }
 
 }  // namespace coldshelf

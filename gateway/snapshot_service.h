@@ -88,12 +88,13 @@ class SnapshotService {
   Result<SnapshotArchive> show(const std::string& archive);
   // What EC2 has, of this volume or all; the newest first.
   Result<std::vector<Ec2Snapshot>> in_ec2(const AwsPlace& place, const std::string& volume);
-  // "NAME@POINT": that; NAME: the whole archive. busy: somebody works with it.
-  Status remove(const std::string& point);
+  // "NAME@POINT": that; NAME: the whole archive, with `force` one that cannot be opened, too. busy:
+  // somebody works with it.
+  Status remove(const std::string& point, bool force);
   // Reads every block of a snapshot ("NAME@POINT"; NAME: of all of them), each checked. A job.
   Result<int64_t> verify(const std::string& point);
-  // A pull, a restore, a verification; going to the shelf or coming from there. conflict: it is not
-  // under way, or no job of this kind.
+  // A pull, a restore, a verification; going to the shelf, coming from there, or on the way to
+  // another pool. conflict: it is not under way, or no job of this kind.
   Status cancel(int64_t job);
   // For those who wait: what a job came to. not_found.
   Result<JobRow> job(int64_t id);

@@ -156,11 +156,10 @@ class TapeService final : public LibraryListener {
 
   // -- costs, at the configured prices
   Result<TapeCost> cost_of(const TapeRow& row);
-  // days 0: the configured ones.
-  // Of a tape or an image.
+  // Both of a tape or an image. days 0: the configured ones.
   Result<RetrieveEstimate> estimate_retrieve(const Uuid& cartridge,
                                              const std::vector<TapeRange>& parts, unsigned days);
-  Result<MoveCost> estimate_assign(std::string_view barcode, const std::string& pool,
+  Result<MoveCost> estimate_assign(const Uuid& cartridge, const std::string& pool,
                                    RestoreTier tier);
 
   // -- library, by the operator; elements as Library::parse_element reads them, or a barcode

@@ -196,9 +196,11 @@ Result<RetrieveEstimate> TapeService::estimate_retrieve(const Uuid& cartridge,
   return out;
 }
 
-Result<MoveCost> TapeService::estimate_assign(std::string_view barcode, const std::string& pool,
+Result<MoveCost> TapeService::estimate_assign(const Uuid& cartridge, const std::string& pool,
                                               RestoreTier tier) {
-  ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
+  ASSIGN_OR_RETURN(const auto known, env_.catalog->tape(cartridge));
+  if (!known) return Error(ErrorCode::not_found, "there is no cartridge " + cartridge.to_string());
+  const TapeRow& row = *known;
   ASSIGN_OR_RETURN(const std::string name, choose_pool(pool));
   ASSIGN_OR_RETURN(const auto target, env_.catalog->pool(name));
   if (!target) return Error(ErrorCode::not_found, "there is no pool " + name);

@@ -24,6 +24,7 @@ struct VolumeService::Entry {
   std::string problem;
   int64_t open_again_ms = 0;  // FAILED for something that passes; 0: it is not
   bool offered = false;       // its target is there
+  bool moving = false;        // ARCHIVED: a job takes it to another pool
   Manifest known;             // of one that is not open, as far as it can be read
 };
 

@@ -134,6 +134,11 @@ VolumeService::EntryPtr VolumeService::open_one(const Uuid& uuid) {
   }
   const std::lock_guard life(entry->life);
   const std::string status = entry->status;
+  if (status == to_string(TapeStatus::archived)) {
+    const bool busy = !check_idle(entry).ok();
+    const std::lock_guard lock(mutex_);
+    entry->moving = busy;
+  }
   if (status == "AVAILABLE" || status == to_string(TapeStatus::retrieved)) {
     static_cast<void>(reopen(entry, status).ok());  // it says what is wrong
   }

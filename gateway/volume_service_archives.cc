@@ -130,8 +130,9 @@ Status VolumeService::check_lasting(const EntryPtr& entry) {
   if (held.to_restore.empty() && held.readable_until_ms == 0) return {};
   return Error(ErrorCode::conflict,
                entry->name +
-                   " was retrieved for some days only, and a clone would need it for "
-                   "longer; export the point, and import that");
+                   " was retrieved for some days only, and a clone, which shares its data, would "
+                   "need it for longer; copy the point (`coldshelf volume copy`) to have a volume "
+                   "of its own");
 }
 
 Result<int64_t> VolumeService::shelve(const std::string& archive, const std::string& pool) {
@@ -187,7 +188,6 @@ Result<int64_t> VolumeService::retrieve(const std::string& archive,
   return job;
 }
 
-Status VolumeService::cancel_shelf_job(const Uuid& uuid) {
 Result<std::optional<int64_t>> VolumeService::reassign(const std::string& archive,
                                                        const std::string& pool, RestoreTier tier) {
   if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
@@ -221,18 +221,21 @@ Result<std::optional<int64_t>> VolumeService::reassign(const std::string& archiv
   return std::optional<int64_t>();
 }
 
+Status VolumeService::cancel_shelf_job(const Uuid& uuid) {
   if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
   ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(uuid));
   if (job && job->kind == JobKind::archive) return env_.shelf->cancel_archive(uuid);
   if (job && job->kind == JobKind::retrieve) return env_.shelf->cancel_retrieve(uuid);
-  return Error(ErrorCode::conflict, "it neither goes to the shelf nor comes back from there");
+  if (job && job->kind == JobKind::reassign) return env_.shelf->cancel_reassign(uuid);
+  return Error(ErrorCode::conflict,
+               "it neither goes to the shelf nor comes back from there, nor to another pool");
 }
 
 // Its job may have ended just now. The caller does not hold entry's life.
 void VolumeService::look_again(const EntryPtr& entry) {
   {
     const std::lock_guard lock(mutex_);
-    if (!is_in_transit(entry->status)) return;
+    if (!is_in_transit(entry->status) && !entry->moving) return;
   }
   const std::unique_lock life(entry->life, std::try_to_lock);
   if (life) settle(entry);
@@ -240,10 +243,13 @@ void VolumeService::look_again(const EntryPtr& entry) {
 
 // entry's life is held.
 void VolumeService::settle(const EntryPtr& entry) {
+  bool moving = false;
   {
     const std::lock_guard lock(mutex_);
-    if (entry->volume || !is_in_transit(entry->status)) return;
+    moving = entry->moving;
+    if (entry->volume || (!is_in_transit(entry->status) && !moving)) return;
   }
+  if (moving && !check_idle(entry).ok()) return;
   const auto row = row_of(entry->uuid);
   if (!row.ok() || !*row) return;
   const TapeStatus now = (*row)->status;
@@ -262,6 +268,7 @@ void VolumeService::settle(const EntryPtr& entry) {
   const std::lock_guard lock(mutex_);
   entry->status = text_of(now);
   entry->problem = (*row)->problem;
+  entry->moving = false;
   if (manifest) entry->known = std::move(*manifest);
 }
 

@@ -47,12 +47,8 @@ Result<VolumeTransfers::RunPtr> VolumeTransfers::begin(
   auto run = std::make_shared<Run>();
   run->job = make_job(kind, uuid, name, env_.clock->unix_ms(), std::move(parameters));
   run->job.state = JobState::running;
-  run->job.cartridge = uuid;
-  run->job.barcode = name;
-  run->job.parameters = std::move(parameters);
   run->job.step = "waiting for its turn";
   run->job.total_bytes = bytes;
-  run->job.created_ms = run->job.updated_ms = env_.clock->unix_ms();
   const std::lock_guard lock(mutex_);
   if (stopping_) return Error(ErrorCode::not_ready, "the gateway is stopping");
   if (runs_.size() >= kMostWaiting) {
@@ -146,19 +142,50 @@ Result<int64_t> VolumeTransfers::import(const ImportRequest& request) {
     return Error(ErrorCode::out_of_range,
                  "the image has " + std::to_string(size) + " bytes, more than the volume would");
   }
+  return fill(wanted, size, {{"file", request.file}, {"format", std::string(to_string(format))}},
+              [this, request, format](const RunPtr& run, const std::shared_ptr<Volume>& volume) {
+                return run_import(run, request, format, volume);
+              });
+}
+
+Result<int64_t> VolumeTransfers::copy(const std::string& point, const std::string& name) {
+  ASSIGN_OR_RETURN(const VolumePoint from, env_.volumes->find_point(point));
+  ASSIGN_OR_RETURN(const VolumeView source, env_.volumes->show(from.volume.to_string()));
+  ASSIGN_OR_RETURN(auto disk, env_.volumes->open_point(from.volume.to_string() + "@" +
+                                                       from.point.id.to_string()));
+  VolumeService::CreateRequest wanted;
+  wanted.name = name;
+  wanted.size_bytes = disk->size_bytes();
+  wanted.block_bytes = disk->block_bytes();
+  wanted.mode = source.mode;
+  return fill(wanted, wanted.size_bytes, {{"point", from.volume_name + "@" + from.point.name}},
+              [this, disk = std::move(disk)](const RunPtr& run,
+                                             const std::shared_ptr<Volume>& volume) mutable {
+                const Status done = copy_disk(run, *disk, *volume);
+                disk.reset();
+                return done;
+              });
+}
+
+// A new volume that is there when `work` is done, and gone when it failed.
+Result<int64_t> VolumeTransfers::fill(
+    const VolumeService::CreateRequest& wanted, uint64_t bytes,
+    std::map<std::string, std::string> parameters,
+    std::function<Status(const RunPtr&, const std::shared_ptr<Volume>&)> work) {
   ASSIGN_OR_RETURN(auto volume, env_.volumes->begin_import(wanted));
-  auto run = begin(JobKind::import_volume, volume->uuid(), wanted.name, size,
-                   {{"file", request.file}, {"format", std::string(to_string(format))}});
+  auto run =
+      begin(JobKind::import_volume, volume->uuid(), wanted.name, bytes, std::move(parameters));
   if (!run.ok()) {
     const Uuid uuid = volume->uuid();
+    volume.reset();
     const Status undone = env_.volumes->abandon_import(uuid);
     if (!undone.ok()) log_warning("volumes", "import", {{"error", undone.error().message()}});
     return run.error();
   }
   const RunPtr job = *run;
-  workers_->submit([this, job, request, format, volume]() mutable {
+  workers_->submit([this, job, work = std::move(work), volume]() mutable {
     const Uuid uuid = volume->uuid();
-    Status done = run_import(job, request, format, volume);
+    Status done = work(job, volume);
     volume.reset();
     if (done.ok()) done = env_.volumes->finish_import(uuid);
     if (!done.ok()) {
@@ -203,17 +230,51 @@ Status VolumeTransfers::copy_in(const RunPtr& run, const std::string& file, Volu
     // The last block may be more than what the image has of it.
     piece.assign(static_cast<size_t>((bytes + block - 1) / block * block), std::byte{0});
     TRY(image->read(at, MutableBytes(piece).first(static_cast<size_t>(bytes))));
-    if (leading_zeroes(piece) < piece.size()) {
-      if (const int64_t hold = volume.write_hold_ms(); hold > 0) {
-        env_.clock->sleep_ms(std::min(hold, kLongestHoldMs));
-      }
-      TRY(volume.write(at, piece, false));
-    }
+    TRY(write_piece(volume, at, piece));
     at += bytes;
     show(run, at);
   }
   step(run, "making it durable");
   return volume.seal();
+}
+
+Status VolumeTransfers::write_piece(Volume& volume, uint64_t at, ByteView piece) {
+  if (leading_zeroes(piece) == piece.size()) return {};
+  if (const int64_t hold = volume.write_hold_ms(); hold > 0) {
+    env_.clock->sleep_ms(std::min(hold, kLongestHoldMs));
+  }
+  return volume.write(at, piece, false);
+}
+
+Status VolumeTransfers::copy_disk(const RunPtr& run, BlockDevice& from, Volume& volume) {
+  step(run, "copying");
+  TRY(each_piece(run, from,
+                 [&](uint64_t at, ByteView piece) { return write_piece(volume, at, piece); }));
+  step(run, "making it durable");
+  return volume.seal();
+}
+
+// What is mapped of a disk, in pieces.
+Status VolumeTransfers::each_piece(const RunPtr& run, BlockDevice& disk,
+                                   const std::function<Status(uint64_t, ByteView)>& take) {
+  const uint64_t size = disk.size_bytes();
+  Buffer piece;
+  for (uint64_t at = 0; at < size;) {
+    if (run->cancelled) return ended();
+    ASSIGN_OR_RETURN(const BlockDevice::Run there, disk.run_at(at, size - at));
+    for (uint64_t done = 0; there.mapped && done < there.length;) {
+      if (run->cancelled) return ended();
+      const uint64_t bytes = std::min(kPieceBytes, there.length - done);
+      piece.resize(static_cast<size_t>(bytes));
+      TRY(disk.read(at + done, piece));
+      TRY(take(at + done, piece));
+      done += bytes;
+      show(run, at + done);
+    }
+    at += there.length;
+    show(run, at);
+  }
+  return {};
 }
 
 // -- export
@@ -257,26 +318,9 @@ Status VolumeTransfers::run_export(const RunPtr& run, const ExportRequest& reque
                                    ImageFormat format, BlockDevice& disk) {
   if (run->cancelled) return ended();
   step(run, "copying");
-  const uint64_t size = disk.size_bytes();
-  ASSIGN_OR_RETURN(const auto image, RawImageWriter::create(request.file, size, request.replace));
-  Buffer piece;
-  for (uint64_t at = 0; at < size;) {
-    if (run->cancelled) return ended();
-    ASSIGN_OR_RETURN(const BlockDevice::Run there, disk.run_at(at, size - at));
-    if (there.mapped) {
-      for (uint64_t done = 0; done < there.length;) {
-        if (run->cancelled) return ended();
-        const uint64_t bytes = std::min(kPieceBytes, there.length - done);
-        piece.resize(static_cast<size_t>(bytes));
-        TRY(disk.read(at + done, piece));
-        TRY(image->write(at + done, piece));
-        done += bytes;
-        show(run, at + done);
-      }
-    }
-    at += there.length;
-    show(run, at);
-  }
+  ASSIGN_OR_RETURN(const auto image,
+                   RawImageWriter::create(request.file, disk.size_bytes(), request.replace));
+  TRY(each_piece(run, disk, [&](uint64_t at, ByteView piece) { return image->write(at, piece); }));
   step(run, format == ImageFormat::raw ? "making it durable" : "packing the image");
   return image->finish(format, run->cancelled);
 }

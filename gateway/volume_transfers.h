@@ -1,8 +1,10 @@
-// Disk images into volumes and recovery points into disk images: jobs of the catalog, on threads of
-// their own. A restart ends them as failed; what they had begun is removed.
+// Disk images into volumes, recovery points into disk images and into volumes of their own: jobs of
+// the catalog, on threads of their own. A restart ends them as failed; what they had begun is
+// removed.
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -39,6 +41,9 @@ class VolumeTransfers {
   };
   // Give the job's id.
   Result<int64_t> import(const ImportRequest& request);
+  // A new volume with all that "VOLUME@POINT" holds. Unlike a clone it shares nothing with it: of
+  // an archive that is RETRIEVED for some days it can be had, too.
+  Result<int64_t> copy(const std::string& point, const std::string& name);
   struct ExportRequest {
     std::string point;  // "VOLUME@POINT"
     std::string file;   // absolute
@@ -56,15 +61,21 @@ class VolumeTransfers {
     int64_t shown_ms = 0;
   };
   using RunPtr = std::shared_ptr<Run>;
-  // `parameters`: "kind" is what the job is called.
   Result<RunPtr> begin(JobKind kind, const Uuid& uuid, const std::string& name, uint64_t bytes,
                        std::map<std::string, std::string> parameters);
+  Result<int64_t> fill(const VolumeService::CreateRequest& wanted, uint64_t bytes,
+                       std::map<std::string, std::string> parameters,
+                       std::function<Status(const RunPtr&, const std::shared_ptr<Volume>&)> work);
   void finish(const RunPtr& run, const Status& done);
   void step(const RunPtr& run, const std::string& what);
   void show(const RunPtr& run, uint64_t done);
   Status run_import(const RunPtr& run, const ImportRequest& request, ImageFormat format,
                     const std::shared_ptr<Volume>& volume);
   Status copy_in(const RunPtr& run, const std::string& file, Volume& volume);
+  Status copy_disk(const RunPtr& run, BlockDevice& from, Volume& volume);
+  Status each_piece(const RunPtr& run, BlockDevice& disk,
+                    const std::function<Status(uint64_t, ByteView)>& take);
+  Status write_piece(Volume& volume, uint64_t at, ByteView piece);
   Status run_export(const RunPtr& run, const ExportRequest& request, ImageFormat format,
                     BlockDevice& disk);
   Status check_target(const std::string& file) const;

@@ -60,6 +60,19 @@ Json estimate_json(const RetrieveEstimate& estimate, const std::string& currency
   return out;
 }
 
+Json move_json(const MoveCost& cost, const std::string& pool, RestoreTier tier,
+               const std::string& currency) {
+  return {{"Pool", pool},
+          {"Tier", to_string(tier)},
+          {"Restore", restore_json(cost.restore)},
+          {"Copies", cost.copies},
+          {"EarlyDeletion", cost.early_deletion},
+          {"Total", cost.total()},
+          {"MonthlyBefore", cost.monthly_before},
+          {"MonthlyAfter", cost.monthly_after},
+          {"Currency", currency}};
+}
+
 }  // namespace
 
 Status Service::add_costs(Json& tape, const TapeRow& row) const {
@@ -121,17 +134,11 @@ void Service::add_shelf_operations() {
     ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
     ASSIGN_OR_RETURN(const std::string pool, in.text("Pool"));
     ASSIGN_OR_RETURN(const RestoreTier tier, tier_of(in, "Bulk"));
-    ASSIGN_OR_RETURN(const MoveCost cost, tapes.estimate_assign(barcode, pool, tier));
-    return Json{{"Barcode", barcode},
-                {"Pool", pool},
-                {"Tier", to_string(tier)},
-                {"Restore", restore_json(cost.restore)},
-                {"Copies", cost.copies},
-                {"EarlyDeletion", cost.early_deletion},
-                {"Total", cost.total()},
-                {"MonthlyBefore", cost.monthly_before},
-                {"MonthlyAfter", cost.monthly_after},
-                {"Currency", env_.config.prices.currency}};
+    ASSIGN_OR_RETURN(const TapeView view, tapes.show(barcode));
+    ASSIGN_OR_RETURN(const MoveCost cost, tapes.estimate_assign(view.row.uuid, pool, tier));
+    Json out = move_json(cost, pool, tier, env_.config.prices.currency);
+    out["Barcode"] = barcode;
+    return out;
   });
 }
 
@@ -161,6 +168,25 @@ void Service::add_archive_shelf_operations() {
     ASSIGN_OR_RETURN(const RetrieveEstimate estimate,
                      env_.tapes->estimate_retrieve(archive.uuid, {}, static_cast<unsigned>(days)));
     Json out = estimate_json(estimate, env_.config.prices.currency);
+    out["Archive"] = archive.name;
+    return out;
+  });
+  own("AssignSnapshotPool", [&volumes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string name, in.text("Archive"));
+    ASSIGN_OR_RETURN(const std::string pool, in.text("Pool"));
+    ASSIGN_OR_RETURN(const RestoreTier tier, tier_of(in, "Bulk"));
+    ASSIGN_OR_RETURN(const auto job, volumes.reassign(name, pool, tier));
+    Json out = {{"Archive", name}, {"Pool", pool}};
+    if (job) out["JobId"] = *job;
+    return out;
+  });
+  own("EstimateSnapshotAssign", [this, &volumes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string name, in.text("Archive"));
+    ASSIGN_OR_RETURN(const std::string pool, in.text("Pool"));
+    ASSIGN_OR_RETURN(const RestoreTier tier, tier_of(in, "Bulk"));
+    ASSIGN_OR_RETURN(const auto archive, volumes.find_archive(name));
+    ASSIGN_OR_RETURN(const MoveCost cost, env_.tapes->estimate_assign(archive.uuid, pool, tier));
+    Json out = move_json(cost, pool, tier, env_.config.prices.currency);
     out["Archive"] = archive.name;
     return out;
   });

@@ -180,7 +180,8 @@ void Service::add_ebs_operations() {
   });
   own("DeleteArchivedSnapshot", [&snapshots](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(const std::string point, in.text("Point"));
-    TRY(snapshots.remove(point));
+    ASSIGN_OR_RETURN(const bool force, in.flag_or("Force", false));
+    TRY(snapshots.remove(point, force));
     return Json{{"Point", point}};
   });
   own("VerifyArchivedSnapshot", [&snapshots](const Params& in) -> Result<Json> {

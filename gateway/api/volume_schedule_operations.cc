@@ -98,6 +98,12 @@ void Service::add_volume_transfer_operations() {
     ASSIGN_OR_RETURN(const int64_t job, transfers.import(request));
     return Json{{"JobId", job}, {"Volume", request.volume.name}};
   });
+  own("CopyRecoveryPoint", [&transfers](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string point, in.text("RecoveryPoint"));
+    ASSIGN_OR_RETURN(const std::string name, in.text("Name"));
+    ASSIGN_OR_RETURN(const int64_t job, transfers.copy(point, name));
+    return Json{{"JobId", job}, {"Volume", name}};
+  });
   own("ExportRecoveryPoint", [&transfers](const Params& in) -> Result<Json> {
     VolumeTransfers::ExportRequest request;
     ASSIGN_OR_RETURN(request.point, in.text("RecoveryPoint"));

@@ -88,9 +88,9 @@ void print_estimate(std::ostream& out, const Json& answer) {
 void print_move(std::ostream& out, const Json& answer) {
   const std::string currency = text(answer, "Currency");
   const Json& restore = answer["Restore"];
-  out << text(answer, "Barcode") << " to pool " << text(answer, "Pool") << ": "
-      << text(restore, "Objects") << " objects, " << size(restore, "Bytes")
-      << " are restored first (" << text(answer, "Tier") << ")\n";
+  out << text(answer, answer.contains("Archive") ? "Archive" : "Barcode") << " to pool "
+      << text(answer, "Pool") << ": " << text(restore, "Objects") << " objects, "
+      << size(restore, "Bytes") << " are restored first (" << text(answer, "Tier") << ")\n";
   print_table(
       out, {"RESTORE", "COPIES", "EARLY DELETION", "TOTAL", "A MONTH NOW", "THEN"},
       {{money(restore.value("Total", 0.0), currency), money(answer.value("Copies", 0.0), currency),

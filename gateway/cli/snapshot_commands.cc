@@ -1,5 +1,6 @@
 // coldshelf snapshot ...
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/move_command.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/snapshot_output.h"
 
@@ -16,7 +17,8 @@ struct Values {
   uint64_t size_gib = 0, volume_gib = 0, iops = 0, throughput = 0;
   int64_t job = 0;
   std::vector<std::string> tags;
-  bool encrypted = false, no_copy_tags = false, in_ec2 = false, estimate = false;
+  bool encrypted = false, no_copy_tags = false, in_ec2 = false, estimate = false, force = false;
+  Move move;
 };
 using ValuesPtr = std::shared_ptr<Values>;
 
@@ -151,6 +153,16 @@ void define_shelf(CommandLine& line, CLI::App* snapshot, const ValuesPtr& v) {
   retrieve->add_option("--days", v->days, "how long it stays readable; default: the gateway's");
   retrieve->add_flag("--estimate", v->estimate, "say what it costs and takes, and do nothing");
   line.add_wait(retrieve, false);
+  CLI::App* other_pool = line.command(
+      snapshot, "reassign", "move an archive to another pool; an archived one to a colder pool",
+      [&line, v] {
+        return reassign(line, {"Archive", v->archive, "DescribeSnapshotArchive",
+                               "EstimateSnapshotAssign", "AssignSnapshotPool", v->move});
+      },
+      "  coldshelf snapshot reassign db --pool DEEP_ARCHIVE --estimate\n"
+      "  coldshelf snapshot reassign db --pool DEEP_ARCHIVE --yes --wait");
+  other_pool->add_option("archive", v->archive, "its name")->required();
+  add_move(line, other_pool, v->move);
 }
 
 }  // namespace
@@ -187,12 +199,15 @@ void define_snapshot_commands(CommandLine& line) {
   CLI::App* erase = line.command(
       snapshot, "delete", "delete an archived snapshot, or with NAME alone the whole archive",
       [&line, v] {
-        return line.act("DeleteArchivedSnapshot", {{"Point", v->point}},
+        return line.act("DeleteArchivedSnapshot", {{"Point", v->point}, {"Force", v->force}},
                         [v](const Json&) { return v->point + " is gone"; });
       },
       "  coldshelf snapshot delete db@snap-0123456789abcdef0\n"
+      "  coldshelf snapshot delete db --force\n"
       "Snapshots in EC2 are not touched.");
   erase->add_option("point", v->point, "NAME@POINT, or NAME")->required();
+  erase->add_flag("--force", v->force,
+                  "of a whole archive: although it cannot be opened, with what may still be on it");
   CLI::App* verify = line.command(
       snapshot, "verify", "read every block of an archived snapshot, or of all of an archive",
       [&line, v] {

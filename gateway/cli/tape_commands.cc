@@ -1,5 +1,5 @@
-#include "catalog/catalog.h"
 #include "gateway/cli/command_line.h"
+#include "gateway/cli/move_command.h"
 #include "gateway/cli/output.h"
 #include "gateway/cli/store_commands.h"
 #include "gateway/units.h"
@@ -9,10 +9,10 @@ namespace coldshelf::cli {
 namespace {
 
 struct Values {
-  std::string barcode, size, pool, medium, tier = "Standard", reassign_tier = "Bulk", files,
-                                           records, hold;
+  std::string barcode, size, pool, medium, tier = "Standard", files, records, hold;
+  Move move;
   unsigned count = 1, days = 0, partition = 0;
-  bool worm = false, shelf = false, force = false, estimate = false, yes = false;
+  bool worm = false, shelf = false, force = false, estimate = false;
 };
 using SharedValues = std::shared_ptr<Values>;
 
@@ -60,27 +60,6 @@ Status retrieve_tape(CommandLine& line, const Values& v) {
   return line.run_job("RetrieveTape", input, v.barcode);
 }
 
-// What an archived tape's move costs is seen before it begins.
-Status reassign_tape(CommandLine& line, const Values& v) {
-  const Json input = {{"Barcode", v.barcode}, {"Pool", v.pool}, {"Tier", v.reassign_tier}};
-  if (v.estimate) return line.show("EstimateAssign", input, print_move);
-  ASSIGN_OR_RETURN(const Json tape, line.call("DescribeTape", {{"Barcode", v.barcode}}));
-  const bool archived = tape.value("Status", "") == to_string(TapeStatus::archived);
-  if (archived && !v.yes) {
-    ASSIGN_OR_RETURN(const Json cost, line.call("EstimateAssign", input));
-    print_move(line.err(), cost);
-    return Error(ErrorCode::invalid_argument, "give --yes to go on");
-  }
-  ASSIGN_OR_RETURN(const Json done, line.call("AssignTapePool", input));
-  if (done.contains("JobId")) return line.follow_job(done, v.barcode);
-  if (line.json()) {
-    line.print_json(done);
-  } else {
-    line.out() << v.barcode << " is in pool " << v.pool << "\n";
-  }
-  return {};
-}
-
 // Neighbours in the same place are one line.
 void print_segments(std::ostream& out, const Json& answer) {
   std::vector<std::vector<std::string>> rows;
@@ -118,17 +97,16 @@ void define_shelf(CommandLine& line, const SharedValues& v, CLI::App* tape) {
                   },
                   "  coldshelf tape cancel ABC001L8"),
               v);
-  CLI::App* reassign = line.command(
+  CLI::App* other_pool = line.command(
       tape, "reassign", "move a tape to another pool; an archived one to a colder pool",
-      [&line, v] { return reassign_tape(line, *v); },
+      [&line, v] {
+        return reassign(line, {"Barcode", v->barcode, "DescribeTape", "EstimateAssign",
+                               "AssignTapePool", v->move});
+      },
       "  coldshelf tape reassign ABC001L8 --pool DEEP_ARCHIVE --estimate\n"
       "  coldshelf tape reassign ABC001L8 --pool DEEP_ARCHIVE --yes --wait");
-  add_barcode(reassign, v);
-  reassign->add_option("--pool", v->pool, "the new pool")->required();
-  reassign->add_option("--tier", v->reassign_tier, "of the restores it needs; default: Bulk");
-  reassign->add_flag("--estimate", v->estimate, "say what it costs, and do nothing");
-  reassign->add_flag("--yes", v->yes, "an archived tape: go on after the cost was shown");
-  line.add_wait(reassign, false);
+  add_barcode(other_pool, v);
+  add_move(line, other_pool, v->move);
 }
 
 }  // namespace

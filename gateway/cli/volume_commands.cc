@@ -314,6 +314,19 @@ void define_transfers(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
   in->add_option("--block-size", v->block_bytes, "512 (default) or 4096");
   in->add_option("--format", v->format, "raw or qcow2; default: by its first bytes");
   line.add_wait(in, true);
+  CLI::App* copy = line.command(
+      volume, "copy", "make a volume of its own of a recovery point",
+      [&line, v] {
+        return line.run_job("CopyRecoveryPoint",
+                            {{"RecoveryPoint", v->point}, {"Name", v->new_name}}, v->new_name);
+      },
+      "  coldshelf volume copy db1@latest --name db1-apart\n"
+      "  coldshelf volume copy db@snap-0123456789abcdef0 --name db2\n"
+      "A clone is there at once and shares data with its source; a copy shares nothing. Of an\n"
+      "archive that was retrieved from an archive class for some days only a copy can be made.");
+  add_point(copy, v);
+  copy->add_option("--name", v->new_name, "the new volume's name")->required();
+  line.add_wait(copy, true);
   CLI::App* out = line.command(
       volume, "export", "write a recovery point as a disk image, sparse",
       [&line, v] { return export_point(line, *v); },
@@ -326,7 +339,7 @@ void define_transfers(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
   add_force(out, v, "replace the file when it is there");
   line.add_wait(out, true);
   add_volume(line.command(
-                 volume, "cancel", "end the import or export under way",
+                 volume, "cancel", "end the import, copy or export under way",
                  [&line, v] {
                    return line.act("CancelVolumeJob", {{"Volume", v->name}},
                                    [v](const Json&) { return v->name + ": cancelled"; });

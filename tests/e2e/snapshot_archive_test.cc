@@ -144,7 +144,11 @@ TEST_F(SnapshotArchiveTest, ToTheShelfAndBack) {
   expect_disk("look", first);
   refused({"snapshot", "archive", "db"}, "mounted");
   gateway->ok({"volume", "unmount", "look"});
-  refused({"volume", "clone", "db@latest", "--name", "copy"}, "for some days only");
+  // A clone would outlive the restored copies; a copy needs them while it is made.
+  refused({"volume", "clone", "db@latest", "--name", "copy"}, "coldshelf volume copy");
+  gateway->ok({"volume", "copy", "db@latest", "--name", "copy"});
+  expect_disk("copy", first);
+  refused({"snapshot", "delete", "db@latest", "--force"}, "whole archives");
   // It goes on: what changed since, behind what is on the shelf.
   pull({second});
   EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"][1]["Base"], first);
@@ -168,6 +172,73 @@ TEST_F(SnapshotArchiveTest, ToTheShelfAndBack) {
   EXPECT_TRUE(gateway->json({"snapshot", "list"})["Archives"].empty());
   EXPECT_FALSE(fs::exists(gateway->store() + "/cartridges/" + uuid + "/manifest~meta"));
   EXPECT_FALSE(fs::exists(gateway->data() + "/cartridges/" + uuid));
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+TEST_F(SnapshotArchiveTest, MovesToAnotherPool) {
+  begin("[[pool]]\nname = \"STANDARD\"\nstorage_class = \"STANDARD\"\n" + std::string(kPools) +
+        "[store]\n" + kShort);
+  // In the library its pool changes at once.
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "STANDARD");
+  gateway->ok({"snapshot", "reassign", "db", "--pool", "GLACIER"});
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "GLACIER");
+  EXPECT_EQ(status(), "AVAILABLE");
+  expect_restored(first);
+  refused({"snapshot", "reassign", "db", "--pool", "NONE"}, "there is no pool 'NONE'");
+  gateway->ok({"snapshot", "archive", "db", "--wait"});
+  const json estimate =
+      gateway->json({"snapshot", "reassign", "db", "--pool", "DEEP", "--estimate"});
+  EXPECT_EQ(estimate["Archive"], "db");
+  EXPECT_GT(estimate["Restore"]["Objects"], 3);
+  EXPECT_LT(estimate["MonthlyAfter"], estimate["MonthlyBefore"]);
+  refused({"snapshot", "reassign", "db", "--pool", "DEEP"}, "--yes");
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "GLACIER");
+  const json job = done({"snapshot", "reassign", "db", "--pool", "DEEP", "--yes"});
+  EXPECT_EQ(job["Kind"], "reassign");
+  EXPECT_EQ(job["Type"], "archive");
+  EXPECT_EQ(status(), "ARCHIVED");
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "DEEP");
+  refused({"snapshot", "reassign", "db", "--pool", "GLACIER", "--yes"}, "not colder");
+  EXPECT_EQ(gateway->stop(), 0);
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "DEEP");
+  refused({"snapshot", "retrieve", "db", "--tier", "Expedited"}, "Expedited");
+  gateway->ok({"snapshot", "retrieve", "db", "--wait"});
+  expect_restored(first);
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+// The job goes on after a restart, and what it came to is shown.
+TEST_F(SnapshotArchiveTest, AMoveToAnotherPoolOutlivesARestartAndIsCancelled) {
+  begin(std::string(kPools) + "[store]\nrestore_bulk = \"2s\"\nrestore_poll = \"50ms\"\n");
+  gateway->ok({"snapshot", "archive", "db", "--pool", "GLACIER", "--wait"});
+  json job = gateway->json({"snapshot", "reassign", "db", "--pool", "DEEP", "--yes"});
+  refused({"snapshot", "retrieve", "db"}, "job");
+  gateway->ok({"snapshot", "cancel", std::to_string(job["JobId"].get<int64_t>())});
+  EXPECT_EQ(follow(job).value("State", ""), "cancelled");
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "GLACIER");
+  job = gateway->json({"snapshot", "reassign", "db", "--pool", "DEEP", "--yes"});
+  EXPECT_EQ(gateway->stop(), 0);
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_EQ(follow(job).value("State", ""), "succeeded");
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "DEEP");
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+// `--force` is what `volume delete --force` is: for what cannot be opened.
+TEST_F(SnapshotArchiveTest, OneThatCannotBeOpenedIsDeletedByForce) {
+  begin("");
+  EXPECT_EQ(gateway->stop(), 0);
+  const std::string uuid =
+      fs::directory_iterator(gateway->data() + "/cartridges")->path().filename();
+  for (const auto& file : fs::directory_iterator(gateway->data() + "/cartridges/" + uuid)) {
+    if (file.path().filename() != "manifest") fs::resize_file(file.path(), 100);
+  }
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_EQ(status(), "FAILED");
+  refused({"snapshot", "delete", "db"}, "with force");
+  gateway->ok({"snapshot", "delete", "db", "--force"});
+  EXPECT_TRUE(gateway->json({"snapshot", "list"})["Archives"].empty());
   EXPECT_EQ(gateway->stop(), 0);
 }
 
