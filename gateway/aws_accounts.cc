@@ -12,6 +12,17 @@ namespace {
 
 constexpr size_t kConnections = 512;  // kept open
 
+// "eu-central-1", "us-gov-east-1". It becomes a part of a host's name that requests with our
+// credentials go to: nothing else may get in there.
+bool is_region(const std::string& text) {
+  constexpr size_t kLongest = 32;
+  const auto good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  };
+  return text.size() <= kLongest && std::all_of(text.begin(), text.end(), good) &&
+         text.find('-') != std::string::npos && text.front() != '-' && text.back() != '-';
+}
+
 // As AWS's own tools take it.
 std::string endpoint_of(const std::string& configured, const char* variable) {
   if (!configured.empty()) return configured;
@@ -61,6 +72,9 @@ Result<std::vector<std::string>> AwsAccounts::regions(const std::string& name) c
 Result<AwsPlace> AwsAccounts::resolve(const AwsPlace& place) {
   ASSIGN_OR_RETURN(const AccountConfig* account, find(place.account));
   AwsPlace out{account == nullptr ? "" : account->name, place.region};
+  if (!out.region.empty() && !is_region(out.region)) {
+    return Error(ErrorCode::invalid_argument, "'" + out.region + "' is no region: eu-central-1");
+  }
   if (!out.region.empty()) return out;
   ASSIGN_OR_RETURN(const auto known, regions(out.account));
   if (!known.empty()) {

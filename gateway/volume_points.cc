@@ -10,6 +10,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr size_t kMaxDescription = 1'000;
+
 std::string about_of(const VolumePoints::Request& request) {
   Json about = Json::object();
   if (request.volumes.size() > 1) about["volumes"] = request.volumes;
@@ -47,6 +49,11 @@ Status VolumePoints::check_quiesce(const std::string& name) const {
 
 Result<VolumePoints::Made> VolumePoints::create(const Request& request) {
   TRY(check_quiesce(request.quiesce));
+  // It stands in the manifest for as long as the point does.
+  if (request.description.size() > kMaxDescription) {
+    return Error(ErrorCode::out_of_range,
+                 "a description has at most " + std::to_string(kMaxDescription) + " bytes");
+  }
   VolumeService::PointRequest points;
   points.volumes = request.volumes;
   points.name = request.name;

@@ -1,4 +1,5 @@
 // Volumes in AWS's terms. A snapshot is a recovery point of the volume, in the store with it.
+#include "base/log.h"
 #include "gateway/api/service.h"
 #include "gateway/volume_points.h"
 #include "gateway/volume_scheduler.h"
@@ -55,8 +56,8 @@ Result<VolumeView> Service::volume_of(const std::string& arn) const {
   const std::string prefix = gateway_arn() + "/volume/";
   if (!arn.starts_with(prefix) || env_.volumes == nullptr) return none();
   ASSIGN_OR_RETURN(VolumeView v, env_.volumes->show(arn.substr(prefix.size())));
-  // A volume may be named as another one's id.
-  if (volume_arn(v.uuid) != arn) return none();
+  // A volume may be named as another one's id; an archive of EBS snapshots is no volume of AWS's.
+  if (volume_arn(v.uuid) != arn || v.archive) return none();
   return v;
 }
 
@@ -120,6 +121,7 @@ Result<VolumeView> Service::make_volume(const Params& in, const std::string& mod
   ASSIGN_OR_RETURN(const std::string snapshot, in.text_or("SnapshotId", ""));
   ASSIGN_OR_RETURN(const std::string source, in.text_or("SourceVolumeARN", ""));
   TRY(check_encryption(in));
+  TRY(tags_of(in));  // before there is a volume that would stay without them
   if (snapshot.empty() && source.empty()) {
     VolumeService::CreateRequest request;
     request.name = name;
@@ -150,11 +152,20 @@ Result<VolumeView> Service::make_volume(const Params& in, const std::string& mod
     ASSIGN_OR_RETURN(const auto made, env_.volume_points->create(request));
     point += "@" + made.points.front().point.id.to_string();
   }
-  ASSIGN_OR_RETURN(VolumeView made, env_.volumes->clone(point, name));
-  if (made.mode != mode) {
-    TRY(env_.volumes->set_properties(name, {{std::string(kPropertyMode), mode}}));
+  ASSIGN_OR_RETURN(const VolumeView made, env_.volumes->clone(point, name));
+  const auto finish = [&]() -> Status {
+    if (made.mode != mode) {
+      TRY(env_.volumes->set_properties(name, {{std::string(kPropertyMode), mode}}));
+    }
+    if (made.size_bytes != size) TRY(env_.volumes->resize(name, size));
+    return {};
+  };
+  if (const Status done = finish(); !done.ok()) {
+    // What was not asked for does not stay.
+    const Status undone = env_.volumes->remove(made.uuid.to_string(), true);
+    if (!undone.ok()) log_warning("api", "clone stays", {{"error", undone.error().message()}});
+    return done.error();
   }
-  if (made.size_bytes != size) TRY(env_.volumes->resize(name, size));
   return env_.volumes->show(name);
 }
 

@@ -29,7 +29,7 @@ Result<std::string> Service::target_of(const std::string& arn) const {
   const std::string volume = volume_iqn(env_.config.gateway.name, "");
   if (env_.volumes != nullptr && iqn.starts_with(volume)) {
     const auto v = env_.volumes->show(iqn.substr(volume.size()));
-    if (v.ok() && volume_iqn(env_.config.gateway.name, v->name) == iqn) return iqn;
+    if (v.ok() && !v->archive && volume_iqn(env_.config.gateway.name, v->name) == iqn) return iqn;
   }
   return none();
 }

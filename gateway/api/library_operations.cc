@@ -6,6 +6,8 @@ namespace coldshelf::api {
 
 namespace {
 
+constexpr size_t kMaxProblemsShown = 20;
+
 const char* type_name(ElementType type) {
   switch (type) {
     case ElementType::transport:
@@ -155,14 +157,17 @@ Json Service::status() const {
               {"DownloadLimitBytesPerSecond", limits.download_bytes_per_s},
               {"UploadErrors", shelf.upload_errors},
               {"DownloadErrors", shelf.download_errors}};
+  // The console asks every two seconds: no row of a tape is looked at.
   std::map<std::string, uint64_t> by_status;
+  if (const auto counts = catalog().tape_counts(); counts.ok()) {
+    for (const auto& [status, count] : *counts) {
+      if (status != TapeStatus::deleted) by_status[std::string(to_string(status))] = count;
+    }
+  }
   Json problems = Json::array();
-  if (auto rows = catalog().tapes(); rows.ok()) {
-    for (const TapeRow& row : *rows) {
-      ++by_status[std::string(to_string(row.status))];
-      if (!row.problem.empty() && problems.size() < 20) {
-        problems.push_back({{"Barcode", row.barcode}, {"Problem", row.problem}});
-      }
+  if (const auto known = catalog().tape_problems(kMaxProblemsShown); known.ok()) {
+    for (const auto& [barcode, problem] : *known) {
+      problems.push_back({{"Barcode", barcode}, {"Problem", problem}});
     }
   }
   uint64_t loaded = 0;

@@ -4,6 +4,7 @@
 
 #include "gateway/api/service.h"
 #include "gateway/pools.h"
+#include "gateway/volume_service.h"
 
 namespace coldshelf::api {
 
@@ -19,6 +20,13 @@ Json Service::job_json(const JobRow& job) const {
               {"TotalObjects", job.total_objects},
               {"Created", format_utc(job.created_ms)},
               {"Updated", format_utc(job.updated_ms)}};
+  // A volume may have the name of a tape: what it is of decides who can show and cancel it.
+  std::string_view type = env_.volumes == nullptr ? "" : env_.volumes->type_of(job.cartridge);
+  if (type.empty()) {
+    const auto row = catalog().tape(job.cartridge);
+    if (row.ok() && *row && (*row)->kind == RowKind::tape) type = "tape";
+  }
+  if (!type.empty()) out["Type"] = type;
   const auto shown = [&](const char* parameter, const char* name) {
     const auto at = job.parameters.find(parameter);
     if (at != job.parameters.end() && !at->second.empty()) out[name] = at->second;

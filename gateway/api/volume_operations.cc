@@ -123,6 +123,12 @@ void Service::add_volume_operations() {
   own("DeleteVolume", [&volumes](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(const std::string name, in.text("Volume"));
     ASSIGN_OR_RETURN(const bool force, in.flag_or("Force", false));
+    ASSIGN_OR_RETURN(const VolumeView v, volumes.show(name));
+    if (v.archive) {
+      return Error(ErrorCode::conflict, v.name +
+                                            " is an archive of EBS snapshots, not a volume; "
+                                            "see `snapshot delete`");
+    }
     TRY(volumes.remove(name, force));
     return Json{{"Volume", name}};
   });

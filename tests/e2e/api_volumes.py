@@ -75,6 +75,13 @@ def check_making(sg):
     refuses(lambda: stored(sg, "disk", DiskId="coldshelf-data/much"), "InvalidParameters")
     refuses(lambda: stored(sg, "disk", PreserveExistingData=True), "NotSupported")
     refuses(lambda: cached(sg, "far", GatewayARN=GATEWAY[:-1] + "X"), "GatewayNotFound")
+    # What is refused half way leaves nothing behind: the source can go, no clone stands on it.
+    twice = [{"Key": "k", "Value": "1"}, {"Key": "k", "Value": "2"}]
+    refuses(lambda: cached(sg, "ghost", Tags=twice), "InvalidParameters")
+    refuses(
+        lambda: cached(sg, "ghost", SourceVolumeARN=first["VolumeARN"], VolumeSizeInBytes=GIB + 1), "InvalidParameters"
+    )
+    equal([v["VolumeARN"] for v in sg.list_volumes()["VolumeInfos"]], [first["VolumeARN"]], "volumes made")
     sg.delete_volume(VolumeARN=first["VolumeARN"])
 
 

@@ -281,6 +281,7 @@ TEST_F(SnapshotArchiveTest, ServedClonedAndExported) {
   const json volumes = gateway->json({"volume", "list"});
   ASSERT_EQ(volumes["Volumes"].size(), 1U) << "archives are listed as archives";
   EXPECT_EQ(volumes["Volumes"][0]["Name"], "copy");
+  refused({"volume", "delete", "db", "--force"}, "archive of EBS snapshots");
   refused({"volume", "resize", "db", "--size", "2GiB"}, "archive of EBS snapshots");
   refused({"volume", "rollback", "db@" + first}, "archive of EBS snapshots");
   refused({"volume", "point", "create", "db"}, "archive of EBS snapshots");

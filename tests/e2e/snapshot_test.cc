@@ -243,6 +243,18 @@ TEST_F(SnapshotTest, APolicyPullsWhatItMade) {
   EXPECT_EQ(gateway->stop(), 0);
 }
 
+// A region is a part of the host that signed requests go to.
+TEST_F(SnapshotTest, ARegionIsANameAndNothingElse) {
+  ASSERT_TRUE(gateway->start().ok()) << gateway->log();
+  for (const char* bad : {"evil.example/#", "a@b-1", "us-east-1.evil", "us-east-1:443", "-", "x"}) {
+    const CommandResult refused = gateway->cli({"snapshot", "list", "--aws", "--region", bad});
+    EXPECT_EQ(refused.exit_code, 2) << bad;
+    EXPECT_NE(refused.output.find("is no region"), std::string::npos) << bad << refused.output;
+  }
+  EXPECT_EQ(gateway->cli({"snapshot", "list", "--aws", "--region", "eu-central-1"}).exit_code, 0);
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
 }  // namespace
 }  // namespace coldshelf::test
 

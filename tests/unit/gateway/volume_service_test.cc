@@ -404,6 +404,17 @@ TEST_F(VolumeServiceTest, AnArchiveIsNoDiskOfItsOwn) {
   EXPECT_TRUE(service->archives().empty());
 }
 
+TEST_F(VolumeServiceTest, WhatIsKeptWithAPointHasABound) {
+  create("a");
+  VolumePoints::Request request;
+  request.volumes = {"a"};
+  request.description = std::string(1'001, 'x');
+  EXPECT_EQ(points->create(request).error().code, ErrorCode::out_of_range);
+  EXPECT_EQ(count("a"), 0U);
+  request.description.pop_back();
+  EXPECT_TRUE(points->create(request).ok());
+}
+
 TEST_F(VolumeServiceTest, AScheduleMovesBetweenVolumes) {
   create("a");
   create("b");
