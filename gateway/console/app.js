@@ -50,8 +50,17 @@ let current = null;
 export const shownPages = () =>
   PAGES.filter((p) => (!p.needs || knows(p.needs)) && (!p.role || may(p.role)));
 
+// An address that somebody typed may be no text.
+const decoded = (text) => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+};
+
 function here() {
-  const [id, ...rest] = location.hash.replace(/^#\/?/, '').split('/').map(decodeURIComponent);
+  const [id, ...rest] = location.hash.replace(/^#\/?/, '').split('/').map(decoded);
   const page = shownPages().find((p) => p.id === id) || PAGES[0];
   return { page, args: page.id === id ? rest.filter(Boolean) : [] };
 }

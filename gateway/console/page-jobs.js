@@ -8,6 +8,14 @@ import { ago, bytes, count, duration, plural, when } from './format.js';
 const OPEN = ['queued', 'running', 'waiting'];
 export const isOpen = (job) => OPEN.includes(String(job.State).toLowerCase());
 
+// Where what a job is of is shown, and who ends the job.
+const WHERE = { tape: 'tapes', volume: 'volumes', archive: 'snapshots' };
+const CANCEL = {
+  tape: ['CancelTapeJob', (j) => ({ Barcode: j.Barcode })],
+  volume: ['CancelVolumeJob', (j) => ({ Volume: j.Barcode })],
+  archive: ['CancelSnapshotJob', (j) => ({ JobId: j.JobId })],
+};
+
 class Jobs {
   constructor(view) {
     this.view = view;
@@ -20,7 +28,7 @@ class Jobs {
       columns: [
         { id: 'id', title: '#', class: 'num narrow', sort: (j) => (isOpen(j) ? 1e12 : 0) + j.JobId, cell: (j) => j.JobId },
         { id: 'kind', phone: 1, title: 'What', sort: (j) => j.Kind, cell: (j) => h('b', null, j.Kind.replaceAll('_', ' ')) },
-        { id: 'name', phone: 3, title: 'Of', class: 'name', sort: (j) => j.Barcode || j.Name || '', cell: (j) => (j.Barcode ? h('a', { class: 'mono', tabindex: -1, href: `#/tapes/${j.Barcode}` }, j.Barcode) : j.Name || j.Volume || '') },
+        { id: 'name', phone: 3, title: 'Of', class: 'name', sort: (j) => j.Barcode || j.Name || '', cell: (j) => (WHERE[j.Type] ? h('a', { class: 'mono', tabindex: -1, href: `#/${WHERE[j.Type]}/${encodeURIComponent(j.Barcode)}` }, j.Barcode) : h('span', { class: 'mono' }, j.Barcode || '')) },
         { id: 'state', phone: 2, title: 'State', sort: (j) => j.State, cell: (j) => jobPill(j.State) },
         { id: 'progress', phone: 4, title: 'Progress', class: 'wide', cell: (j) => (isOpen(j) ? jobProgress(j) : j.Error ? h('span', { class: 'problem' }, j.Error)
           : h('span', { class: 'muted' }, j.DoneBytes ? bytes(j.DoneBytes) : '')) },
@@ -64,8 +72,8 @@ class Jobs {
         j.Pool && ['Pool', j.Pool], j.Parts && ['Parts', j.Parts], ['Begun', when(j.Created)], ['Last change', when(j.Updated)],
         j.ExpectedBy && ['Expected by', when(j.ExpectedBy)], j.NotBefore && ['Looks again', when(j.NotBefore)]),
       j.Error && h('p', { class: 'problem' }, j.Error),
-      isOpen(j) && j.Barcode && button('Cancel this job', { needs: 'CancelTapeJob', symbol: 'close',
-        onclick: (e) => { e.target.closest('dialog').close(); attempt(() => call('CancelTapeJob', { Barcode: j.Barcode }), 'Cancelled.').then(() => this.poll.refresh()); } })],
+      isOpen(j) && CANCEL[j.Type] && button('Cancel this job', { needs: CANCEL[j.Type][0], symbol: 'close',
+        onclick: (e) => { e.target.closest('dialog').close(); attempt(() => call(CANCEL[j.Type][0], CANCEL[j.Type][1](j)), 'Cancelled.').then(() => this.poll.refresh()); } })],
     });
   }
 

@@ -2,7 +2,8 @@
 import { h, icon, render } from './dom.js';
 import { call, poll } from './api.js';
 import { Table } from './table.js';
-import { archiveSnapshots, deleteSnapshot, pullSnapshot, restoreSnapshot, retrieveSnapshots } from './snapshot-actions.js';
+import { go } from './app.js';
+import { archiveSnapshots, deleteArchive, deleteSnapshot, pullSnapshot, reassignSnapshots, restoreSnapshot, retrieveSnapshots } from './snapshot-actions.js';
 import { banner, button, dialog, empty, facts, failure, loading, menu, panel, pill } from './ui.js';
 import { bytes, count, when } from './format.js';
 
@@ -60,7 +61,11 @@ class Archive {
       a.Pull ? pill('pulling', 'busy') : pill(a.Status.toLowerCase(), a.Status === 'AVAILABLE' ? 'ok' : ''), h('span', { class: 'grow' }),
       ['ARCHIVED', 'RETRIEVED'].includes(a.Status) && button('Retrieve', { needs: 'RetrieveSnapshots', symbol: 'up', onclick: () => retrieveSnapshots(a.Name).then(() => this.poll.refresh()) }),
       ['AVAILABLE', 'RETRIEVED'].includes(a.Status) && button('Archive', { needs: 'ArchiveSnapshots', symbol: 'down', onclick: () => archiveSnapshots(a.Name).then(() => this.poll.refresh()) }),
-      button('Pull a snapshot', { needs: 'PullSnapshot', kind: 'primary', symbol: 'down', onclick: () => pullSnapshot('', { Region: a.Region }).then(() => this.poll.refresh()) })),
+      button('Pull a snapshot', { needs: 'PullSnapshot', kind: 'primary', symbol: 'down', onclick: () => pullSnapshot('', { Region: a.Region }).then(() => this.poll.refresh()) }),
+      menu('More', () => [
+        ['Move to another pool …', () => reassignSnapshots(this.archive).then(() => this.poll.refresh()), { needs: 'AssignSnapshotPool', symbol: 'pool' }],
+        ['Delete …', () => deleteArchive(this.archive).then((done) => done && go('snapshots')), { needs: 'DeleteArchivedSnapshot', danger: true, symbol: 'close' }],
+      ], { symbol: 'more', key: 'more' })),
     a.Problem && banner('bad', a.Problem),
     a.Pull && banner('info', `Pulling ${a.Pull.SnapshotId}${a.Pull.Base ? ` against ${a.Pull.Base}` : ' in full'}: block ${count(a.Pull.NextBlock)}. `, h('a', { href: '#/jobs' }, 'Jobs')),
     panel('Archive', { key: 'archive' }, facts(['EBS volume', h('span', { class: 'mono' }, a.VolumeId)], ['Region', a.Region || '–'], a.Account && ['Account', a.Account],

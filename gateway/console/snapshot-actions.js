@@ -1,7 +1,8 @@
 // Pulling EBS snapshots, and making EBS snapshots of what is here.
 import { h } from './dom.js';
 import { call } from './api.js';
-import { confirm, dialog, field, toast } from './ui.js';
+import { daysField, moveDialog, retrieveDialog } from './shelf-forms.js';
+import { confirm, dialog, facts, field, toast } from './ui.js';
 
 export const pullSnapshot = (id, place = {}) => dialog({
   title: 'Pull a snapshot', action: 'Pull',
@@ -53,13 +54,22 @@ export const archiveSnapshots = (archive) => confirm({
   submit: () => call('ArchiveSnapshots', { Archive: archive }),
 });
 
-export const retrieveSnapshots = (archive) => dialog({
-  title: `Retrieve ${archive}`, action: 'Retrieve',
-  body: [h('div', { class: 'two' }, field('Tier', 'Tier', { kind: 'select', options: [['Standard', 'Standard'], ['Bulk', 'Bulk'], ['Expedited', 'Expedited']] }),
-    field('Days', 'Readable for days', { kind: 'number', placeholder: 'the gateway’s' }))],
-  submit: async (v) => {
-    const begun = await call('RetrieveSnapshots', { Archive: archive, Tier: v.Tier, ...(v.Days && { Days: Number(v.Days) }) });
-    toast(`Retrieving ${archive}: job ${begun.JobId}.`);
-    return begun;
-  },
+export const retrieveSnapshots = (archive) => retrieveDialog({
+  title: `Retrieve ${archive}`, estimate: 'EstimateSnapshotRetrieval', retrieve: 'RetrieveSnapshots',
+  body: [h('p', null, 'A temporary copy is restored; meanwhile it takes pulls and gives back what it holds.'), daysField()],
+  input: (v) => ({ Archive: archive, ...(v.Days && { Days: v.Days }) }),
+}).then((begun) => {
+  if (begun) toast(`Retrieving ${archive}: job ${begun.JobId}.`);
+  return begun;
+});
+
+export const reassignSnapshots = (a) => moveDialog({ name: a.Name, pool: a.Pool || 'STANDARD', what: { Archive: a.Name },
+  estimate: 'EstimateSnapshotAssign', assign: 'AssignSnapshotPool' });
+
+export const deleteArchive = (a) => confirm({
+  title: `Delete ${a.Name}`, action: 'Delete for ever', type: a.Name,
+  text: 'The archive and all its snapshots go, here and in the store. What is in EC2 stays.',
+  more: [facts(['Snapshots', a.Snapshots], ['Status', a.Status.toLowerCase()]),
+    a.Status === 'FAILED' && field('Force', 'Although it cannot be opened', { kind: 'check' })],
+  submit: (v) => call('DeleteArchivedSnapshot', { Point: a.Name, ...(v.Force && { Force: true }) }),
 });

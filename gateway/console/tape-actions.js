@@ -2,8 +2,9 @@
 // it costs before it begins, and says how it went.
 import { h, render } from './dom.js';
 import { call, knows } from './api.js';
-import { attempt, banner, confirm, dialog, facts, failure, field, meter } from './ui.js';
-import { bytes, count, hours, money, parseBytes, plural } from './format.js';
+import { daysField, moveDialog, poolOptions, retrieveDialog } from './shelf-forms.js';
+import { attempt, banner, confirm, dialog, facts, field, meter } from './ui.js';
+import { bytes, parseBytes, plural } from './format.js';
 
 const LIBRARY = ['AVAILABLE', 'RETRIEVED', 'RECOVERED'];
 const AWAY = ['ARCHIVED'];
@@ -11,8 +12,6 @@ const CANCELS = ['IN TRANSIT TO VTS', 'ARCHIVING', 'RETRIEVING'];
 
 export const inLibrary = (t) => LIBRARY.includes(t.Status);
 export const archived = (t) => AWAY.includes(t.Status);
-
-const poolOptions = async () => (await call('ListPools')).Pools;
 
 export async function createTapes() {
   const pools = await poolOptions().catch(() => []);
@@ -61,109 +60,33 @@ function partsOf(v) {
   return {};
 }
 
-function tierCard(t, currency, chosen) {
-  const id = `tier-${t.Tier}`;
-  return h('label', { class: `choice ${t.Possible ? '' : 'off'}`, for: id },
-    h('input', { type: 'radio', id, name: 'Tier', value: t.Tier, disabled: !t.Possible, checked: chosen }),
-    h('b', null, t.Tier),
-    t.Possible ? [h('span', null, t.AtMostHours ? `within ${hours(t.AtMostHours)}` : 'at once'),
-      h('span', { class: 'price' }, money(t.Total, currency))]
-      : h('span', { class: 'muted' }, 'not offered for this class'));
-}
-
 function retrieve(tape, partly) {
-  const result = h('div', { class: 'estimate', 'data-own': true, 'aria-live': 'polite' });
-  let asked = '';
-  let timer = 0;
-  let tier = 'Standard';
   const files = field('Files', 'Files', { class: 'mono', placeholder: '3-5,9',
     hint: 'Counted from 0, as mt does: file 3 lies behind the third filemark.' });
   const records = field('Records', 'Records', { class: 'mono', placeholder: '120000-180000',
     hint: 'Block numbers, as READ POSITION and mt tell give them.' });
   const partition = field('Partition', 'Partition', { kind: 'number', min: 0, max: 3, placeholder: '0' });
-  const estimate = async (v, go) => {
-    const input = { Barcode: tape.Barcode, ...partsOf(v), ...(v.Days && { Days: v.Days }) };
-    if ((v.what === 'files' && !v.Files) || (v.what === 'records' && !v.Records)) {
-      render(result, h('p', { class: 'muted' }, 'Say which, and the estimate appears here.'));
-      go.disabled = true;
-      return;
-    }
-    try {
-      const e = await call('EstimateRetrieval', input);
-      if (JSON.stringify(input) !== asked) return;
-      const can = e.Tiers.filter((t) => t.Possible);
-      if (!can.some((t) => t.Tier === tier)) tier = can[0]?.Tier;
-      const pick = h('fieldset', null, h('legend', null, 'How soon'),
-        e.Tiers.map((t) => tierCard(t, e.Currency, t.Tier === tier)));
-      pick.onchange = (c) => { tier = c.target.value; };
-      result.replaceChildren(pick, facts(
-        ['Objects to restore', count(e.Objects)], ['Bytes', bytes(e.Bytes)],
-        ['Readable for', plural(e.Days, 'day')], ['Downloading it once', money(e.Reading, e.Currency)]));
-      go.disabled = !can.length;
-    } catch (problem) {
-      if (JSON.stringify(input) !== asked) return;
-      result.replaceChildren(failure(problem));
-      go.disabled = true;
-    }
-  };
-  return dialog({
-    title: `Retrieve ${tape.Barcode}`, action: 'Retrieve', wide: true,
+  return retrieveDialog({
+    title: `Retrieve ${tape.Barcode}`, estimate: 'EstimateRetrieval', retrieve: 'RetrieveTape',
     body: [
       h('p', null, 'A temporary copy is restored and the tape comes back into a slot, write-protected.'),
       h('div', { class: 'two' },
         field('what', 'What', { kind: 'select', value: partly ? 'files' : 'all',
-          options: [['all', 'The whole tape'], ['files', 'Some files'], ['records', 'Some records']] }),
-        field('Days', 'Keep readable for (days)', { kind: 'number', min: 1, max: 36500, placeholder: 'the gateway’s default' })),
-      h('div', { class: 'two' }, files, records, partition), result,
+          options: [['all', 'The whole tape'], ['files', 'Some files'], ['records', 'Some records']] }), daysField()),
+      h('div', { class: 'two' }, files, records, partition),
     ],
-    update: (v, _form, go) => {
+    shape: (v) => {
       files.hidden = v.what !== 'files';
       records.hidden = v.what !== 'records';
       partition.hidden = v.what === 'all';
-      const now = JSON.stringify({ Barcode: tape.Barcode, ...partsOf(v), ...(v.Days && { Days: v.Days }) });
-      if (now === asked) return;
-      asked = now;
-      go.disabled = true;
-      clearTimeout(timer);
-      timer = setTimeout(() => estimate(v, go), 200);
     },
-    submit: (v) => call('RetrieveTape', { Barcode: tape.Barcode, Tier: tier, ...partsOf(v), ...(v.Days && { Days: v.Days }) }),
+    input: (v) => ((v.what === 'files' && !v.Files) || (v.what === 'records' && !v.Records) ? null
+      : { Barcode: tape.Barcode, ...partsOf(v), ...(v.Days && { Days: v.Days }) }),
   });
 }
 
-async function reassign(tape) {
-  const pools = (await poolOptions()).filter((p) => p.Name !== tape.Pool);
-  const result = h('div', { class: 'estimate', 'data-own': true, 'aria-live': 'polite' });
-  let asked = '';
-  return dialog({
-    title: `Move ${tape.Barcode} to another pool`, action: 'Move',
-    body: [
-      h('p', null, `It is in ${tape.Pool} now. An archived tape can go to a colder class only.`),
-      pools.length ? field('Pool', 'Pool', { kind: 'select', options: pools.map((p) => [p.Name, `${p.Name} (${p.StorageClass})`]) })
-        : banner('info', 'There is no other pool. Make one on the page Pools.'),
-      result,
-    ],
-    update: async (v, _form, go) => {
-      if (!v.Pool) { go.disabled = true; return; }
-      if (asked === v.Pool) return;
-      asked = v.Pool;
-      try {
-        const e = await call('EstimateAssign', { Barcode: tape.Barcode, Pool: v.Pool });
-        if (asked !== v.Pool) return;
-        result.replaceChildren(facts(
-          ['Once', money(e.Total, e.Currency)], ['A month now', money(e.MonthlyBefore, e.Currency)],
-          ['A month then', money(e.MonthlyAfter, e.Currency)],
-          e.EarlyDeletion > 0 && ['Of that for early deletion', money(e.EarlyDeletion, e.Currency)]));
-        go.disabled = false;
-      } catch (problem) {
-        if (asked !== v.Pool) return;
-        result.replaceChildren(failure(problem));
-        go.disabled = true;
-      }
-    },
-    submit: (v) => call('AssignTapePool', { Barcode: tape.Barcode, Pool: v.Pool }),
-  });
-}
+const reassign = (tape) => moveDialog({ name: tape.Barcode, pool: tape.Pool, what: { Barcode: tape.Barcode },
+  estimate: 'EstimateAssign', assign: 'AssignTapePool' });
 
 const remove = (tape) => confirm({
   title: `Delete ${tape.Barcode}`, action: 'Delete for ever', type: tape.Barcode,

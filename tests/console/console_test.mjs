@@ -5,16 +5,18 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Browser } from './browser.mjs';
-import { Gateway } from './gateway.mjs';
+import { Aws, Gateway } from './gateway.mjs';
 
 const MIB = 1024 * 1024;
+let aws;
 let gateway;
 let browser;
 let page;
 const keys = {};
 
 before(async () => {
-  gateway = await Gateway.start();
+  aws = await Aws.start();
+  gateway = await Gateway.start({ extra: aws.configuration });
   for (const role of ['admin', 'operator', 'viewer']) keys[role] = await gateway.cli('user', 'add', `${role}-one`, '--role', role);
   await gateway.cli('tape', 'create', '--barcode', 'BKP001L8', '--size', '100GiB', '--count', '12');
   await gateway.cli('library', 'load', 'BKP001L8', '1');
@@ -26,6 +28,7 @@ before(async () => {
 
 after(async () => {
   await browser?.stop();
+  aws?.stop();
   const code = await gateway?.stop();
   assert.equal(code, 0, 'coldshelfd ends cleanly');
 });
@@ -219,6 +222,58 @@ test('create a volume, a recovery point, a clone', async () => {
   await browser.shot(page, 'volumes');
   const { Volumes } = await gateway.cli('volume', 'list');
   assert.deepEqual(Volumes.map((v) => v.Name).sort(), ['db-copy', 'db-main']);
+});
+
+test('an archive of EBS snapshots to another pool, to the shelf and back, with an estimate', async () => {
+  await gateway.cli('snapshot', 'pull', aws.snapshot, '--to', 'db', '--wait');
+  await go('EBS snapshots');
+  await page.getByRole('row', { name: /db/ }).click();
+  await page.getByRole('heading', { name: 'db', exact: true }).waitFor();
+  await page.getByRole('row', { name: new RegExp(aws.snapshot) }).waitFor();
+  await browser.shot(page, 'snapshot');
+  await browser.accessible(page, 'snapshot');
+  const dialog = page.getByRole('dialog');
+  const pill = (text) => page.locator('.toolbar .pill', { hasText: text }).waitFor();
+  await page.getByRole('button', { name: 'More' }).first().click();
+  await page.getByRole('menuitem', { name: 'Move to another pool' }).click();
+  await dialog.getByLabel('Pool').selectOption('DEEP_ARCHIVE');
+  await dialog.getByText('A month then').waitFor();
+  await dialog.getByRole('button', { name: 'Move' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal((await gateway.cli('snapshot', 'show', 'db')).Pool, 'DEEP_ARCHIVE');
+  await page.getByRole('button', { name: 'Archive', exact: true }).click();
+  await dialog.getByRole('button', { name: 'Archive', exact: true }).click();
+  await pill(/^archived$/);
+  assert.equal((await gateway.cli('snapshot', 'show', 'db')).Status, 'ARCHIVED');
+  await browser.shot(page, 'snapshot-archived');
+  await page.getByRole('button', { name: 'Retrieve', exact: true }).click();
+  await dialog.getByText('Objects to restore').waitFor();
+  await dialog.getByText('not offered for this class').waitFor();  // DEEP_ARCHIVE has no Expedited
+  await browser.shot(page, 'snapshot-estimate');
+  await browser.accessible(page, 'snapshot estimate');
+  await dialog.getByText('Bulk').click();
+  await dialog.getByLabel('Keep readable').fill('3');
+  await dialog.getByText('3 days').waitFor();
+  await dialog.getByRole('button', { name: 'Retrieve', exact: true }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await pill(/^retrieved$/);
+  await page.getByText('Readable until').waitFor();
+  assert.equal((await gateway.cli('snapshot', 'show', 'db')).Status, 'RETRIEVED');
+  const { Jobs } = await gateway.cli('job', 'list');
+  const job = Jobs.find((j) => j.Kind === 'retrieve' && j.Barcode === 'db');
+  assert.deepEqual([job.Tier, job.Days, job.Type], ['Bulk', '3', 'archive']);
+  // The job leads to the archive, not to a tape of that name.
+  await go('Jobs');
+  await page.locator('tbody').getByRole('link', { name: 'db', exact: true }).first().click();
+  await page.getByRole('heading', { name: 'db', exact: true }).waitFor();
+  assert.match(page.url(), /#\/snapshots\/db$/);
+});
+
+test('an address that is no text shows a page all the same', async () => {
+  await page.goto(`${gateway.url}/#/volumes/%E0%A4%A`);
+  await page.locator('.view > *').first().waitFor();
+  await page.goto(`${gateway.url}/#/%`);
+  await page.getByRole('heading', { name: 'Live' }).waitFor();
 });
 
 test('every page, in light and dark, wide and on a phone', async () => {

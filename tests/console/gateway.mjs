@@ -21,6 +21,40 @@ export function freePort() {
   });
 }
 
+// AWS as far as EBS snapshots go: a program of ours on loopback, with one volume and a snapshot of it.
+export class Aws {
+  static async start() {
+    const aws = new Aws();
+    const order = ['volume 1 Name=db', 'pattern $1 0 64 1', 'snapshot $1 Env=prod'];
+    aws.child = spawn(join(bin, 'coldshelf_ebs_standin'), ['--port', '0', '--no-limits', '--with-parent', '--pending-ms', '0',
+      '--account', '111122223333:AKIACONSOLETEST:console-secret', ...order.flatMap((o) => ['--do', o])], { stdio: ['pipe', 'pipe', 'inherit'] });
+    let said = '';
+    await new Promise((resolve, reject) => {
+      aws.child.stdout.on('data', (d) => { said += d; if (/snap-[0-9a-f]+/.test(said)) resolve(); });
+      aws.child.once('exit', (code) => reject(new Error(`coldshelf_ebs_standin ended with ${code}: ${said}`)));
+    });
+    aws.endpoint = /https?:\/\/\S+/.exec(said)[0];
+    aws.snapshot = /snap-[0-9a-f]+/.exec(said)[0];
+    process.env.COLDSHELF_TEST_AWS_SECRET = 'console-secret';
+    return aws;
+  }
+
+  get configuration() {
+    return `[aws]
+region = "us-east-1"
+access_key_id = "AKIACONSOLETEST"
+secret_key_env = "COLDSHELF_TEST_AWS_SECRET"
+ebs_endpoint = "${this.endpoint}"
+ec2_endpoint = "${this.endpoint}"
+sts_endpoint = "${this.endpoint}"
+`;
+  }
+
+  stop() {
+    this.child.kill('SIGTERM');
+  }
+}
+
 export class Gateway {
   static async start({ slots = 40, extra = '' } = {}) {
     const g = new Gateway();
