@@ -38,7 +38,10 @@ Gateway::Gateway(std::string configuration) : scratch_(scratch_parent()), port_(
   set_configuration(configuration);
 }
 
-Gateway::~Gateway() { stop(); }
+Gateway::~Gateway() {
+  const int code = stop();  // -1: ended before, and somebody knows
+  EXPECT_TRUE(code == 0 || code == -1) << code << ": " << log();
+}
 
 void Gateway::set_configuration(const std::string& more) {
   std::ofstream(scratch_.path() + "/coldshelf.toml")
@@ -71,7 +74,7 @@ Status Gateway::start_expecting_exit(CommandResult& result) {
 }
 
 int Gateway::stop() { return process_ ? process_->stop_and_wait() : -1; }
-void Gateway::kill() { process_->kill_now(); }
+void Gateway::kill() { EXPECT_TRUE(process_->kill_now()) << "ended by itself: " << log(); }
 bool Gateway::running() { return process_ && process_->running(); }
 
 CommandResult Gateway::cli(std::vector<std::string> arguments) {

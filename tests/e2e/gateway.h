@@ -22,12 +22,12 @@ class Gateway {
   // `configuration` is added to the TOML file's [gateway], [iscsi] and [library] sections that are
   // made here.
   explicit Gateway(std::string configuration = {});
-  ~Gateway();
+  ~Gateway();  // one that still runs must stop without fault
 
   Status start();                                      // until the command line answers
   Status start_expecting_exit(CommandResult& result);  // for start-ups that must fail
   int stop();                                          // SIGTERM; the exit code
-  void kill();                                         // SIGKILL
+  void kill();                                         // SIGKILL; it must have lived until then
   bool running();
   Process& process() { return *process_; }
 

@@ -84,10 +84,10 @@ int Process::stop_and_wait() {
 void Process::pause() { ::kill(pid_, SIGSTOP); }
 void Process::go_on() { ::kill(pid_, SIGCONT); }
 
-void Process::kill_now() {
-  if (pid_ <= 0) return;
+bool Process::kill_now() {
+  if (pid_ <= 0) return false;
   ::kill(pid_, SIGKILL);
-  ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+  return wait_for(std::exchange(pid_, -1)) == 128 + SIGKILL;
 }
 
 bool Process::running() {

@@ -20,7 +20,7 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   bool running();
-  void kill_now();      // SIGKILL, and waits
+  bool kill_now();      // SIGKILL, and waits; false: it had ended by itself
   void pause();         // SIGSTOP
   void go_on();         // SIGCONT
   int stop_and_wait();  // the stop signal; the exit code, or 128 + the signal that ended it
