@@ -198,17 +198,21 @@ void Ownership::start() {
 }
 
 void Ownership::stop() {
-  Lease lease;
   {
     const std::lock_guard lock(mutex_);
     if (stopping_) return;
     stopping_ = true;
-    lease = lease_;
-    if (lost_ || !held_) lease.epoch = 0;
   }
   wake_.notify_all();
+  // 1. A renewal that is under way ends, and with it the last change of the lease.
   if (thread_.joinable()) thread_.join();
-  if (lease.epoch == 0) return;
+  // 2. It is ended, under the condition of what the store holds now.
+  Lease lease;
+  {
+    const std::lock_guard lock(mutex_);
+    if (lost_ || !held_) return;
+    lease = lease_;
+  }
   lease.expires_unix_ms = 0;
   const Buffer document = encode_lease(lease);
   const Result<ObjectInfo> put =

@@ -1,6 +1,9 @@
 // Two gateways on one store: who may write, who finds out that it may not.
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+
 #include "tests/support/plain_store.h"
 #include "tests/support/shelf_rig.h"
 #include "uploader/bucket_check.h"
@@ -319,6 +322,42 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   EXPECT_FALSE(b_.store().head(left).ok());
   for (const auto& key : {coming, later, first}) EXPECT_TRUE(b_.store().head(key).ok()) << key;
   EXPECT_TRUE(a_.read_all(id).ok());
+}
+
+// The renewal's put changes the object whose condition the end of the lease is put under.
+TEST(OwnershipStop, EndsTheLeaseThatIsJustBeingRenewed) {
+  SimClock clock;
+  SimFileSystem disk;
+  SeededRandom random(1);
+  LocalDirectoryOptions local;
+  local.root = "/store";
+  auto store = LocalDirectoryStore::open(disk, clock, local);
+  ASSERT_TRUE(store.ok());
+  FaultyStore watched(**store, clock, random);
+  Ownership::Options options;
+  Ownership ownership({&watched, &clock}, {"sgw-A", "sim", "host", "instance"}, options);
+  ASSERT_TRUE(ownership.open().ok());
+  clock.advance_ms(options.lease_ttl_ms / 2);
+  std::promise<void> renewing, go_on;
+  std::atomic<int> puts{0};
+  watched.watch([&](const char* operation, const std::string& key, bool after) {
+    if (operation != std::string("put") || key != lease_key("sgw-A") || after) return;
+    if (puts++ != 0) return;
+    renewing.set_value();
+    go_on.get_future().wait();
+  });
+  ownership.start();
+  renewing.get_future().wait();
+  std::thread stopper([&] { ownership.stop(); });
+  SystemClock().sleep_ms(20);  // it asks for the end while the put is under way
+  go_on.set_value();
+  stopper.join();
+  EXPECT_EQ(puts, 2);
+  const auto found = read_versioned(watched, lease_key("sgw-A"), 64 * KiB);
+  ASSERT_TRUE(found.ok());
+  const auto lease = decode_lease(found->content);
+  ASSERT_TRUE(lease.ok());
+  EXPECT_EQ(lease->expires_unix_ms, 0);
 }
 
 }  // namespace
