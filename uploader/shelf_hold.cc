@@ -8,11 +8,6 @@ namespace coldshelf {
 namespace {
 constexpr int64_t kUploadPollMs = 50;
 
-std::string parameter(const JobRow& row, const char* name) {
-  const auto at = row.parameters.find(name);
-  return at == row.parameters.end() ? "" : at->second;
-}
-
 bool says_held(const Manifest& manifest) {
   const auto at = manifest.properties.find(std::string(kLegalHoldProperty));
   return at != manifest.properties.end() && at->second == "on";
@@ -91,7 +86,7 @@ Status Shelf::State::advance_hold(JobRun& run) {
         set_phase(run, JobPhase::finish, "finishing");
         return {};
       }
-      const bool on = parameter(run.row, "hold") == "on";
+      const bool on = parameter_of(run, "hold") == "on";
       TRY(edit_manifest(run, {SetProperty{std::string(kLegalHoldProperty), on ? "on" : ""}}));
       ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(run.row.cartridge));
       const std::lock_guard lock(mutex);
@@ -103,7 +98,7 @@ Status Shelf::State::advance_hold(JobRun& run) {
     default: {
       TRY(hold_manifests(run));
       if (status_before(run) == TapeStatus::archived) TRY(give_to_shelf(run.row.cartridge));
-      const bool on = parameter(run.row, "hold") == "on";
+      const bool on = parameter_of(run, "hold") == "on";
       return end_job(run, JobState::succeeded, on ? "held" : "released");
     }
   }
@@ -135,12 +130,11 @@ Status Shelf::State::begin_holding(JobRun& run) {
 }
 
 Result<bool> Shelf::State::hold_object(JobRun& run, size_t index) {
+  const bool on = parameter_of(run, "hold") == "on";
   SegmentId id;
-  bool on = false;
   {
     const std::lock_guard lock(mutex);
     id = id_of(run.rows[index]);
-    on = parameter(run.row, "hold") == "on";
   }
   ASSIGN_OR_RETURN(const TapeRow tape, tape_row(id.cartridge));
   TRY(hold_key(segment_key(id.cartridge, id.sequence, id.epoch), on || tape.worm));
@@ -159,7 +153,7 @@ Status Shelf::State::hold_key(const std::string& key, bool on) {
 Status Shelf::State::hold_manifests(JobRun& run) {
   ASSIGN_OR_RETURN(const StoreCapabilities can, env.store->capabilities());
   if (!can.object_lock) return {};
-  if (parameter(run.row, "hold") == "on") return lock_manifest(run);
+  if (parameter_of(run, "hold") == "on") return lock_manifest(run);
   ASSIGN_OR_RETURN(const TapeRow tape, tape_row(run.row.cartridge));
   if (tape.worm) return {};
   const std::string prefix = "cartridges/" + run.row.cartridge.to_string() + "/locked/";

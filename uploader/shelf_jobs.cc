@@ -37,10 +37,15 @@ std::vector<ManifestEdit> missing_edits(const Manifest& manifest,
 
 }  // namespace
 
-TapeStatus status_before(const JobRun& run) {
-  const auto at = run.row.parameters.find("before");
-  const auto status = at == run.row.parameters.end() ? std::nullopt : parse_tape_status(at->second);
-  if (status) return *status;
+// A cancellation notes itself there, on whatever thread it comes.
+std::string Shelf::State::parameter_of(const JobRun& run, const char* name) {
+  const std::lock_guard lock(mutex);
+  const auto at = run.row.parameters.find(name);
+  return at == run.row.parameters.end() ? std::string() : at->second;
+}
+
+TapeStatus Shelf::State::status_before(const JobRun& run) {
+  if (const auto status = parse_tape_status(parameter_of(run, "before"))) return *status;
   return run.row.kind == JobKind::archive ? TapeStatus::available : TapeStatus::archived;
 }
 
@@ -67,6 +72,7 @@ Result<int64_t> Shelf::State::begin_job(JobKind kind, const TapeRow& tape,
 }
 
 Status Shelf::State::cancel_job(const Uuid& cartridge, JobKind kind) {
+  const std::lock_guard writing(job_mutex);  // else the job's end could be overwritten
   JobRow row;
   {
     const std::lock_guard lock(mutex);
@@ -463,7 +469,11 @@ Status Shelf::State::end_failed(JobRun& run) {
   const std::string why =
       std::string(to_string(run.row.kind)) + " failed: " + run.failure.message();
   if (run.row.kind != JobKind::delete_tape) {
-    const TapeStatus back = run.data_lost ? TapeStatus::irrecoverable : status_before(run);
+    TapeStatus back = status_before(run);
+    {
+      const std::lock_guard lock(mutex);
+      if (run.data_lost) back = TapeStatus::irrecoverable;
+    }
     if (run.edited) {
       // Best effort: the tape's row decides here, the property is for a rebuild from the store.
       const Status undone =
@@ -490,6 +500,7 @@ Status Shelf::State::end_cancelled(JobRun& run) {
 }
 
 Status Shelf::State::end_job(JobRun& run, JobState state, const std::string& step) {
+  const std::lock_guard writing(job_mutex);
   JobRow row;
   {
     const std::lock_guard lock(mutex);
@@ -504,11 +515,16 @@ Status Shelf::State::end_job(JobRun& run, JobState state, const std::string& ste
   }
   TRY(env.catalog->update_job(row));
   const std::lock_guard lock(mutex);
-  run.row = std::move(row);
+  run.row.state = row.state;
+  run.row.step = std::move(row.step);
+  run.row.updated_ms = row.updated_ms;
+  run.row.done_bytes = row.done_bytes;
+  run.row.done_objects = row.done_objects;
   return {};
 }
 
 Status Shelf::State::save(JobRun& run, bool at_once) {
+  const std::lock_guard writing(job_mutex);
   JobRow row;
   {
     const std::lock_guard lock(mutex);

@@ -302,7 +302,7 @@ Status Shelf::State::advance_reassign(JobRun& run) {
       return await_moves(run);
     case JobPhase::manifest: {
       ASSIGN_OR_RETURN(std::vector<ManifestEdit> edits, note_lock(run));
-      edits.push_back(SetProperty{"pool", parameter(run.row, "pool")});
+      edits.push_back(SetProperty{"pool", parameter_of(run, "pool")});
       return edit_manifest(run, edits);
     }
     case JobPhase::confirm:
@@ -310,7 +310,7 @@ Status Shelf::State::advance_reassign(JobRun& run) {
     default:
       TRY(lock_manifest(run));
       TRY(give_to_shelf(run.row.cartridge));
-      TRY(env.catalog->set_tape_pool(run.row.cartridge, parameter(run.row, "pool")));
+      TRY(env.catalog->set_tape_pool(run.row.cartridge, parameter_of(run, "pool")));
       TRY(env.catalog->set_tape_problem(run.row.cartridge, ""));
       return end_job(run, JobState::succeeded, "reassigned");
   }
@@ -318,7 +318,7 @@ Status Shelf::State::advance_reassign(JobRun& run) {
 
 Status Shelf::State::begin_reassign(JobRun& run) {
   ASSIGN_OR_RETURN(const TapeRow tape, tape_row(run.row.cartridge));
-  ASSIGN_OR_RETURN(const PoolRow pool, pool_row(parameter(run.row, "pool")));
+  ASSIGN_OR_RETURN(const PoolRow pool, pool_row(parameter_of(run, "pool")));
   choose_lock(run, tape, pool);
   TRY(choose_hold(run, tape));
   ASSIGN_OR_RETURN([[maybe_unused]] const std::vector<ManifestEdit> edits, note_lock(run));

@@ -79,7 +79,8 @@ constexpr size_t kWorkKinds = 12;
 
 enum class JobPhase { begin, transfer, settle, manifest, confirm, finish, fail, cancel };
 
-// A job in memory: what its row does not need to say.
+// A job in memory: what its row does not need to say. Changed with the lock held; id, kind,
+// cartridge and barcode stay what they are, and may be read without it.
 struct JobRun {
   JobRow row;
   JobPhase phase = JobPhase::begin;
@@ -111,9 +112,6 @@ struct ObjectTask {
   int64_t job = 0;
   size_t index = 0;
 };
-
-// What the tape was when the job began.
-TapeStatus status_before(const JobRun& run);
 
 // What is known of a cartridge's manifest beside the disk.
 struct ManifestWatch {
@@ -212,6 +210,7 @@ struct Shelf::State {
   RangeCache ranges;
 
   std::mutex flush_mutex;  // one flush of new rows at a time, taken before `mutex`
+  std::mutex job_mutex;    // one write of jobs' rows at a time, the newest last; likewise
   std::mutex mutex;
   std::condition_variable changed;
   std::array<int64_t, kWorkKinds> due;
@@ -440,6 +439,8 @@ struct Shelf::State {
   Result<int64_t> begin_job(JobKind kind, const TapeRow& tape,
                             std::map<std::string, std::string> parameters);
   Status cancel_job(const Uuid& cartridge, JobKind kind);
+  std::string parameter_of(const JobRun& run, const char* name);  // "": there is none
+  TapeStatus status_before(const JobRun& run);                    // the tape's, when it began
   Status advance(JobRun& run);  // an error: passing, it is tried again; else the job fails
   Status advance_archive(JobRun& run);
   Status advance_retrieve(JobRun& run);
