@@ -50,14 +50,14 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   State(HttpServerOptions o, HttpHandler h)
       : options(std::move(o)),
         handler(std::move(h)),
-        local(context),
-        tcp(context),
+        local(asio::make_strand(context)),
+        tcp(asio::make_strand(context)),
         tls(asio::ssl::context::tls_server) {}
 
   const HttpServerOptions options;
   const HttpHandler handler;
   asio::io_context context;
-  LocalProtocol::acceptor local;
+  LocalProtocol::acceptor local;  // each used on its own strand alone
   Tcp::acceptor tcp;
   asio::ssl::context tls;
   std::vector<std::thread> threads;
@@ -326,9 +326,11 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerOptions options,
   auto state = std::make_shared<State>(std::move(options), std::move(handler));
   TRY(state->listen());
   if (state->over_tls()) {
-    asio::co_spawn(state->context, state->accept_loop(state, state->tcp), asio::detached);
+    asio::co_spawn(state->tcp.get_executor(), state->accept_loop(state, state->tcp),
+                   asio::detached);
   } else {
-    asio::co_spawn(state->context, state->accept_loop(state, state->local), asio::detached);
+    asio::co_spawn(state->local.get_executor(), state->accept_loop(state, state->local),
+                   asio::detached);
   }
   for (unsigned i = 0; i < state->options.threads; ++i) {
     state->threads.emplace_back([raw = state.get()] { raw->context.run(); });
@@ -350,11 +352,14 @@ std::string HttpServer::endpoint() const {
 void HttpServer::stop() {
   if (state_->stopping.exchange(true)) return;
   if (!state_->over_tls()) ::unlink(state_->options.socket_path.c_str());
-  asio::post(state_->context, [state = state_] {
+  const auto close = [](auto& acceptor) {
     boost::system::error_code ignored;
-    state->local.close(ignored);
-    state->tcp.close(ignored);
-  });
+    acceptor.close(ignored);
+  };
+  // These do not own the state: a connection that comes right now ends the threads' work, and what
+  // is posted behind that lies in the context until the state goes.
+  asio::post(state_->local.get_executor(), [state = state_.get(), close] { close(state->local); });
+  asio::post(state_->tcp.get_executor(), [state = state_.get(), close] { close(state->tcp); });
   {
     // Idle connections end now; one in the middle of an operation sees `stopping` after it.
     const std::lock_guard lock(state_->sockets_mutex);
@@ -362,6 +367,8 @@ void HttpServer::stop() {
   }
   for (std::thread& thread : state_->threads) thread.join();
   state_->threads.clear();
+  close(state_->local);
+  close(state_->tcp);
 }
 
 }  // namespace coldshelf
