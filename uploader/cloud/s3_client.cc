@@ -232,7 +232,8 @@ Result<S3PutResult> S3Client::put(Call& call, const S3Body& body) {
     return to_base64(big_endian);
   };
   if (body.crc32c_trailer) {
-    constexpr std::string_view kName = "x-amz-checksum-crc32c";
+    // Static: the trailer is asked for while the request is under way, long after this block.
+    static constexpr std::string_view kName = "x-amz-checksum-crc32c";
     call.payload_hash = kStreamingUnsignedTrailer;
     call.headers.emplace_back("content-encoding", "aws-chunked");
     call.headers.emplace_back("x-amz-decoded-content-length", std::to_string(body.size()));

@@ -77,7 +77,7 @@ bool Wire::fill() {
 
 bool Wire::receive(MutableBytes out) {
   size_t at = std::min(out.size(), ahead_.size());
-  std::memcpy(out.data(), ahead_.data(), at);
+  if (at > 0) std::memcpy(out.data(), ahead_.data(), at);
   ahead_.erase(0, at);
   in_.take(at);
   const size_t step = in_.limited() ? 64 * KiB : out.size();
