@@ -77,7 +77,7 @@ struct Response {
   bool has_blob = false;
   std::string code;  // of an error
   uint64_t told_length = 0;
-  bool head = false;  // told_length is told, no body is sent
+  bool head = false;       // told_length is told, no body is sent
   uint64_t damage_at = 0;  // which byte of the body S3Fault::corrupted_body changes
 
   uint64_t body_size() const { return has_blob ? blob_length : text.size(); }
