@@ -15,8 +15,8 @@ struct VolumeService::Entry {
   const Uuid uuid;
   const std::string name;
   const std::string directory;
-  const bool archive;  // of EBS snapshots
-  std::mutex life;     // one change of its life at a time; taken before the service's mutex
+  const bool archive;     // of EBS snapshots
+  std::timed_mutex life;  // one change of its life at a time; taken before the service's mutex
 
   // Under the service's mutex.
   std::shared_ptr<Volume> volume;  // null: it is not open

@@ -1,6 +1,7 @@
 // Archives of EBS snapshots: images that have no target, that pulls alone write to, and that go to
 // the shelf and come back as tapes do.
 #include <algorithm>
+#include <chrono>
 
 #include "base/log.h"
 #include "gateway/volume_entry.h"
@@ -10,6 +11,7 @@ namespace coldshelf {
 namespace {
 
 constexpr uint32_t kEbsSectorBytes = 512;  // as EBS volumes have it
+constexpr std::chrono::seconds kSettleWait{2};
 
 std::string text_of(TapeStatus status) { return std::string(to_string(status)); }
 
@@ -237,7 +239,8 @@ void VolumeService::look_again(const EntryPtr& entry) {
     const std::lock_guard lock(mutex_);
     if (!is_in_transit(entry->status) && !entry->moving) return;
   }
-  const std::unique_lock life(entry->life, std::try_to_lock);
+  // Whoever has it may be just settling it: "still in transit" would be an answer of the past.
+  const std::unique_lock life(entry->life, kSettleWait);
   if (life) settle(entry);
 }
 
