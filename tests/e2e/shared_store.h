@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "base/clock.h"
+#include "base/file_system.h"
 #include "tests/e2e/gateway.h"
 
 namespace coldshelf::test {
@@ -19,6 +20,20 @@ class SharedStore {
   std::string path() const { return scratch_.path() + "/store"; }
   std::string key() const { return scratch_.path() + "/key"; }
   std::string directory() const { return scratch_.path(); }
+  // Stands still, as a machine that hangs; not while it has the lock that a store in a directory
+  // makes its conditions by: no other gateway could write then, which no server in between allows.
+  void pause(Gateway& gateway) const {
+    SystemClock clock;
+    PosixFileSystem files;
+    auto lock = files.lock(path() + "/~lock");
+    for (int i = 0; i < 1'000 && !lock.ok(); ++i) {
+      clock.sleep_ms(10);
+      lock = files.lock(path() + "/~lock");
+    }
+    ASSERT_TRUE(lock.ok()) << lock.error().message();
+    gateway.process().pause();
+    clock.sleep_ms(100);  // the signal reaches every thread
+  }
   // Leases of two seconds.
   std::string configuration() const {
     return "[cartridge]\nsegment_size = \"1MiB\"\n[store]\npath = \"" + path() +

@@ -127,7 +127,7 @@ TEST(Sharing, AStoppedOwnerFindsItsTapeTaken) {
   auto client = a.drive(1);
   ASSERT_TRUE(client.ok()) << client.error().message();
   EXPECT_EQ(b.cli({"tape", "takeover", "SHR001L8"}).exit_code, 4) << "its owner is alive";
-  a.process().pause();
+  store.pause(a);
   b.ok({"tape", "takeover", "SHR001L8", "--force"});
   EXPECT_EQ(b.json({"tape", "show", "SHR001L8"})["Status"], "RECOVERED");
   SystemClock clock;

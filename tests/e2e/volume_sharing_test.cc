@@ -110,7 +110,7 @@ TEST(VolumeSharing, IsTakenOverOnlyFromAGatewayThatIsGone) {
   EXPECT_EQ(alive.exit_code, 4) << alive.output;
 
   // Its owner is silent for longer than its lease, and than clocks may differ.
-  a.process().pause();
+  store.pause(a);
   SystemClock clock;
   bool taken = false;
   for (int i = 0; i < 60 && !taken; ++i) {
