@@ -16,35 +16,39 @@ constexpr auto kLook = std::chrono::seconds(1);
 // -- what there is
 
 // A schedule whose change was cut short stands differently in its volumes: the last change wins.
-Status VolumeScheduler::load() {
-  std::map<std::string, VolumeSchedule> found;
-  std::map<std::string, std::vector<std::pair<std::string, int64_t>>> members;
+std::map<std::string, VolumeScheduler::Found> VolumeScheduler::read_manifests(Damaged damaged) {
+  std::map<std::string, Found> out;
   for (const auto& [volume, properties] : env_.volumes->properties(kVolumeSchedule)) {
     for (const auto& [name, text] : properties) {
       auto schedule = decode_schedule(name, text);
       if (!schedule.ok()) {
-        log_error("volumes", "schedule not read",
-                  {{"volume", volume}, {"error", schedule.error().message()}});
+        if (damaged == Damaged::said) {
+          log_error("volumes", "schedule not read",
+                    {{"volume", volume}, {"error", schedule.error().message()}});
+        }
         continue;
       }
-      members[name].emplace_back(volume, schedule->changed_ms);
-      const auto at = found.find(name);
-      if (at == found.end() || at->second.changed_ms < schedule->changed_ms) {
-        found[name] = std::move(*schedule);
+      const auto [at, first] = out.try_emplace(name);
+      Found& found = at->second;
+      found.differs =
+          found.differs || (!first && found.schedule.changed_ms != schedule->changed_ms);
+      if (first || found.schedule.changed_ms < schedule->changed_ms) {
+        schedule->volumes = std::move(found.schedule.volumes);
+        found.schedule = std::move(*schedule);
       }
+      found.schedule.volumes.push_back(volume);
     }
   }
+  return out;
+}
+
+Status VolumeScheduler::load() {
   const std::lock_guard changing(changing_);
-  for (auto& [name, schedule] : found) {
-    bool differs = false;
-    for (const auto& [volume, changed_ms] : members[name]) {
-      schedule.volumes.push_back(volume);
-      differs = differs || changed_ms != schedule.changed_ms;
-    }
-    if (differs) TRY(store(schedule, {}));
+  for (auto& [name, found] : read_manifests(Damaged::said)) {
+    if (found.differs) TRY(store(found.schedule, {}));
     State state;
-    state.schedule = schedule;
-    state.last_run_ms = last_point(schedule);
+    state.last_run_ms = last_point(found.schedule);
+    state.schedule = std::move(found.schedule);
     const std::lock_guard lock(mutex_);
     schedules_[name] = std::move(state);
   }
@@ -53,31 +57,19 @@ Status VolumeScheduler::load() {
 
 void VolumeScheduler::follow() {
   const std::lock_guard changing(changing_);
-  std::map<std::string, VolumeSchedule> came;  // schedules that were not here, with their volumes
-  std::map<std::string, std::vector<std::string>> members;
-  for (const auto& [volume, properties] : env_.volumes->properties(kVolumeSchedule)) {
-    for (const auto& [name, text] : properties) {
-      members[name].push_back(volume);
-      auto schedule = decode_schedule(name, text);
-      if (!schedule.ok()) continue;  // load() and attach say so
-      const auto at = came.find(name);
-      if (at == came.end() || at->second.changed_ms < schedule->changed_ms) {
-        came[name] = std::move(*schedule);
-      }
-    }
-  }
+  std::map<std::string, Found> all = read_manifests(Damaged::passed_over);
   std::vector<VolumeSchedule> joined;
   {
     const std::lock_guard lock(mutex_);
-    std::erase_if(schedules_, [&](const auto& held) { return !members.contains(held.first); });
+    std::erase_if(schedules_, [&](const auto& held) { return !all.contains(held.first); });
     for (auto& [name, state] : schedules_) {
-      came.erase(name);
+      const auto node = all.extract(name);
       std::vector<std::string>& had = state.schedule.volumes;
-      const std::vector<std::string>& now = members[name];
+      std::vector<std::string>& now = node.mapped().schedule.volumes;
       const bool more = std::any_of(now.begin(), now.end(), [&](const std::string& volume) {
         return std::find(had.begin(), had.end(), volume) == had.end();
       });
-      had = now;
+      had = std::move(now);
       if (more) joined.push_back(state.schedule);
     }
   }
@@ -87,11 +79,10 @@ void VolumeScheduler::follow() {
     log_warning("volumes", "a schedule is not in the manifest of a volume that joined it",
                 {{"schedule", schedule.name}, {"error", stored.error().message()}});
   }
-  for (auto& [name, schedule] : came) {
-    schedule.volumes = members[name];
+  for (auto& [name, found] : all) {  // those that were not here
     State state;
-    state.last_run_ms = last_point(schedule);
-    state.schedule = std::move(schedule);
+    state.last_run_ms = last_point(found.schedule);
+    state.schedule = std::move(found.schedule);
     const std::lock_guard lock(mutex_);
     if (schedules_.size() < kMaxSchedules) schedules_[name] = std::move(state);
   }

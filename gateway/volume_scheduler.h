@@ -58,6 +58,13 @@ class VolumeScheduler {
     int64_t not_before_ms = 0;  // after a failure
     std::string problem;
   };
+  // What the manifests say of one schedule: as it was changed last, with all of its volumes.
+  struct Found {
+    VolumeSchedule schedule;
+    bool differs = false;  // it stands differently in one of them
+  };
+  enum class Damaged { said, passed_over };
+  std::map<std::string, Found> read_manifests(Damaged damaged);
   View view(const State& state) const;
   std::optional<int64_t> next_run(const State& state) const;
   Result<VolumePoints::Made> run_one(const VolumeSchedule& schedule);
