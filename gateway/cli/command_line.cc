@@ -21,17 +21,17 @@ bool finished(const std::string& state) {
          state == to_string(JobState::cancelled);
 }
 
-// Of the words that are no command: the first one, behind the group it was looked for in.
+// What to say of the first word that is no command where it stands; nullopt: there is none.
 std::optional<std::string> unknown_command(const CLI::App& app) {
-  const CLI::App* group = &app;
-  std::string words;
-  while (!group->get_subcommands().empty()) {
-    group = group->get_subcommands().back();
-    words += group->get_name() + " ";
-  }
   const auto left = app.remaining(true);  // a group hands up what it does not know
   if (left.empty() || left.front().starts_with("-")) return std::nullopt;
-  return words + left.front();
+  std::string group;
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().back();
+    group += at->get_name() + " ";
+  }
+  return "there is no command '" + group + left.front() + "'; `coldshelf " + group +
+         "--help` lists what there is";
 }
 
 }  // namespace
@@ -43,12 +43,11 @@ int CommandLine::run(std::vector<std::string> arguments) {
   try {
     app_.parse(arguments);
   } catch (const CLI::RequiredError& e) {
-    const auto unknown = unknown_command(app_);
-    if (!unknown) return app_.exit(e, out(), err()) == 0 ? kExitOk : kExitUsage;
-    const size_t space = unknown->rfind(' ');
-    const std::string group = space == std::string::npos ? "" : unknown->substr(0, space) + " ";
-    err() << "coldshelf: there is no command '" << *unknown << "'; `coldshelf " << group
-          << "--help` lists what there is\n";
+    if (const auto unknown = unknown_command(app_)) {
+      err() << "coldshelf: " << *unknown << "\n";
+    } else {
+      app_.exit(e, out(), err());
+    }
     return kExitUsage;
   } catch (const CLI::ParseError& e) {
     return app_.exit(e, out(), err()) == 0 ? kExitOk : kExitUsage;
