@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ class File {
   // read"}.
   virtual Status read_at(uint64_t offset, MutableBytes out) = 0;
   virtual Status write_at(uint64_t offset, ByteView bytes) = 0;
+  // write_at of the pieces joined, without joining them. When it fails, any part may be written.
+  virtual Status write_pieces_at(uint64_t offset, std::span<const ByteView> pieces);
   // Data and the metadata needed to read it. An error is final: the caller must not call again and
   // believe it.
   virtual Status sync() = 0;

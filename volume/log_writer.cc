@@ -16,6 +16,15 @@ constexpr uint64_t kFrameRoom = 4 * KiB;
 constexpr uint64_t kDiskMargin = 16 * MiB;
 constexpr uint64_t kLooksPerMargin = 16;
 
+// Less than this is copied rather than a piece of its own to the system call.
+constexpr size_t kMinLentBytes = 16 * KiB;
+
+size_t tag_bytes(const FrameCipher* cipher) { return cipher != nullptr ? kFrameTagSize : 0; }
+
+bool may_lend(const FrameCipher* cipher, size_t bytes) {
+  return cipher == nullptr && bytes >= kMinLentBytes;
+}
+
 // Of the user's.
 uint64_t op_bytes(const LogOp& op) {
   return op.prepared != nullptr ? op.prepared->data_bytes() : op.data.size();
@@ -164,19 +173,23 @@ Status LogWriter::frame_write(const LogOp& op) {
 Status LogWriter::frame_prepared(const LogOp& op) {
   const ByteView payload = op.prepared->payload();
   const FrameCipher* cipher = open_->segment->cipher_or_null();
+  const bool lends = may_lend(cipher, payload.size());
   const size_t at = used_;
   const MutableBytes frame =
-      grow(kFrameHeaderFixedSize + payload.size() + (cipher != nullptr ? kFrameTagSize : 0));
-  std::memcpy(frame.data() + kFrameHeaderFixedSize, payload.data(), payload.size());
+      grow(kFrameHeaderFixedSize + (lends ? 0 : payload.size()) + tag_bytes(cipher));
+  if (!lends) {
+    std::memcpy(frame.data() + kFrameHeaderFixedSize, payload.data(), payload.size());
+  }
   FrameHeader header;
   header.kind = FrameKind::extents;
   header.codec = op.prepared->codec();
   header.plain_size = op.prepared->plain_size();
   header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
-  TRY(encode_frame_in_place(header, cipher, frame));
+  TRY(encode_frame_in_place(header, cipher, frame, lends ? payload : ByteView()));
+  if (lends) lend(payload);
   index_frame(header, at, kFrameHeaderFixedSize);
   framed_.push_back({{op.range}, static_cast<uint32_t>(offset_ + at), true});
-  gained_.log_bytes += frame.size();
+  gained_.log_bytes += used_ - at;
   return {};
 }
 
@@ -212,9 +225,23 @@ Status LogWriter::frame_move(LogOp& op) {
 }
 
 MutableBytes LogWriter::grow(size_t bytes) {
-  if (buffer_.size() < used_ + bytes) buffer_.resize(std::max(used_ + bytes, 2 * buffer_.size()));
+  const size_t needed = buffer_used_ + bytes;
+  if (buffer_.size() < needed) buffer_.resize(std::max(needed, 2 * buffer_.size()));
   used_ += bytes;
-  return MutableBytes(buffer_).subspan(used_ - bytes, bytes);
+  buffer_used_ = needed;
+  return MutableBytes(buffer_).subspan(needed - bytes, bytes);
+}
+
+// Without a copy: whose they are waits until they are written.
+void LogWriter::lend(ByteView bytes) {
+  lent_.push_back({buffer_used_, bytes});
+  used_ += bytes.size();
+}
+
+void LogWriter::clear_buffer() {
+  used_ = 0;
+  buffer_used_ = 0;
+  lent_.clear();
 }
 
 void LogWriter::index_frame(const FrameHeader& header, size_t at, uint32_t header_size) {
@@ -228,26 +255,31 @@ Status LogWriter::add_frame(FrameKind kind, std::span<const BlockRange> ranges, 
   size_t data_bytes = 0;
   for (const ByteView part : data) data_bytes += part.size();
   const FrameCipher* cipher = open_->segment->cipher_or_null();
+  const bool lends = data.size() == 1 && may_lend(cipher, data_bytes);
   const size_t at = used_;
   const MutableBytes frame =
-      grow(kFrameHeaderFixedSize + table + data_bytes + (cipher != nullptr ? kFrameTagSize : 0));
+      grow(kFrameHeaderFixedSize + table + (lends ? 0 : data_bytes) + tag_bytes(cipher));
   const MutableBytes payload = frame.subspan(kFrameHeaderFixedSize);
-  size_t to = table;
-  for (const ByteView part : data) {
-    std::memcpy(payload.data() + to, part.data(), part.size());
-    to += part.size();
+  if (!lends) {
+    size_t to = table;
+    for (const ByteView part : data) {
+      std::memcpy(payload.data() + to, part.data(), part.size());
+      to += part.size();
+    }
   }
   encode_extent_table(ranges, kind, continues, state_.block_bytes,
-                      payload.subspan(table, data_bytes), payload.first(table));
+                      lends ? data.front() : ByteView(payload).subspan(table, data_bytes),
+                      payload.first(table));
   FrameHeader header;
   header.kind = kind;
   header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
-  TRY(encode_frame_in_place(header, cipher, frame));
+  TRY(encode_frame_in_place(header, cipher, frame, lends ? data.front() : ByteView()));
+  if (lends) lend(data.front());
   index_frame(header, at, kFrameHeaderFixedSize);
   framed_.push_back({{ranges.begin(), ranges.end()},
                      static_cast<uint32_t>(offset_ + at),
                      kind == FrameKind::extents});
-  gained_.log_bytes += frame.size();
+  gained_.log_bytes += used_ - at;
   return {};
 }
 
@@ -342,8 +374,7 @@ Status LogWriter::add_mark() {
   const Buffer payload = encode_log_mark(mark);
   const FrameCipher* cipher = open_->segment->cipher_or_null();
   const size_t at = used_;
-  const MutableBytes frame =
-      grow(kFrameHeaderFixedSize + payload.size() + (cipher != nullptr ? kFrameTagSize : 0));
+  const MutableBytes frame = grow(kFrameHeaderFixedSize + payload.size() + tag_bytes(cipher));
   std::memcpy(frame.data() + kFrameHeaderFixedSize, payload.data(), payload.size());
   FrameHeader header;
   header.kind = FrameKind::truncate;
@@ -396,7 +427,15 @@ Status LogWriter::roll(const LogOp& op) {
 
 Status LogWriter::write_out() {
   if (used_ == 0) return {};
-  const Status done = open_->file->write_at(offset_, ByteView(buffer_).first(used_));
+  pieces_.clear();
+  size_t from = 0;
+  for (const Lent& lent : lent_) {
+    pieces_.push_back(ByteView(buffer_).subspan(from, lent.buffered - from));
+    pieces_.push_back(lent.bytes);
+    from = lent.buffered;
+  }
+  pieces_.push_back(ByteView(buffer_).subspan(from, buffer_used_ - from));
+  const Status done = open_->file->write_pieces_at(offset_, pieces_);
   if (!done.ok()) return discard(done.error());
   const uint64_t unsealed = enter_in_map();
   if (WriteGate* gate = state_.env.cartridge.gate; gate != nullptr) {
@@ -404,7 +443,7 @@ Status LogWriter::write_out() {
   }
   offset_ += used_;
   unchecked_ += used_;
-  used_ = 0;
+  clear_buffer();
   indexed_ = open_->index.frames.size();
   framed_.clear();
   buffered_.clear();
@@ -455,7 +494,7 @@ Status LogWriter::discard(const Error& why) {
 // in another segment: frame numbers of this one may have been used already, and a nonce must not
 // come twice.
 void LogWriter::abandon(const Error& why) {
-  used_ = 0;
+  clear_buffer();
   framed_.clear();
   gained_ = {};
   open_->index.frames.resize(indexed_);

@@ -66,6 +66,8 @@ class LogWriter {
                    std::span<const ByteView> data);
   Status add_encoded(std::span<const BlockRange> ranges, std::shared_ptr<const Buffer> plain);
   MutableBytes grow(size_t bytes);
+  void lend(ByteView bytes);
+  void clear_buffer();
   Status add_mark();
   void index_frame(const FrameHeader& header, size_t at, uint32_t header_size);
   Status make_room(uint64_t bytes);
@@ -93,8 +95,17 @@ class LogWriter {
   uint64_t writeback_at_ = 0;
   uint64_t unchecked_ = 1 * TiB;  // bytes since the disk was last seen to have room
   size_t indexed_ = 0;            // frames of open_ that are written
-  Buffer buffer_;
+  // What write_out() writes: `used_` bytes in all, some of the buffer and then some that still lie
+  // where an operation has them, and so on; at last what the buffer has beyond.
+  struct Lent {
+    size_t buffered;  // bytes of the buffer before it
+    ByteView bytes;
+  };
   size_t used_ = 0;
+  Buffer buffer_;
+  size_t buffer_used_ = 0;
+  std::vector<Lent> lent_;
+  std::vector<ByteView> pieces_;
   std::vector<Framed> framed_;
   std::vector<LogOp*> buffered_;  // whose frames are in the buffer
   VolumeCounters gained_;

@@ -1,6 +1,7 @@
 #include "tape/cartridge/frame_pipeline.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace coldshelf {
@@ -166,8 +167,8 @@ Status FramePipeline::write(Item& item) {
   if (!segment.file()) TRY(create_file(segment));
   const std::shared_ptr<File> file = segment.file();
   const uint64_t offset = segment.write_stage.offset;
-  TRY(file->write_at(offset, item.encoded.header_bytes));
-  TRY(file->write_at(offset + item.encoded.header_bytes.size(), item.encoded.payload));
+  const std::array<ByteView, 2> pieces{item.encoded.header_bytes, item.encoded.payload};
+  TRY(file->write_pieces_at(offset, pieces));
   segment.write_stage.offset += item.encoded.size();
   start_writeback(segment);
   return {};

@@ -264,20 +264,24 @@ std::shared_ptr<Buffer> compress_frame_payload(ByteView plain,
   return compress(plain, compression.level, 0, pool);
 }
 
-Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, MutableBytes frame) {
+Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, MutableBytes frame,
+                             ByteView rest) {
   const size_t tag = cipher != nullptr ? kFrameTagSize : 0;
   if (frame.size() < kFrameHeaderFixedSize + tag || !header.runs.empty() ||
-      frame.size() - kFrameHeaderFixedSize - tag > kMaxFramePlainBytes) {
+      frame.size() - kFrameHeaderFixedSize - tag + rest.size() > kMaxFramePlainBytes) {
     return Error(ErrorCode::invalid_argument, "frame: no room, or runs");
+  }
+  if (cipher != nullptr && !rest.empty()) {
+    return Error(ErrorCode::invalid_argument, "frame: what is encrypted lies in one piece");
   }
   if (cipher != nullptr && cipher->data_key.reveal_bytes().size() != aead::kKeySize) {
     return Error(ErrorCode::invalid_argument, "frame: a data key is 32 bytes");
   }
   const MutableBytes payload = frame.subspan(kFrameHeaderFixedSize);
-  const size_t clear_size = payload.size() - tag;
+  const size_t clear_size = payload.size() - tag + rest.size();
   header.encrypted = cipher != nullptr;
   if (header.codec == FrameCodec::none) header.plain_size = static_cast<uint32_t>(clear_size);
-  header.stored_size = static_cast<uint32_t>(payload.size());
+  header.stored_size = static_cast<uint32_t>(clear_size + tag);
   if (const char* problem = structure_problem(header)) {
     return Error(ErrorCode::invalid_argument, std::string("frame: ") + problem);
   }
@@ -287,7 +291,7 @@ Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, Mut
     aead::seal(cipher->data_key.reveal_bytes(), frame_nonce(*cipher, header.frame_index),
                {ByteView(head).first(kPayloadCrcAt)}, payload.first(clear_size), payload);
   }
-  header.payload_crc = crc32c(payload);
+  header.payload_crc = crc32c(rest, crc32c(payload));
   store_le(frame.data() + kPayloadCrcAt, header.payload_crc);
   store_le(frame.data() + kHeaderCrcAt, header_crc(frame.first(kFrameHeaderFixedSize)));
   return {};

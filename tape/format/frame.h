@@ -110,10 +110,12 @@ std::shared_ptr<Buffer> compress_frame_payload(ByteView plain,
 
 // A frame without runs, built where it is to be written from: `frame` is room for the header (64
 // bytes), then the payload, then with a cipher room for the tag. Stored as it is; for writers that
-// cannot wait for compression. `header` gives kind, frame_index and first_*, and codec and
+// cannot wait for compression. Without a cipher the payload may end elsewhere, in `rest`, which is
+// to be written behind `frame`. `header` gives kind, frame_index and first_*, and codec and
 // plain_size of a payload that is compressed already; it comes back complete. invalid_argument: as
-// encode_frame.
-Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, MutableBytes frame);
+// encode_frame, or a cipher and a rest.
+Status encode_frame_in_place(FrameHeader& header, const FrameCipher* cipher, MutableBytes frame,
+                             ByteView rest = {});
 
 // The fixed first part of every frame header; tells how long the rest is.
 constexpr size_t kFrameHeaderFixedSize = 64;

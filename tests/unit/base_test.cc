@@ -190,6 +190,30 @@ TEST(PosixFileSystem, WritesReadsAndReportsErrors) {
   EXPECT_FALSE(*files.exists(path + "x"));
 }
 
+TEST(PosixFileSystem, WritesPiecesOneAfterTheOther) {
+  ScratchDirectory scratch(scratch_parent());
+  PosixFileSystem files;
+  auto file = files.open(scratch.path() + "/a", OpenMode::create);
+  ASSERT_TRUE(file.ok());
+  // More than one call of the system takes, empty ones between.
+  std::vector<Buffer> parts;
+  Buffer expected;
+  for (size_t i = 0; i < 300; ++i) {
+    parts.emplace_back(i % 7 == 0 ? 0 : i, static_cast<std::byte>(i));
+    append(expected, parts.back());
+  }
+  const std::vector<ByteView> pieces(parts.begin(), parts.end());
+  ASSERT_TRUE((*file)->write_pieces_at(5, pieces).ok());
+  EXPECT_EQ(*(*file)->size(), 5 + expected.size());
+  Buffer back(expected.size());
+  ASSERT_TRUE((*file)->read_at(5, back).ok());
+  EXPECT_EQ(back, expected);
+  ASSERT_TRUE((*file)->write_pieces_at(0, {}).ok());
+  auto read_only = files.open(scratch.path() + "/a", OpenMode::read);
+  ASSERT_TRUE(read_only.ok());
+  EXPECT_EQ((*read_only)->write_pieces_at(0, pieces).error().code, ErrorCode::io);
+}
+
 TEST(PosixFileSystem, ReplacesAFileWhole) {
   ScratchDirectory scratch(scratch_parent());
   PosixFileSystem files;

@@ -311,6 +311,17 @@ TEST_F(FormatFrame, BuiltInPlaceItIsTheSameFrame) {
     append(expected, whole->payload);
     EXPECT_TRUE(equal(frame, expected));
     EXPECT_EQ(h.payload_crc, whole->header.payload_crc);
+    // The payload's end elsewhere.
+    const size_t here = kFrameHeaderFixedSize + 700;
+    const ByteView rest = ByteView(plain).subspan(700);
+    const Status split = encode_frame_in_place(h, with, MutableBytes(frame).first(here), rest);
+    EXPECT_EQ(split.ok(), !encrypted);
+    if (!encrypted) {
+      frame.resize(here);
+      append(frame, rest);
+      EXPECT_TRUE(equal(frame, expected));
+      EXPECT_EQ(h.stored_size, plain.size());
+    }
     h.runs = {{1, 1}};
     EXPECT_FALSE(encode_frame_in_place(h, with, frame).ok());
   }
