@@ -17,7 +17,7 @@ scsi::Footprint LuQueue::footprint_of(const scsi::Command& command) const {
 // Nothing that runs, and nothing that came earlier, stands against it. What waits behind one that
 // is kept back does not hinder those that may overtake it, unless it is ordered (SAM-5 8.6).
 bool LuQueue::may_start(const Entry& entry, size_t waiting_before) const {
-  if (entry.pooled && !entry.footprint.alone && pooled_ >= unit_->concurrency()) return false;
+  if (entry.pooled && !entry.footprint.alone && pooled_ >= threads_) return false;
   const auto conflicts = [&entry](const Entry& other) {
     return entry.footprint.conflicts_with(other.footprint);
   };
@@ -100,7 +100,7 @@ std::vector<LuQueue::TaskPtr> LuQueue::take_startable() {
       // What follows one that runs alone, or finds no thread, waits as well; but some may overtake
       // the first when that is kept back.
       const bool overtaking = waiting_.front().held && active_.empty();
-      if (!overtaking && (alone || pooled_ >= unit_->concurrency())) break;
+      if (!overtaking && (alone || pooled_ >= threads_)) break;
       ++i;
       continue;
     }

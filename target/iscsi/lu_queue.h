@@ -4,6 +4,7 @@
 // it, and it can be aborted as any that waits.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -25,7 +26,11 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
 
   // `clock` outlives the queue; null: durations are not measured.
   LuQueue(std::shared_ptr<scsi::LogicalUnit> unit, Post post, Later later, Clock* clock = nullptr)
-      : unit_(std::move(unit)), post_(std::move(post)), later_(std::move(later)), clock_(clock) {}
+      : unit_(std::move(unit)),
+        post_(std::move(post)),
+        later_(std::move(later)),
+        clock_(clock),
+        threads_(unit_->concurrency()) {}
 
   // True: the task ran here and now, task->reply is there. False: task->done is called later.
   bool submit(const std::shared_ptr<Task>& task);
@@ -34,6 +39,9 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   // Takes every waiting task of a session out, and marks the running ones as aborted.
   void abort_nexus(uint64_t nexus_id);
   scsi::LogicalUnit& unit() { return *unit_; }
+  // How many threads its tasks may hold: no more than the unit's concurrency(), and fewer where
+  // there are not so many for all units. At least one.
+  void set_threads(unsigned threads) { threads_ = threads; }
   scsi::UnitStatistics::Snapshot statistics() const { return statistics_.snapshot(); }
 
  private:
@@ -68,6 +76,7 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   std::mutex mutex_;
   std::vector<Entry> active_;
   size_t pooled_ = 0;                   // of them
+  std::atomic<unsigned> threads_;       // for them
   std::deque<Entry> waiting_;           // bounded by the sessions' command windows
   uint64_t hold_ = 0;                   // number of the latest timer: an older one means nothing
   std::function<void()> cancel_timer_;  // null: none runs

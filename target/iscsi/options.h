@@ -64,7 +64,9 @@ struct ServerOptions {
   uint64_t max_data_out_bytes = 16 * MiB;      // of one command
   uint64_t max_queued_output_bytes = 8 * MiB;  // of one connection; more: it is not read
   uint64_t buffer_pool_bytes = 64 * MiB;       // idle buffers kept
-  unsigned max_lu_threads = 256;               // for commands that wait, of all units
+  // For commands that wait, of all units; more when there are more units. What is not enough is
+  // shared out.
+  unsigned max_lu_threads = 256;
 };
 
 }  // namespace coldshelf::iscsi

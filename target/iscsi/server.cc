@@ -135,7 +135,7 @@ class Server::Impl {
   void take_connection(tcp::socket socket, IoThread& thread);
   IoThread& least_loaded();
   void drop_oldest_pending();
-  void grow_pool(size_t threads);
+  void share_threads();
   void ended(Connection* connection);
   void logged_in(Connection* connection);
   std::vector<std::shared_ptr<Connection>> connections() const;
@@ -146,7 +146,6 @@ class Server::Impl {
   std::vector<std::string> endpoints_;
   std::unique_ptr<asio::thread_pool> pool_;  // where logical units may block
   size_t pool_threads_ = 0;
-  size_t wanted_threads_ = 0;              // by the targets there are; under mutex_
   std::vector<std::thread> pool_helpers_;  // added for targets that came later
 
   mutable std::mutex mutex_;
@@ -225,7 +224,6 @@ Status Server::Impl::add_target(TargetConfig config) {
     });
     return [timer] { timer->cancel(); };
   };
-  const size_t threads = std::max(1U, config.lun0->concurrency());
   // What the queue, and so every session and command, holds: the last to let go tells.
   const auto last = std::make_shared<std::promise<void>>();
   target->unused = last->get_future().share();
@@ -238,17 +236,30 @@ Status Server::Impl::add_target(TargetConfig config) {
   target->queue = std::make_shared<LuQueue>(std::move(used), post, later, &core_.clock);
   if (!core_.registry.add_target(std::move(target)))
     return Error(ErrorCode::exists, "there is a target of this name: " + iqn);
-  grow_pool(threads);
+  share_threads();
   return {};
 }
 
-// A command that waits for a recall holds a thread: every unit has as many as it can use, up to a
-// limit.
-void Server::Impl::grow_pool(size_t threads) {
+// A command that waits for a recall holds a thread. Every unit may hold as many as it can use; when
+// that is too many for all of them, those that want most hold fewer, so that units that wait never
+// take the last thread from one that could work.
+void Server::Impl::share_threads() {
   const std::lock_guard lock(mutex_);
-  wanted_threads_ += threads;
-  while (!stopped_ && pool_threads_ < wanted_threads_ &&
-         pool_threads_ < core_.options.max_lu_threads) {
+  const auto targets = core_.registry.targets();
+  const size_t most = std::max<size_t>(core_.options.max_lu_threads, targets.size());
+  const auto threads_of = [](const Target& target, unsigned share) {
+    return std::clamp(target.queue->unit().concurrency(), 1U, share);
+  };
+  const auto all_with = [&](unsigned share) {
+    size_t sum = 0;
+    for (const auto& target : targets) sum += threads_of(*target, share);
+    return sum;
+  };
+  unsigned share = 1;
+  for (const auto& target : targets) share = std::max(share, target->queue->unit().concurrency());
+  while (share > 1 && all_with(share) > most) --share;
+  for (const auto& target : targets) target->queue->set_threads(threads_of(*target, share));
+  while (!stopped_ && pool_threads_ < all_with(share)) {
     ++pool_threads_;
     pool_helpers_.emplace_back([this] { pool_->attach(); });
   }
@@ -258,10 +269,7 @@ Status Server::Impl::remove_target(const std::string& iqn, std::chrono::millisec
   // 1. No new session from here on: a login that is under way finds no target.
   auto target = core_.registry.remove_target(normalize_name(iqn));
   if (!target) return Error(ErrorCode::not_found, "no target " + iqn);
-  {
-    const std::lock_guard lock(mutex_);
-    wanted_threads_ -= std::max(1U, target->queue->unit().concurrency());
-  }
+  share_threads();
   // 2. Those that there are log out, or are closed.
   for (const auto& session : core_.registry.sessions_of(*target)) {
     const auto peer = session->connection.lock();

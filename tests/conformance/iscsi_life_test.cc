@@ -311,6 +311,72 @@ TEST_F(IscsiLifeTest, AReaderThatDoesNotReadIsNotReadEither) {
   for (const uint32_t tag : tags) ASSERT_EQ(client.complete(tag).data.size(), size_t{1} << 20);
 }
 
+// Commands that wait side by side, as a volume's do whose store is away.
+class WaitingUnit final : public scsi::LogicalUnit {
+ public:
+  uint64_t data_out_length(ByteView) const override { return 0; }
+  bool may_block(const scsi::Command&) const override { return true; }
+  scsi::Footprint footprint(const scsi::Command&) const override {
+    return scsi::Footprint::nothing();
+  }
+  unsigned concurrency() const override { return 6; }
+  scsi::Reply execute(const scsi::Command&) override {
+    std::unique_lock lock(mutex);
+    ++waiting;
+    changed.wait(lock, [this] { return released; });
+    return {};
+  }
+  void nexus_established(std::shared_ptr<const scsi::Nexus>) override {}
+  void nexus_lost(const scsi::Nexus&) override {}
+  void reset(scsi::ResetKind) override {}
+  void task_set_cleared(const scsi::Nexus&) override {}
+  void release() {
+    const std::lock_guard lock(mutex);
+    released = true;
+    changed.notify_all();
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  unsigned waiting = 0;
+  bool released = false;
+};
+
+TEST_F(IscsiLifeTest, UnitsThatWaitLeaveThreadsToTheOthers) {
+  options.max_lu_threads = 8;
+  start(true);
+  std::vector<std::shared_ptr<WaitingUnit>> waiting;
+  std::vector<std::unique_ptr<IscsiRawClient>> clients;
+  for (int i = 0; i < 4; ++i) {
+    const std::string iqn = "iqn.2026-11.io.coldshelf:test-volume-" + std::to_string(i);
+    waiting.push_back(std::make_shared<WaitingUnit>());
+    ASSERT_TRUE(server->add_target({iqn, "volume", waiting.back()}).ok());
+  }
+  for (int i = 0; i < 4; ++i) {
+    const std::string iqn = "iqn.2026-11.io.coldshelf:test-volume-" + std::to_string(i);
+    WaitingUnit& one = *waiting[static_cast<size_t>(i)];
+    clients.push_back(std::make_unique<IscsiRawClient>(endpoint()));
+    ASSERT_TRUE(clients.back()->login(iqn));
+    for (int n = 0; n < 6; ++n) clients.back()->send_command({0x35}, kF, 0);
+    ASSERT_TRUE(eventually([&] {
+      const std::lock_guard lock(one.mutex);
+      return one.waiting > 0;
+    }));
+  }
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget));
+  expect_alive(client);
+  // Nothing is lost: when they go on, all of their commands are answered.
+  for (const auto& unit_that_waits : waiting) unit_that_waits->release();
+  for (const auto& one : clients) {
+    for (int n = 0; n < 6; ++n) {
+      const auto answer = one->receive();
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(answer->bhs.opcode(), Opcode::scsi_response);
+    }
+  }
+}
+
 TEST_F(IscsiLifeTest, StopAsksForLogoutAndWaits) {
   start();
   IscsiRawClient client(endpoint());
