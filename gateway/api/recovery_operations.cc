@@ -1,7 +1,5 @@
 // Tapes of a gateway that is gone: AWS's tape recovery points. Which there are is read from the
 // store that both share; taking one over fences the old gateway off (docs/recovery.md).
-#include <mutex>
-
 #include "gateway/api/service.h"
 #include "uploader/bucket_scan.h"
 #include "uploader/bucket_takeover.h"
@@ -12,8 +10,13 @@ namespace {
 
 double seconds(int64_t ms) { return static_cast<double>(ms) / 1000.0; }
 
+// The pages of a list that are asked for within this time are of one look at the store.
+constexpr int64_t kPagesOfOneLookMs = 60'000;
+constexpr unsigned kHeads = 24;
+
 struct Point {
   std::string barcode;
+  Uuid uuid;
   uint64_t size_bytes = 0;
   int64_t time_ms = 0;
 };
@@ -30,32 +33,32 @@ Result<Json> Service::recovery_points(const Params& in) const {
     return Error(ErrorCode::not_found, "there is no gateway " + arn);
   }
   const std::string gateway = arn.substr(prefix.size());
-  std::mutex mutex;
-  std::map<std::string, Point> points;
-  if (gateway != env_.gateway_id) {
-    TRY(scan_bucket(*env_.object_store, ScanOptions{}, [&](BucketCartridge& found) -> Status {
-      if (!found.manifest || found.manifest->kind != CartridgeKind::tape || !found.owner ||
-          found.owner->gateway != gateway || found.owner->state != OwnerState::owned) {
-        return {};
-      }
-      const Manifest& manifest = *found.manifest;
-      ASSIGN_OR_RETURN(const ObjectInfo info, env_.object_store->head(manifest_key(manifest.uuid)));
-      const std::lock_guard lock(mutex);
-      points[manifest.label] = {manifest.label, manifest.capacity_bytes, info.modified_ms};
-      return {};
-    }));
-  }
+  std::vector<Point> page;
   Json out = {{"GatewayARN", arn}, {"TapeRecoveryPointInfos", Json::array()}};
-  std::string last;
-  for (auto at = points.upper_bound(marker); at != points.end(); ++at) {
-    if (out["TapeRecoveryPointInfos"].size() == limit) {
-      out["Marker"] = last;
-      break;
+  if (gateway != env_.gateway_id) {
+    ASSIGN_OR_RETURN(const SurveyedTapes surveyed,
+                     survey_->tapes(marker.empty() ? 0 : kPagesOfOneLookMs));
+    for (const SurveyedTape& tape : *surveyed) {
+      if (tape.barcode <= marker || tape.owner.gateway != gateway ||
+          tape.owner.state != OwnerState::owned) {
+        continue;
+      }
+      if (page.size() == limit) {
+        out["Marker"] = page.back().barcode;
+        break;
+      }
+      page.push_back({tape.barcode, tape.uuid, tape.capacity_bytes, 0});
     }
-    last = at->first;
-    out["TapeRecoveryPointInfos"].push_back({{"TapeARN", tape_arn(at->first)},
-                                             {"TapeRecoveryPointTime", seconds(at->second.time_ms)},
-                                             {"TapeSizeInBytes", at->second.size_bytes},
+  }
+  TRY(in_parallel(kHeads, page.size(), [&](size_t i) -> Status {
+    ASSIGN_OR_RETURN(const ObjectInfo info, env_.object_store->head(manifest_key(page[i].uuid)));
+    page[i].time_ms = info.modified_ms;
+    return {};
+  }));
+  for (const Point& point : page) {
+    out["TapeRecoveryPointInfos"].push_back({{"TapeARN", tape_arn(point.barcode)},
+                                             {"TapeRecoveryPointTime", seconds(point.time_ms)},
+                                             {"TapeSizeInBytes", point.size_bytes},
                                              {"TapeStatus", "AVAILABLE"}});
   }
   return out;

@@ -55,7 +55,11 @@ std::string target_name(const std::string& gateway, std::string_view device) {
   return "iqn.2026-11.io.coldshelf:" + gateway + "-" + std::string(device);
 }
 
-Service::Service(ServiceEnv env) : env_(std::move(env)) {
+Service::Service(ServiceEnv env)
+    : env_(std::move(env)),
+      survey_(env_.object_store == nullptr
+                  ? nullptr
+                  : std::make_unique<BucketSurvey>(*env_.object_store, *env_.tapes->env().clock)) {
   add_tape_operations();
   add_shelf_operations();
   add_archive_shelf_operations();

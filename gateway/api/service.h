@@ -6,6 +6,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -23,6 +24,7 @@
 #include "gateway/tags.h"
 #include "gateway/tape_service.h"
 #include "gateway/units.h"
+#include "uploader/bucket_survey.h"
 
 namespace coldshelf {
 class History;
@@ -189,6 +191,7 @@ class Service {
   Library& library() const { return env_.tapes->library(); }
 
   const ServiceEnv env_;
+  const std::unique_ptr<BucketSurvey> survey_;  // null: there is no store
   std::map<std::string, Operation> operations_;
   std::mutex tokens_mutex_;
   // Answers by operation and ClientToken, the last 1,000.

@@ -1,11 +1,7 @@
 // The store as a whole, which gateways may share: checking it, cleaning it, and what is on its
 // shelf.
-#include <mutex>
-
 #include "gateway/api/service.h"
 #include "gateway/store_keeper.h"
-#include "uploader/bucket_scan.h"
-#include "uploader/bucket_takeover.h"
 
 namespace coldshelf::api {
 
@@ -29,30 +25,23 @@ void Service::add_store_operations() {
   });
   own("DescribeStoreTask", [&keeper](const Params&) -> Result<Json> { return keeper.describe(); });
   own("ListShelf", [this](const Params&) -> Result<Json> {
-    std::mutex mutex;
+    ASSIGN_OR_RETURN(const SurveyedTapes surveyed, survey_->tapes());
     Json tapes = Json::array();
-    TRY(scan_bucket(*env_.object_store, ScanOptions{}, [&](BucketCartridge& found) -> Status {
-      const bool shelved = found.manifest && found.manifest->kind == CartridgeKind::tape &&
-                           found.owner && found.owner->state == OwnerState::shelved;
-      if (!shelved) return {};
-      const Manifest& manifest = *found.manifest;
-      ASSIGN_OR_RETURN(const auto known, catalog().tape(manifest.uuid));
-      const std::lock_guard lock(mutex);
-      tapes.push_back({{"Barcode", manifest.label},
-                       {"Uuid", manifest.uuid.to_string()},
-                       {"Gateway", found.owner->gateway},
+    for (const SurveyedTape& tape : *surveyed) {
+      if (tape.owner.state != OwnerState::shelved) continue;
+      ASSIGN_OR_RETURN(const auto known, catalog().tape(tape.uuid));
+      tapes.push_back({{"Barcode", tape.barcode},
+                       {"Uuid", tape.uuid.to_string()},
+                       {"Gateway", tape.owner.gateway},
                        {"Known", known.has_value()},
-                       {"Medium", manifest.medium},
-                       {"Pool", property_of(manifest, "pool")},
-                       {"SizeInBytes", manifest.capacity_bytes},
-                       {"UsedInBytes", manifest.plain_bytes()},
-                       {"StoredInBytes", manifest.stored_bytes()},
-                       {"Archived", property_of(manifest, "archived_at")},
-                       {"Status", property_of(manifest, "status")}});
-      return {};
-    }));
-    std::sort(tapes.begin(), tapes.end(),
-              [](const Json& a, const Json& b) { return a["Barcode"] < b["Barcode"]; });
+                       {"Medium", tape.medium},
+                       {"Pool", tape.pool},
+                       {"SizeInBytes", tape.capacity_bytes},
+                       {"UsedInBytes", tape.plain_bytes},
+                       {"StoredInBytes", tape.stored_bytes},
+                       {"Archived", tape.archived_at},
+                       {"Status", tape.status}});
+    }
     return Json{{"Tapes", tapes}};
   });
 }

@@ -4,9 +4,11 @@
 #include <future>
 #include <thread>
 
+#include "tests/support/faulty_store.h"
 #include "tests/support/plain_store.h"
 #include "tests/support/shelf_rig.h"
 #include "uploader/bucket_check.h"
+#include "uploader/bucket_survey.h"
 #include "uploader/bucket_takeover.h"
 
 namespace coldshelf::test {
@@ -88,6 +90,51 @@ TEST_F(TwoGateways, WhatOneArchivesTheOtherRetrieves) {
   retrieve(a_, id);
   EXPECT_TRUE(a_.read_all(id, 20).ok());
   EXPECT_FALSE(a_.fenced(id));
+}
+
+TEST_F(TwoGateways, ASurveyIsOneLookHoweverManyAsk) {
+  const Uuid shelved = create(a_, "ABC002L8");
+  a_.write(shelved, 0, 30);
+  const Uuid held = create(a_, "ABC001L8");
+  ASSERT_TRUE(idle(a_, shelved));
+  ASSERT_TRUE(idle(a_, held));
+  archive(a_, shelved);
+
+  SeededRandom random(8);
+  FaultyStore store(b_.store(), clock_, random);
+  std::promise<void> looking, go_on;
+  std::shared_future<void> may_go_on = go_on.get_future().share();
+  std::once_flag first;
+  store.watch([&](const char* operation, const std::string&, bool after) {
+    if (after || std::string_view(operation) != "list") return;
+    std::call_once(first, [&] { looking.set_value(); });
+    may_go_on.wait();
+  });
+  BucketSurvey survey(store, clock_);
+  auto one = std::async(std::launch::async, [&] { return survey.tapes(); });
+  looking.get_future().wait();
+  auto two = std::async(std::launch::async, [&] { return survey.tapes(); });
+  EXPECT_EQ(two.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+  go_on.set_value();
+  const auto found = one.get();
+  ASSERT_TRUE(found.ok());
+  ASSERT_EQ((*found)->size(), 2U);
+  EXPECT_EQ((**found)[0].barcode, "ABC001L8");
+  EXPECT_EQ((**found)[0].owner.state, OwnerState::owned);
+  EXPECT_EQ((**found)[1].owner.state, OwnerState::shelved);
+  EXPECT_GT((**found)[1].stored_bytes, 0U);
+  EXPECT_EQ(*two.get(), *found);  // the same one
+  EXPECT_EQ(store.calls("list"), 1U);
+
+  // One that ended is good for further pages, for a while; who begins anew gets what is true now.
+  EXPECT_EQ(*survey.tapes(60'000), *found);
+  clock_.advance_ms(60'000);
+  EXPECT_NE(*survey.tapes(60'000), *found);
+  EXPECT_EQ(store.calls("list"), 2U);
+  store.fail_next("list", Error(ErrorCode::unavailable, "no answer"));
+  EXPECT_EQ(survey.tapes().error().code, ErrorCode::unavailable);
+  EXPECT_TRUE(survey.tapes(60'000).ok());  // a failure is nobody else's
+  EXPECT_EQ(store.calls("list"), 4U);
 }
 
 TEST_F(TwoGateways, ABarcodeIsOneTapesInTheStore) {
