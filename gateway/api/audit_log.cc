@@ -218,12 +218,22 @@ Status AuditLog::ready() {
   return flush();
 }
 
-Result<std::vector<Json>> AuditLog::list(size_t limit, uint64_t before) {
+Result<AuditLog::Snapshot> AuditLog::snapshot() {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const auto names, file_names());
+  Snapshot out;
+  ASSIGN_OR_RETURN(out.closed, file_names());
+  if (!out.closed.empty() && out.closed.back() == kCurrentName) {
+    ASSIGN_OR_RETURN(out.current_lines, lines_of(kCurrentName));
+    out.closed.pop_back();
+  }
+  ASSIGN_OR_RETURN(out.saved_head, options_.load_head());
+  return out;
+}
+
+Result<std::vector<Json>> AuditLog::list(size_t limit, uint64_t before) {
+  ASSIGN_OR_RETURN(const Snapshot files, snapshot());
   std::vector<Json> out;
-  for (auto name = names.rbegin(); name != names.rend() && out.size() < limit; ++name) {
-    ASSIGN_OR_RETURN(const auto lines, lines_of(*name));
+  const auto take = [&](const std::vector<std::string>& lines) {
     for (auto line = lines.rbegin(); line != lines.rend() && out.size() < limit; ++line) {
       std::string hash, why;
       Json record;
@@ -232,20 +242,24 @@ Result<std::vector<Json>> AuditLog::list(size_t limit, uint64_t before) {
       record.erase("prev");
       out.push_back(std::move(record));
     }
+  };
+  take(files.current_lines);
+  for (auto name = files.closed.rbegin(); name != files.closed.rend() && out.size() < limit;
+       ++name) {
+    ASSIGN_OR_RETURN(const auto lines, lines_of(*name));
+    take(lines);
   }
   return out;
 }
 
 Result<AuditLog::Report> AuditLog::verify() {
-  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Snapshot files, snapshot());
   Report report;
   Head last{0, first_hash()};
   const auto problem = [&](const std::string& what) {
     if (report.problems.size() < kMaxProblems) report.problems.push_back(what);
   };
-  ASSIGN_OR_RETURN(const auto names, file_names());
-  for (const std::string& name : names) {
-    ASSIGN_OR_RETURN(const auto lines, lines_of(name));
+  const auto check = [&](const std::string& name, const std::vector<std::string>& lines) {
     for (size_t i = 0; i < lines.size(); ++i) {
       const std::string where = name + " line " + std::to_string(i + 1);
       std::string hash, why;
@@ -264,9 +278,13 @@ Result<AuditLog::Report> AuditLog::verify() {
       last = {sequence, hash};
       ++report.records;
     }
+  };
+  for (const std::string& name : files.closed) {
+    ASSIGN_OR_RETURN(const auto lines, lines_of(name));
+    check(name, lines);
   }
-  ASSIGN_OR_RETURN(const std::string saved, options_.load_head());
-  const auto known = parse_head(saved);
+  check(kCurrentName, files.current_lines);
+  const auto known = parse_head(files.saved_head);
   if (known && (known->sequence != last.sequence || known->hash != last.hash)) {
     problem("it ends with record " + std::to_string(last.sequence) + "; the catalog knows of " +
             std::to_string(known->sequence));

@@ -68,6 +68,13 @@ class AuditLog {
   Status flush();
   Status write_line(const std::string& line);
   Status rotate_when_due();
+  // What is read without holding up who writes: files that were closed never change.
+  struct Snapshot {
+    std::vector<std::string> closed;         // files, oldest first
+    std::vector<std::string> current_lines;  // of the file that is written
+    std::string saved_head;
+  };
+  Result<Snapshot> snapshot();
   Result<std::vector<std::string>> file_names();  // oldest first
   Result<std::vector<std::string>> lines_of(const std::string& name);
   static std::optional<Head> parse_head(const std::string& text);
