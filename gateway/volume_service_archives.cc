@@ -233,11 +233,15 @@ Status VolumeService::cancel_shelf_job(const Uuid& uuid) {
                "it neither goes to the shelf nor comes back from there, nor to another pool");
 }
 
-// Its job may have ended just now. The caller does not hold entry's life.
+// Its job may have ended just now, or it is closed for a moment while another pool is written down.
+// The caller does not hold entry's life.
 void VolumeService::look_again(const EntryPtr& entry) {
   {
     const std::lock_guard lock(mutex_);
-    if (!is_in_transit(entry->status) && !entry->moving) return;
+    const bool closed_for_now = !entry->volume && entry->problem.empty() &&
+                                (entry->status == text_of(TapeStatus::available) ||
+                                 entry->status == text_of(TapeStatus::retrieved));
+    if (!is_in_transit(entry->status) && !entry->moving && !closed_for_now) return;
   }
   // Whoever has it may be just settling it: "still in transit" would be an answer of the past.
   const std::unique_lock life(entry->life, kSettleWait);

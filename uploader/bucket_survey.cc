@@ -13,7 +13,8 @@ Result<SurveyedTapes> BucketSurvey::tapes(int64_t max_age_ms) {
     ended_.wait(lock, [&] { return under_way->done; });
     return under_way->found;
   }
-  if (latest_ && latest_->found.ok() && clock_.monotonic_ns() - latest_->ended_ns < max_age_ms * 1'000'000) {
+  if (latest_ && latest_->found.ok() &&
+      clock_.monotonic_ns() - latest_->ended_ns < max_age_ms * 1'000'000) {
     return latest_->found;
   }
   const auto mine = std::make_shared<Look>();
@@ -49,9 +50,8 @@ Result<SurveyedTapes> BucketSurvey::look() {
     tapes.push_back(std::move(tape));
     return {};
   }));
-  std::sort(tapes.begin(), tapes.end(), [](const SurveyedTape& a, const SurveyedTape& b) {
-    return a.barcode < b.barcode;
-  });
+  std::sort(tapes.begin(), tapes.end(),
+            [](const SurveyedTape& a, const SurveyedTape& b) { return a.barcode < b.barcode; });
   return std::make_shared<const std::vector<SurveyedTape>>(std::move(tapes));
 }
 

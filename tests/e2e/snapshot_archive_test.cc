@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <filesystem>
+#include <thread>
 
 #include "tests/e2e/snapshot_fixture.h"
 #include "tests/support/disk_client.h"
@@ -185,6 +187,20 @@ TEST_F(SnapshotArchiveTest, MovesToAnotherPool) {
   EXPECT_EQ(status(), "AVAILABLE");
   expect_restored(first);
   refused({"snapshot", "reassign", "db", "--pool", "NONE"}, "there is no pool 'NONE'");
+  // It is closed for a moment meanwhile: who comes just then waits.
+  std::atomic<bool> stop{false};
+  unsigned moves = 0;  // not every one comes between two pulls
+  std::thread mover([&] {
+    for (unsigned i = 0; !stop; ++i) {
+      const char* pool = i % 2 == 0 ? "STANDARD" : "GLACIER";
+      if (gateway->cli({"snapshot", "reassign", "db", "--pool", pool}).exit_code == 0) ++moves;
+    }
+  });
+  for (int i = 0; i < 10; ++i) done({"snapshot", "pull", first, "--to", "db"});
+  stop = true;
+  mover.join();
+  EXPECT_GT(moves, 0U);
+  gateway->ok({"snapshot", "reassign", "db", "--pool", "GLACIER"});
   gateway->ok({"snapshot", "archive", "db", "--wait"});
   const json estimate =
       gateway->json({"snapshot", "reassign", "db", "--pool", "DEEP", "--estimate"});
