@@ -26,11 +26,6 @@ Error wrong_status(const TapeRow& tape, const char* what) {
                                         std::string(to_string(tape.status)) + ": " + what);
 }
 
-std::string parameter(const JobRow& row, const char* name) {
-  const auto at = row.parameters.find(name);
-  return at == row.parameters.end() ? std::string() : at->second;
-}
-
 Status check_tier(const std::vector<ObjectGroup>& groups, RestoreTier tier) {
   for (const ObjectGroup& group : groups) {
     if (has_tier(group.storage_class, tier)) continue;
@@ -66,15 +61,24 @@ size_t Shelf::State::take_restore_tokens(size_t wanted, int64_t& at_ms) {
   return taken;
 }
 
-Status Shelf::State::ask_restore(JobRun& run, const std::string& key) {
-  RestoreTier tier = RestoreTier::standard;
-  unsigned days = kReassignDays;
+RestoreTier Shelf::State::tier_of(const JobRun& run) {
+  return parse_restore_tier(parameter_of(run, "tier")).value_or(RestoreTier::standard);
+}
+
+void Shelf::State::note_first_sweep(JobRun& run) {
+  const bool first = parameter_of(run, "asked").empty();
   {
     const std::lock_guard lock(mutex);
-    tier = parse_restore_tier(parameter(run.row, "tier")).value_or(tier);
-    const std::string kept = parameter(run.row, "days");
-    if (!kept.empty()) days = static_cast<unsigned>(std::strtoul(kept.c_str(), nullptr, 10));
+    run.first_sweep = first;
   }
+  if (first) expect_ready(run, tier_of(run));
+}
+
+Status Shelf::State::ask_restore(JobRun& run, const std::string& key) {
+  const RestoreTier tier = tier_of(run);
+  unsigned days = kReassignDays;
+  const std::string kept = parameter_of(run, "days");
+  if (!kept.empty()) days = static_cast<unsigned>(std::strtoul(kept.c_str(), nullptr, 10));
   Status asked = env.store->restore(key, tier, std::max(1U, days));
   if (!asked.ok() && asked.error().code == ErrorCode::busy && tier == RestoreTier::expedited &&
       expedited_is_given_up(run)) {
@@ -138,13 +142,8 @@ void Shelf::State::expect_ready(JobRun& run, RestoreTier tier) {
 // -- retrieve
 
 std::vector<TapeRange> Shelf::State::parts_of(const JobRun& run) {
-  std::string text;
-  {
-    const std::lock_guard lock(mutex);
-    text = parameter(run.row, "parts");
-  }
   // It was encoded by this program; should it be damaged, all of the tape comes.
-  auto parts = decode_parts(text);
+  auto parts = decode_parts(parameter_of(run, "parts"));
   return parts.ok() ? std::move(parts).value() : std::vector<TapeRange>();
 }
 
@@ -206,13 +205,7 @@ Status Shelf::State::begin_retrieve(JobRun& run) {
     TRY(set_status(run.row.cartridge, TapeStatus::retrieving));
   }
   TRY(load_rows(run));
-  RestoreTier tier = RestoreTier::standard;
-  {
-    const std::lock_guard lock(mutex);
-    tier = parse_restore_tier(parameter(run.row, "tier")).value_or(tier);
-    run.first_sweep = parameter(run.row, "asked").empty();
-  }
-  if (run.first_sweep) expect_ready(run, tier);
+  note_first_sweep(run);
   begin_sweep(run);
   set_phase(run, JobPhase::transfer, "asking for the segments to be restored");
   return save(run, true);
@@ -252,12 +245,12 @@ Status Shelf::State::await_restores(JobRun& run) {
 Result<bool> Shelf::State::restore_object(JobRun& run, size_t index) {
   SegmentRow row;
   bool first = false;
+  const std::string days = parameter_of(run, "days");
   int64_t enough_ms = 0;  // a copy that is kept until then need not be asked for
   {
     const std::lock_guard lock(mutex);
     row = run.rows[index];
     first = run.first_sweep;
-    const std::string days = parameter(run.row, "days");
     enough_ms = run.row.created_ms + std::strtoll(days.c_str(), nullptr, 10) * options.day_ms;
   }
   const SegmentId id = id_of(row);
@@ -323,13 +316,7 @@ Status Shelf::State::begin_reassign(JobRun& run) {
   TRY(choose_hold(run, tape));
   ASSIGN_OR_RETURN([[maybe_unused]] const std::vector<ManifestEdit> edits, note_lock(run));
   TRY(load_rows(run));
-  RestoreTier tier = RestoreTier::standard;
-  {
-    const std::lock_guard lock(mutex);
-    tier = parse_restore_tier(parameter(run.row, "tier")).value_or(tier);
-    run.first_sweep = parameter(run.row, "asked").empty();
-  }
-  if (run.first_sweep) expect_ready(run, tier);
+  note_first_sweep(run);
   begin_sweep(run);
   set_phase(run, JobPhase::transfer, "restoring and copying into " + pool.storage_class);
   return save(run, true);

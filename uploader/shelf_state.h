@@ -471,6 +471,8 @@ struct Shelf::State {
   // How many of `wanted` restore requests may go now; 0: `at_ms` says when to ask again.
   size_t take_restore_tokens(size_t wanted, int64_t& at_ms);  // with the lock held
   std::vector<TapeRange> parts_of(const JobRun& run);
+  RestoreTier tier_of(const JobRun& run);
+  void note_first_sweep(JobRun& run);  // whether nothing was asked for before a restart
   Status ask_restore(JobRun& run, const std::string& key);
   bool expedited_is_given_up(JobRun& run);
   // The restores of a first sweep have been asked for; a restart need not do it again.
