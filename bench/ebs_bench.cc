@@ -59,6 +59,7 @@ Result<Measured> run_sdk(const Settings& s, const Standin& standin, uint64_t blo
                  {"/usr/bin/python3", COLDSHELF_SOURCE_DIR "/bench/ebs_sdk_client.py",
                   standin.endpoint(), standin.snapshot(), s.scratch + "/sdk.raw",
                   std::to_string(kSdkThreads), std::to_string(blocks)});
+  warm_memory(blocks * kEbsBlockBytes);
   ASSIGN_OR_RETURN(const std::string text, run_command(command));
   std::filesystem::remove(s.scratch + "/sdk.raw");
   Measured out;
@@ -104,6 +105,7 @@ Result<JobResults> run_ours(const Settings& s, const StandinSettings& how, bool 
   jobs.directory = directory.path();
   jobs.encrypt = s.encrypt;
   jobs.quota = how.quota;
+  warm_memory(how.gib * GiB);  // as much as the image takes of page cache
   const double before = standin->cpu_seconds();
   auto results = run_jobs(*standin, jobs, how.gib, restore);
   standin_cpu = standin->cpu_seconds() - before;
