@@ -127,7 +127,7 @@ Session::Awaitable<bool> Session::read_body(Call& call) {
   }
   call.http.body.resize(size);
   const size_t have = std::min<size_t>(size, ahead_.size());
-  std::memcpy(call.http.body.data(), ahead_.data(), have);
+  if (have > 0) std::memcpy(call.http.body.data(), ahead_.data(), have);
   ahead_.erase(0, have);
   const auto rest = asio::buffer(call.http.body.data() + have, size - have);
   const auto how = asio::transfer_exactly(size - have);
