@@ -319,7 +319,7 @@ void Service::add_tape_operations() {
     ASSIGN_OR_RETURN(const TapeView view, tapes.take_over(barcode, force));
     return own_tape(view);
   });
-  own("ForgetTape", [this, &tapes](const Params& in) -> Result<Json> {
+  own("ForgetTape", [&tapes](const Params& in) -> Result<Json> {
     ASSIGN_OR_RETURN(const std::string barcode, in.barcode("Barcode"));
     ASSIGN_OR_RETURN(const bool force, in.flag_or("Force", false));
     TRY(tapes.forget(barcode, force));
