@@ -70,7 +70,7 @@ class SnapshotArchiveTest : public SnapshotTest {
     ASSERT_TRUE(disk.ok()) << disk.error().message();
     EXPECT_EQ(disk->size_bytes(), GiB);
     const Buffer zeros(kEbsBlockBytes, std::byte{0});
-    for (const uint64_t block : {0, 5, 7, 10, 23, 24, 40, 42, 1000, 2000, 2007, 2047}) {
+    for (const uint64_t block : {0U, 5U, 7U, 10U, 23U, 24U, 40U, 42U, 1000U, 2000U, 2007U, 2047U}) {
       const auto read = disk->read(block * kEbsBlockBytes, kEbsBlockBytes);
       ASSERT_TRUE(read.ok()) << read.error().message();
       const auto expected = aws->snapshot_block(snapshot, block);

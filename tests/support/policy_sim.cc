@@ -192,8 +192,9 @@ Status PolicySim::remove(const PolicyPlace& place, const std::string& snapshot) 
     if (other.volume != goes.volume || other.tag(kTagPolicy) != goes.tag(kTagPolicy)) continue;
     if (other.state != PointState::good) continue;
     if (newest == nullptr || newest->started_ms < other.started_ms) newest = &other;
-    const bool archived = std::any_of(points_.begin(), points_.end(),
-                                      [&](const ArchivePoint& p) { return p.snapshot == id; });
+    const bool archived =
+        std::any_of(points_.begin(), points_.end(),
+                    [&id = id](const ArchivePoint& p) { return p.snapshot == id; });
     if (archived && (base == nullptr || base->started_ms < other.started_ms)) base = &other;
   }
   if (newest == &goes) broken(snapshot + " is the newest good one in AWS");

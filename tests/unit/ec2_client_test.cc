@@ -97,7 +97,8 @@ TEST_F(Ec2ClientTest, ErrorsSayWhatTheyAre) {
            {"InvalidSnapshot.InUse", ErrorCode::busy},
            {"SnapshotLimitExceeded", ErrorCode::no_space},
            {"InvalidParameterValue", ErrorCode::invalid_argument}}) {
-    Ec2Client& ec2 = make([&](const SeenRequest&) { return http_answer(400, fault(name)); });
+    Ec2Client& ec2 =
+        make([&name = name](const SeenRequest&) { return http_answer(400, fault(name)); });
     EXPECT_EQ(ec2.delete_snapshot("snap-1").error().code, code) << name;
   }
   Ec2Client& ec2 =

@@ -68,9 +68,10 @@ std::optional<Answer> check_params(const Call& call, const std::vector<std::stri
       }
       continue;
     }
-    const bool found = std::any_of(known.begin(), known.end(), [&name](const std::string& k) {
-      return k.back() == '.' ? name.rfind(k, 0) == 0 : name == k;
-    });
+    const bool found =
+        std::any_of(known.begin(), known.end(), [&name = name](const std::string& k) {
+          return k.back() == '.' ? name.rfind(k, 0) == 0 : name == k;
+        });
     if (!found) {
       return query_error(call, "UnknownParameter", "The parameter " + name + " is not recognized");
     }

@@ -244,7 +244,7 @@ TEST_F(Audit, ARotationThatFailsIsTriedAgain) {
       head = text;
       return {};
     };
-    log = std::move(*AuditLog::open(files, clock, options));
+    log = *AuditLog::open(files, clock, options);
     write(1);
     files.fail_call(files.counted_calls() + call, ErrorCode::io);
     failed += log->append({"ada", "admin", "", "", "Late", Json::object(), "ok"}).ok() ? 0 : 1;
