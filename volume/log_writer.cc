@@ -19,12 +19,6 @@ constexpr uint64_t kLooksPerMargin = 16;
 // Less than this is copied rather than a piece of its own to the system call.
 constexpr size_t kMinLentBytes = 16 * KiB;
 
-size_t tag_bytes(const FrameCipher* cipher) { return cipher != nullptr ? kFrameTagSize : 0; }
-
-bool may_lend(const FrameCipher* cipher, size_t bytes) {
-  return cipher == nullptr && bytes >= kMinLentBytes;
-}
-
 // Of the user's.
 uint64_t op_bytes(const LogOp& op) {
   return op.prepared != nullptr ? op.prepared->data_bytes() : op.data.size();
@@ -171,23 +165,13 @@ Status LogWriter::frame_write(const LogOp& op) {
 }
 
 Status LogWriter::frame_prepared(const LogOp& op) {
-  const ByteView payload = op.prepared->payload();
-  const FrameCipher* cipher = open_->segment->cipher_or_null();
-  const bool lends = may_lend(cipher, payload.size());
-  const size_t at = used_;
-  const MutableBytes frame =
-      grow(kFrameHeaderFixedSize + (lends ? 0 : payload.size()) + tag_bytes(cipher));
-  if (!lends) {
-    std::memcpy(frame.data() + kFrameHeaderFixedSize, payload.data(), payload.size());
-  }
   FrameHeader header;
   header.kind = FrameKind::extents;
   header.codec = op.prepared->codec();
   header.plain_size = op.prepared->plain_size();
-  header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
-  TRY(encode_frame_in_place(header, cipher, frame, lends ? payload : ByteView()));
-  if (lends) lend(payload);
-  index_frame(header, at, kFrameHeaderFixedSize);
+  const ByteView payload = op.prepared->payload();
+  const size_t at = used_;
+  TRY(add_stored(header, 0, {&payload, 1}, [](MutableBytes, ByteView) {}));
   framed_.push_back({{op.range}, static_cast<uint32_t>(offset_ + at), true});
   gained_.log_bytes += used_ - at;
   return {};
@@ -249,17 +233,20 @@ void LogWriter::index_frame(const FrameHeader& header, size_t at, uint32_t heade
   open_->plain_bytes += header.plain_size;
 }
 
-Status LogWriter::add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,
-                            std::span<const ByteView> data) {
-  const size_t table = extent_table_size(ranges, kind, state_.block_bytes);
+// A frame whose payload is stored as it is: a table, which `fill` makes of the data, and the data,
+// in its place in the buffer or lent to it.
+template <typename Fill>
+Status LogWriter::add_stored(FrameHeader header, size_t table, std::span<const ByteView> data,
+                             const Fill& fill) {
   size_t data_bytes = 0;
   for (const ByteView part : data) data_bytes += part.size();
   const FrameCipher* cipher = open_->segment->cipher_or_null();
-  const bool lends = data.size() == 1 && may_lend(cipher, data_bytes);
+  const bool lends = cipher == nullptr && data.size() == 1 && data_bytes >= kMinLentBytes;
   const size_t at = used_;
-  const MutableBytes frame =
-      grow(kFrameHeaderFixedSize + table + (lends ? 0 : data_bytes) + tag_bytes(cipher));
+  const MutableBytes frame = grow(kFrameHeaderFixedSize + table + (lends ? 0 : data_bytes) +
+                                  (cipher != nullptr ? kFrameTagSize : 0));
   const MutableBytes payload = frame.subspan(kFrameHeaderFixedSize);
+  const ByteView lent = lends ? data.front() : ByteView();
   if (!lends) {
     size_t to = table;
     for (const ByteView part : data) {
@@ -267,15 +254,23 @@ Status LogWriter::add_frame(FrameKind kind, std::span<const BlockRange> ranges, 
       to += part.size();
     }
   }
-  encode_extent_table(ranges, kind, continues, state_.block_bytes,
-                      lends ? data.front() : ByteView(payload).subspan(table, data_bytes),
-                      payload.first(table));
+  fill(payload.first(table), lends ? lent : ByteView(payload).subspan(table, data_bytes));
+  header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
+  TRY(encode_frame_in_place(header, cipher, frame, lent));
+  if (lends) lend(lent);
+  index_frame(header, at, kFrameHeaderFixedSize);
+  return {};
+}
+
+Status LogWriter::add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,
+                            std::span<const ByteView> data) {
   FrameHeader header;
   header.kind = kind;
-  header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
-  TRY(encode_frame_in_place(header, cipher, frame, lends ? data.front() : ByteView()));
-  if (lends) lend(data.front());
-  index_frame(header, at, kFrameHeaderFixedSize);
+  const size_t at = used_;
+  TRY(add_stored(header, extent_table_size(ranges, kind, state_.block_bytes), data,
+                 [&](MutableBytes table, ByteView joined) {
+                   encode_extent_table(ranges, kind, continues, state_.block_bytes, joined, table);
+                 }));
   framed_.push_back({{ranges.begin(), ranges.end()},
                      static_cast<uint32_t>(offset_ + at),
                      kind == FrameKind::extents});
@@ -371,16 +366,11 @@ Status LogWriter::add_mark() {
   LogMark mark = last_;
   mark.block_bytes = state_.block_bytes;
   mark.block_count = state_.block_count;
-  const Buffer payload = encode_log_mark(mark);
-  const FrameCipher* cipher = open_->segment->cipher_or_null();
-  const size_t at = used_;
-  const MutableBytes frame = grow(kFrameHeaderFixedSize + payload.size() + tag_bytes(cipher));
-  std::memcpy(frame.data() + kFrameHeaderFixedSize, payload.data(), payload.size());
   FrameHeader header;
   header.kind = FrameKind::truncate;
-  TRY(encode_frame_in_place(header, cipher, frame));
-  index_frame(header, at, kFrameHeaderFixedSize);
-  return {};
+  const Buffer encoded = encode_log_mark(mark);  // too small to be lent
+  const ByteView payload = encoded;
+  return add_stored(header, 0, {&payload, 1}, [](MutableBytes, ByteView) {});
 }
 
 // Nothing may be in the buffer.

@@ -64,6 +64,9 @@ class LogWriter {
   Status roll(const LogOp& op);
   Status add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,
                    std::span<const ByteView> data);
+  template <typename Fill>
+  Status add_stored(FrameHeader header, size_t table, std::span<const ByteView> data,
+                    const Fill& fill);
   Status add_encoded(std::span<const BlockRange> ranges, std::shared_ptr<const Buffer> plain);
   MutableBytes grow(size_t bytes);
   void lend(ByteView bytes);

@@ -15,9 +15,7 @@ constexpr int64_t kPagesOfOneLookMs = 60'000;
 constexpr unsigned kHeads = 24;
 
 struct Point {
-  std::string barcode;
-  Uuid uuid;
-  uint64_t size_bytes = 0;
+  const SurveyedTape* tape;
   int64_t time_ms = 0;
 };
 
@@ -33,32 +31,33 @@ Result<Json> Service::recovery_points(const Params& in) const {
     return Error(ErrorCode::not_found, "there is no gateway " + arn);
   }
   const std::string gateway = arn.substr(prefix.size());
-  std::vector<Point> page;
+  SurveyedTapes surveyed;
+  std::vector<Point> page;  // of them
   Json out = {{"GatewayARN", arn}, {"TapeRecoveryPointInfos", Json::array()}};
   if (gateway != env_.gateway_id) {
-    ASSIGN_OR_RETURN(const SurveyedTapes surveyed,
-                     survey_->tapes(marker.empty() ? 0 : kPagesOfOneLookMs));
+    ASSIGN_OR_RETURN(surveyed, survey_->tapes(marker.empty() ? 0 : kPagesOfOneLookMs));
     for (const SurveyedTape& tape : *surveyed) {
       if (tape.barcode <= marker || tape.owner.gateway != gateway ||
           tape.owner.state != OwnerState::owned) {
         continue;
       }
       if (page.size() == limit) {
-        out["Marker"] = page.back().barcode;
+        out["Marker"] = page.back().tape->barcode;
         break;
       }
-      page.push_back({tape.barcode, tape.uuid, tape.capacity_bytes, 0});
+      page.push_back({&tape});
     }
   }
   TRY(in_parallel(kHeads, page.size(), [&](size_t i) -> Status {
-    ASSIGN_OR_RETURN(const ObjectInfo info, env_.object_store->head(manifest_key(page[i].uuid)));
+    ASSIGN_OR_RETURN(const ObjectInfo info,
+                     env_.object_store->head(manifest_key(page[i].tape->uuid)));
     page[i].time_ms = info.modified_ms;
     return {};
   }));
   for (const Point& point : page) {
-    out["TapeRecoveryPointInfos"].push_back({{"TapeARN", tape_arn(point.barcode)},
+    out["TapeRecoveryPointInfos"].push_back({{"TapeARN", tape_arn(point.tape->barcode)},
                                              {"TapeRecoveryPointTime", seconds(point.time_ms)},
-                                             {"TapeSizeInBytes", point.size_bytes},
+                                             {"TapeSizeInBytes", point.tape->capacity_bytes},
                                              {"TapeStatus", "AVAILABLE"}});
   }
   return out;
