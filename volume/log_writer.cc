@@ -452,6 +452,7 @@ uint64_t LogWriter::enter_in_map() {
   segment.readable_bytes = offset_ + used_;
   state_.unsealed_bytes += used_;
   state_.log_bytes_since_map += used_;
+  state_.appended_bytes += used_;
   for (const Framed& frame : framed_) {
     for (const BlockRange& range : frame.ranges) {
       if (frame.mapped) {

@@ -10,7 +10,7 @@ namespace coldshelf {
 
 namespace {
 
-constexpr size_t kHashChunkBytes = 128 * KiB;  // stays in a processor's own cache
+constexpr size_t kHashChunkBytes = 64 * KiB;  // stays in a processor's own cache
 
 std::string hex16(uint64_t v) {
   char text[20];
@@ -107,27 +107,55 @@ bool Maintenance::step() {
   return done.ok();
 }
 
-// The digest is made here, from the page cache, not on the way of a write.
+// The digest is made here, from the page cache, not on the way of a write, and as soon as there is
+// something: of a whole segment at once it would take a processor away from the writers for long.
+void Maintenance::digest(uint64_t behind_bytes) {
+  if (state_.appended_bytes - digest_asked_ < behind_bytes || digesting_.exchange(true)) return;
+  digest_asked_ = state_.appended_bytes.load();
+  jobs_.submit(*state_.env.cartridge.sealers, [this] { follow_writer(); });
+}
+
+void Maintenance::follow_writer() {
+  std::shared_ptr<TailSegment> tail;
+  uint64_t end = 0;
+  {
+    const std::lock_guard lock(state_.mutex);
+    if (!state_.tail.empty() && !state_.tail.back()->finished) {
+      tail = state_.tail.back();
+      end = tail->written_bytes;
+    }
+  }
+  if (tail) static_cast<void>(digest_to(*tail, end).ok());  // the sealer tries again
+  digesting_ = false;
+  digest(kFollowBytes);  // behind those who wait for a thread by now
+}
+
+Status Maintenance::digest_to(TailSegment& t, uint64_t end) {
+  const std::lock_guard lock(t.digest_mutex);
+  Buffer chunk;
+  while (t.digested_bytes < end) {
+    chunk.resize(static_cast<size_t>(std::min<uint64_t>(kHashChunkBytes, end - t.digested_bytes)));
+    TRY(t.file->read_at(t.digested_bytes, chunk));
+    t.digest.update(chunk);
+    t.digested_bytes += chunk.size();
+  }
+  return {};
+}
+
 Status Maintenance::make_end(TailSegment& t) {
   {
     const std::lock_guard lock(state_.mutex);
     t.end_at = t.written_bytes;
   }
-  Sha256 running;
-  Buffer chunk;
-  for (uint64_t at = 0; at < t.end_at; at += chunk.size()) {
-    chunk.resize(static_cast<size_t>(std::min<uint64_t>(kHashChunkBytes, t.end_at - at)));
-    TRY(t.file->read_at(at, chunk));
-    running.update(chunk);
-  }
+  TRY(digest_to(t, t.end_at));
   SegmentEntry entry;
   entry.sequence = t.header.sequence;
   entry.epoch = t.header.epoch;
   entry.partition = kImageLogPartition;
   entry.plain_bytes = t.plain_bytes;
-  t.end = encode_segment_end(t.index, t.end_at, running, entry.sha256);
+  t.end = encode_segment_end(t.index, t.end_at, t.digest, entry.sha256);
   entry.stored_bytes = t.end_at + t.end.size();
-  t.file_digest = running.finish();
+  t.file_digest = t.digest.finish();
   t.entry = entry;
   return {};
 }

@@ -9,12 +9,20 @@
 
 namespace coldshelf {
 
+// How far the digest of the open segment stays behind the writer: with who waits for a sync the
+// disk is busy and a processor is not, so that little is worth a thread.
+constexpr uint64_t kFollowBytes = 256 * KiB;
+constexpr uint64_t kFollowInSyncBytes = 64 * KiB;
+
 class Maintenance {
  public:
   Maintenance(VolumeState& state, LogWriter& writer) : state_(state), writer_(writer) {}
 
   // Starts what is due, unless that is under way. Any thread, no lock held.
   void kick();
+  // Has the digest of the open segment follow the writer when it is as far behind. Any thread, no
+  // lock held.
+  void digest(uint64_t behind_bytes);
   // Start what is due, and wait. no_space and others that pass: it is put off, and goes on by
   // itself.
   Status drain();                          // every finished segment sealed, every map written
@@ -33,6 +41,8 @@ class Maintenance {
   }
   void run();
   bool step();
+  void follow_writer();
+  Status digest_to(TailSegment& tail, uint64_t end);
   Status make_end(TailSegment& tail);
   Status seal(const std::shared_ptr<TailSegment>& tail);
   Status write_pending(const PendingMap& pending);
@@ -50,6 +60,8 @@ class Maintenance {
   LogWriter& writer_;
   std::mutex mutex_;
   bool running_ = false;
+  std::atomic<bool> digesting_{false};
+  std::atomic<uint64_t> digest_asked_{0};                   // of appended_bytes
   std::map<uint64_t, std::vector<MapSource>> map_sources_;  // by sequence; the runner's
   JobGroup jobs_;  // last: waits for the job before the rest goes
 };

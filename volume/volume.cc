@@ -86,6 +86,7 @@ Status Volume::check_range(uint64_t offset, uint64_t length) const {
 }
 
 void Volume::after_log_op() {
+  maintenance_->digest(kFollowBytes);
   if (state_->maintenance_due || state_->retry_due()) maintenance_->kick();
 }
 
@@ -219,6 +220,7 @@ Status Volume::flush() {
     if (state_->failure) return *state_->failure;
     for (const auto& segment : state_->tail) tail.emplace_back(segment, segment->written_bytes);
   }
+  maintenance_->digest(kFollowInSyncBytes);
   for (const auto& [segment, bytes] : tail) TRY(state_->sync_tail(*segment, bytes));
   after_log_op();
   return {};

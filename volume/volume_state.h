@@ -73,6 +73,10 @@ struct TailSegment {
   bool syncing = false;
   uint64_t synced_bytes = 0;
   bool entry_synced = false;  // its name is durable
+  // Under digest_mutex: of the first `digested_bytes`, which follow the writer.
+  std::mutex digest_mutex;
+  Sha256 digest;
+  uint64_t digested_bytes = 0;
   // The sealer's: how far it came, when the disk was full.
   std::optional<SegmentEntry> entry;
   Sha256Digest file_digest;
@@ -127,7 +131,10 @@ struct VolumeState {
   std::atomic<int64_t> retry_at_ns{0};  // monotonic; 0: nothing is put off
   VolumeCounters counters;
   std::atomic<bool> maintenance_due{false};
-  std::atomic<bool> map_wanted{false};  // at the next end of a segment
+  // Since the volume was opened.
+  std::atomic<uint64_t> appended_bytes{0};  // to the log
+  std::atomic<uint64_t> data_syncs{0};      // of the log
+  std::atomic<bool> map_wanted{false};      // at the next end of a segment
   std::atomic<bool> moving{false};  // compaction waits for the log: the log must not wait for it
 
   // All below: mutex not held, unless it says so.
