@@ -8,6 +8,12 @@ namespace {
 constexpr size_t kMaxBatchOps = 128;
 constexpr uint64_t kMaxBatchBytes = 1 * MiB;
 constexpr uint64_t kWritebackBytes = 8 * MiB;
+// Where syncs come that often, room is made before it is needed: a sync that need not make a file
+// longer waits for the disk once less on ext4 and XFS, whose journals have nothing to say of it.
+constexpr uint64_t kBytesPerSync = 128 * KiB;
+constexpr uint64_t kSyncsCounted = 8;
+constexpr uint64_t kRoomBytes = 1 * MiB;
+constexpr uint64_t kRoomsPerSegment = 16;  // at least, where segments are small
 // The map is written when the log is this many times as long: what maps add to what is written.
 constexpr uint64_t kLogPerMap = 4;
 // More than any operation needs besides its data.
@@ -356,6 +362,8 @@ Status LogWriter::open_segment() {
   offset_ = 0;
   indexed_ = 0;
   writeback_at_ = 0;
+  room_end_ = 0;
+  counted_at_ = 0;
   const Buffer head = encode_segment_header(header);
   const MutableBytes room = grow(head.size());
   std::memcpy(room.data(), head.data(), head.size());
@@ -441,7 +449,33 @@ Status LogWriter::write_out() {
     open_->file->start_writeback(writeback_at_, offset_ - writeback_at_);
     writeback_at_ = offset_;
   }
+  prepare_room();
   return {};
+}
+
+// Zeros, which are no frame. That they cannot be written is for the next write to find out.
+void LogWriter::prepare_room() {
+  if (offset_ < room_end_) return;
+  const uint64_t syncs = state_.data_syncs - counted_syncs_, bytes = offset_ - counted_at_;
+  if (syncs < kSyncsCounted && bytes < kSyncsCounted * kBytesPerSync) return;
+  counted_syncs_ += syncs;
+  counted_at_ = offset_;
+  if (bytes > syncs * kBytesPerSync) return;
+  const uint64_t room = std::min(kRoomBytes, state_.options.segment_bytes / kRoomsPerSegment);
+  const uint64_t end = std::min(offset_ + room, state_.options.segment_bytes);
+  if (end <= offset_) return;
+  static const Buffer zeros(64 * KiB, std::byte{0});
+  pieces_.clear();
+  for (uint64_t at = offset_; at < end; at += pieces_.back().size()) {
+    pieces_.push_back(ByteView(zeros).first(std::min<uint64_t>(zeros.size(), end - at)));
+  }
+  {
+    const std::lock_guard lock(state_.mutex);
+    open_->room_end = end;
+  }
+  room_end_ = end;
+  unchecked_ += room;
+  static_cast<void>(open_->file->write_pieces_at(offset_, pieces_).ok());
 }
 
 // Gives what is not sealed now.

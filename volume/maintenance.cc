@@ -169,6 +169,7 @@ Status Maintenance::seal(const std::shared_ptr<TailSegment>& tail) {
   const SegmentEntry& entry = *t.entry;
   if (!t.end.empty()) {
     TRY(t.file->write_at(t.end_at, t.end));
+    if (t.room_end > entry.stored_bytes) TRY(t.file->truncate(entry.stored_bytes));
     t.end = {};
   }
   // 2. The bytes. 3. The name of a sealed segment. 4. The directory.

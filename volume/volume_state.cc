@@ -224,6 +224,7 @@ Status VolumeState::sync_now(TailSegment& segment, uint64_t& bytes, bool entry) 
     if (bytes > 0) bytes = std::max(bytes, segment.written_bytes);
   }
   if (bytes > 0) {
+    ++data_syncs;
     const Status done = segment.file->sync();
     if (!done.ok()) {
       fail(done.error());

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <set>
 #include <thread>
 
 #include "base/coding.h"
@@ -276,6 +277,58 @@ TEST_F(VolumeTest, ADiskThatFillsDoesNotFailAFlush) {
     ASSERT_EQ(read(*v, at, 4096), pattern(at, 4096));
   }
   EXPECT_EQ(read(*v, written, 4096), pattern(2, 4096));
+}
+
+// Where every write is synced, the file is made longer before it must be, and is as long as it
+// should be when it is sealed.
+TEST_F(VolumeTest, RoomIsMadeForSyncsThatComeOften) {
+  std::string said;
+  capture_log([&](std::string_view line) { said += line; });
+  auto v = create();
+  const auto open_size = [&] {
+    for (const std::string& path : files.all_files()) {
+      if (path.ends_with(".open")) return files.content(path)->size();
+    }
+    return size_t{0};
+  };
+  uint64_t at = 0;
+  std::set<size_t> sizes;
+  for (; at < 100 * 4096; at += 4096) {
+    ASSERT_TRUE(v->write(at, pattern(at, 4096), true).ok());
+    sizes.insert(open_size());
+  }
+  EXPECT_LT(sizes.size(), 20U);  // eight until it is known, and then one for 64 KiB
+  EXPECT_GT(*sizes.rbegin(), at);
+  v.reset();
+  SeededRandom r(4);
+  files.crash(r);
+  v = open();
+  EXPECT_EQ(said.find("end of a segment dropped"), std::string::npos) << said;
+  for (uint64_t i = 0; i < at; i += 4096) ASSERT_EQ(read(*v, i, 4096), pattern(i, 4096));
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(v->write(i * 4096, pattern(i, 4096), true).ok());
+  ASSERT_TRUE(v->close().ok());
+  unsigned verified = 0;
+  for (const std::string& path : files.all_files()) {
+    if (!path.ends_with(".seg")) continue;
+    auto file = files.open(path, OpenMode::read);
+    ASSERT_TRUE(file.ok());
+    const Status intact = verify_segment(**file, v->uuid(), nullptr, *env.cartridge.buffers);
+    EXPECT_TRUE(intact.ok()) << path << ": " << (intact.ok() ? "" : intact.error().message());
+    ++verified;
+  }
+  EXPECT_GE(verified, 2U);
+}
+
+TEST_F(VolumeTest, NoRoomIsMadeForFewSyncs) {
+  auto v = create();
+  for (uint64_t at = 0; at < 512 * 1024; at += 4096) {
+    ASSERT_TRUE(v->write(at, pattern(at, 4096), at % (256 * 1024) == 0).ok());
+  }
+  for (const std::string& path : files.all_files()) {
+    if (!path.ends_with(".open")) continue;
+    EXPECT_LT(files.content(path)->size(), 512U * 1024 + 128 * 100 + 4096);
+    EXPECT_NE(files.content(path)->back(), std::byte{0});
+  }
 }
 
 TEST_F(VolumeTest, OverwritingGivesSpaceBackAndMovesWhatLives) {
