@@ -188,12 +188,12 @@ Status LogRecovery::find_end() {
   return {};
 }
 
-// Room that the writer had made for what did not come.
-Result<bool> only_zeros(File& file, uint64_t at, uint64_t end) {
+// Room that the writer had made for what did not come. What cannot be read is none.
+bool only_zeros(File& file, uint64_t at, uint64_t end) {
   Buffer chunk;
   for (; at < end; at += chunk.size()) {
     chunk.resize(static_cast<size_t>(std::min<uint64_t>(64 * KiB, end - at)));
-    TRY(file.read_at(at, chunk));
+    if (!file.read_at(at, chunk).ok()) return false;
     if (std::any_of(chunk.begin(), chunk.end(), [](std::byte b) { return b != std::byte{0}; })) {
       return false;
     }
@@ -232,8 +232,7 @@ Result<std::optional<Candidate>> LogRecovery::read_candidate(const Found& found)
   ASSIGN_OR_RETURN(c.scan, scan_segment(*c.file, cipher(c), *env_.buffers));
   if (c.scan.index.frames.empty()) return none;
   ASSIGN_OR_RETURN(c.mark, read_mark(c));
-  ASSIGN_OR_RETURN(const bool room, only_zeros(*c.file, c.scan.valid_end, size));
-  if (!room && found.open) {
+  if (found.open && !only_zeros(*c.file, c.scan.valid_end, size)) {
     log_info("volume", "end of a segment dropped",
              {{"label", manifest.label},
               {"segment", found.name.sequence},

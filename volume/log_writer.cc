@@ -362,7 +362,6 @@ Status LogWriter::open_segment() {
   offset_ = 0;
   indexed_ = 0;
   writeback_at_ = 0;
-  room_end_ = 0;
   counted_at_ = 0;
   const Buffer head = encode_segment_header(header);
   const MutableBytes room = grow(head.size());
@@ -455,7 +454,7 @@ Status LogWriter::write_out() {
 
 // Zeros, which are no frame. That they cannot be written is for the next write to find out.
 void LogWriter::prepare_room() {
-  if (offset_ < room_end_) return;
+  if (offset_ < open_->room_end) return;
   const uint64_t syncs = state_.data_syncs - counted_syncs_, bytes = offset_ - counted_at_;
   if (syncs < kSyncsCounted && bytes < kSyncsCounted * kBytesPerSync) return;
   counted_syncs_ += syncs;
@@ -469,12 +468,8 @@ void LogWriter::prepare_room() {
   for (uint64_t at = offset_; at < end; at += pieces_.back().size()) {
     pieces_.push_back(ByteView(zeros).first(std::min<uint64_t>(zeros.size(), end - at)));
   }
-  {
-    const std::lock_guard lock(state_.mutex);
-    open_->room_end = end;
-  }
-  room_end_ = end;
-  unchecked_ += room;
+  open_->room_end = end;
+  unchecked_ += end - offset_;
   static_cast<void>(open_->file->write_pieces_at(offset_, pieces_).ok());
 }
 

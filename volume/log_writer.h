@@ -97,8 +97,7 @@ class LogWriter {
   std::shared_ptr<TailSegment> open_;
   uint64_t offset_ = 0;  // where the buffer will be written
   uint64_t writeback_at_ = 0;
-  uint64_t room_end_ = 0;         // of the open file; no room when offset_ is there
-  uint64_t counted_at_ = 0;       // where in it counting syncs began,
+  uint64_t counted_at_ = 0;       // where in the file counting syncs began,
   uint64_t counted_syncs_ = 0;    // and how many there had been
   uint64_t unchecked_ = 1 * TiB;  // bytes since the disk was last seen to have room
   size_t indexed_ = 0;            // frames of open_ that are written

@@ -110,7 +110,8 @@ bool Maintenance::step() {
 // The digest is made here, from the page cache, not on the way of a write, and as soon as there is
 // something: of a whole segment at once it would take a processor away from the writers for long.
 void Maintenance::digest(uint64_t behind_bytes) {
-  if (state_.appended_bytes - digest_asked_ < behind_bytes || digesting_.exchange(true)) return;
+  const uint64_t asked = digest_asked_;  // first: what is appended is never less
+  if (state_.appended_bytes - asked < behind_bytes || digesting_.exchange(true)) return;
   digest_asked_ = state_.appended_bytes.load();
   jobs_.submit(*state_.env.cartridge.sealers, [this] { follow_writer(); });
 }

@@ -63,9 +63,9 @@ struct TailSegment {
   std::shared_ptr<File> file;
   SegmentIndex index;  // the writer's, then the sealer's
   uint64_t plain_bytes = 0;
+  uint64_t room_end = 0;  // the writer's, too: zeros follow what is written, up to here
   // Under the volume's mutex.
   uint64_t written_bytes = 0;
-  uint64_t room_end = 0;  // the file has zeros from there to here, when this is more
   bool finished = false;
   // Under sync_mutex. One sync at a time; who comes meanwhile waits for it, and one of those whom
   // it did not serve makes the next, for all of them.

@@ -324,11 +324,14 @@ TEST_F(VolumeTest, NoRoomIsMadeForFewSyncs) {
   for (uint64_t at = 0; at < 512 * 1024; at += 4096) {
     ASSERT_TRUE(v->write(at, pattern(at, 4096), at % (256 * 1024) == 0).ok());
   }
+  unsigned open_files = 0;
   for (const std::string& path : files.all_files()) {
     if (!path.ends_with(".open")) continue;
+    ++open_files;
     EXPECT_LT(files.content(path)->size(), 512U * 1024 + 128 * 100 + 4096);
     EXPECT_NE(files.content(path)->back(), std::byte{0});
   }
+  EXPECT_EQ(open_files, 1U);
 }
 
 TEST_F(VolumeTest, OverwritingGivesSpaceBackAndMovesWhatLives) {
