@@ -1,5 +1,6 @@
 #include "base/bytes.h"
 
+#include <algorithm>
 #include <array>
 
 namespace coldshelf {
@@ -15,6 +16,15 @@ int hex_value(char c) {
   return -1;
 }
 }  // namespace
+
+size_t leading_zeroes(ByteView bytes) {
+  if (bytes.empty() || bytes[0] != std::byte{0}) return 0;
+  // Equal to itself one further on: all of it is what the first byte is.
+  if (std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0) return bytes.size();
+  const auto at =
+      std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; });
+  return static_cast<size_t>(at - bytes.begin());
+}
 
 std::string to_hex(ByteView bytes) {
   static constexpr char digits[] = "0123456789abcdef";

@@ -50,6 +50,9 @@ inline void append(Buffer& to, ByteView bytes) { to.insert(to.end(), bytes.begin
 inline bool equal(ByteView a, ByteView b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
+// How many bytes of zeroes `bytes` begins with.
+size_t leading_zeroes(ByteView bytes);
+inline bool all_zeroes(ByteView bytes) { return leading_zeroes(bytes) == bytes.size(); }
 
 std::string to_hex(ByteView bytes);                    // lower case
 bool from_hex(std::string_view hex, Buffer& out);      // false: odd length or not hex

@@ -2,9 +2,16 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
+
 #include "base/check.h"
+#include "base/file_system.h"
 
 namespace coldshelf {
+
+namespace {
+constexpr uint64_t kPieceBytes = 64 * KiB;  // stays in a processor's own cache
+}
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -46,6 +53,17 @@ Sha256Digest Sha256::of(ByteView bytes) {
   Sha256 sha;
   sha.update(bytes);
   return sha.finish();
+}
+
+Status hash_file(File& file, uint64_t& at, uint64_t end, Sha256& sha) {
+  Buffer piece;
+  while (at < end) {
+    piece.resize(static_cast<size_t>(std::min(kPieceBytes, end - at)));
+    TRY(file.read_at(at, piece));
+    sha.update(piece);
+    at += piece.size();
+  }
+  return {};
 }
 
 }  // namespace coldshelf

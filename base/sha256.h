@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "base/bytes.h"
+#include "base/result.h"
 
 namespace coldshelf {
 
@@ -29,5 +30,9 @@ class Sha256 {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// Adds what `file` has from `at` to `end`. `at` is how far it came, also where it fails.
+class File;
+Status hash_file(File& file, uint64_t& at, uint64_t end, Sha256& sha);
 
 }  // namespace coldshelf

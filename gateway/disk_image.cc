@@ -71,15 +71,6 @@ Result<ImageFormat> detect_image_format(const std::string& path) {
   return qcow2 ? ImageFormat::qcow2 : ImageFormat::raw;
 }
 
-size_t leading_zeroes(ByteView bytes) {
-  if (bytes.empty() || bytes[0] != std::byte{0}) return 0;
-  // Equal to itself one further on: all of it is what the first byte is.
-  if (std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0) return bytes.size();
-  const auto at =
-      std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; });
-  return static_cast<size_t>(at - bytes.begin());
-}
-
 // -- reading
 
 Result<std::unique_ptr<RawImage>> RawImage::open(const std::string& path) {
@@ -146,7 +137,7 @@ Status RawImageWriter::write(uint64_t offset, ByteView bytes) {
     size_t run = 0;
     while (run < bytes.size()) {
       const ByteView block = bytes.subspan(run, std::min(kSparseBytes, bytes.size() - run));
-      if (leading_zeroes(block) == block.size()) break;
+      if (all_zeroes(block)) break;
       run += block.size();
     }
     ByteView left = bytes.first(run);

@@ -64,9 +64,6 @@ class RawImageWriter {
   uint64_t written_ = 0;
 };
 
-// How many bytes of zeroes `bytes` begins with.
-size_t leading_zeroes(ByteView bytes);
-
 // A qcow2 image, checked: it must not lean on other files, which it could name at will. Gives its
 // virtual size.
 Result<uint64_t> check_qcow2(const std::string& path);

@@ -239,7 +239,7 @@ Status VolumeTransfers::copy_in(const RunPtr& run, const std::string& file, Volu
 }
 
 Status VolumeTransfers::write_piece(Volume& volume, uint64_t at, ByteView piece) {
-  if (leading_zeroes(piece) == piece.size()) return {};
+  if (all_zeroes(piece)) return {};
   if (const int64_t hold = volume.write_hold_ms(); hold > 0) {
     env_.clock->sleep_ms(std::min(hold, kLongestHoldMs));
   }

@@ -194,9 +194,7 @@ bool only_zeros(File& file, uint64_t at, uint64_t end) {
   for (; at < end; at += chunk.size()) {
     chunk.resize(static_cast<size_t>(std::min<uint64_t>(64 * KiB, end - at)));
     if (!file.read_at(at, chunk).ok()) return false;
-    if (std::any_of(chunk.begin(), chunk.end(), [](std::byte b) { return b != std::byte{0}; })) {
-      return false;
-    }
+    if (!all_zeroes(chunk)) return false;
   }
   return true;
 }
@@ -277,12 +275,8 @@ Status LogRecovery::seal(Candidate& c) {
   const FrameIndexEntry& last = c.scan.index.frames.back();
   const uint64_t end_at = last.offset + last.header_size + last.stored_size;
   Sha256 running;
-  Buffer chunk;
-  for (uint64_t at = 0; at < end_at; at += chunk.size()) {
-    chunk.resize(static_cast<size_t>(std::min<uint64_t>(1 * MiB, end_at - at)));
-    TRY(c.file->read_at(at, chunk));
-    running.update(chunk);
-  }
+  uint64_t hashed = 0;
+  TRY(hash_file(*c.file, hashed, end_at, running));
   SegmentEntry entry;
   entry.sequence = c.found.name.sequence;
   entry.epoch = c.found.name.epoch;

@@ -18,10 +18,6 @@ constexpr size_t kLbaStatusHeader = 8;
 constexpr size_t kLbaStatusDescriptor = 16;
 constexpr size_t kMaxLbaStatusDescriptors = 4096;
 
-bool all_zero(ByteView bytes) {
-  return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0}; });
-}
-
 // UNMAP's list, as far as it is whole: a torn last descriptor is ignored (SBC-4 5.37.2).
 size_t unmap_descriptors(ByteView list) {
   if (list.size() < kUnmapHeader) return 0;
@@ -170,7 +166,7 @@ Reply BlockUnit::write_same(const Command& command) {
   const ByteView pattern =
       no_data ? ByteView(zeroes) : command.data_out.first(static_cast<size_t>(block_));
   Status done;
-  if (unmap && all_zero(pattern)) {
+  if (unmap && all_zeroes(pattern)) {
     done = device_->unmap(offset_of(extent), bytes_of(extent));
     if (done.ok()) done = settle(!write_cache_);
   } else {

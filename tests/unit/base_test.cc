@@ -16,6 +16,7 @@
 #include "base/secret.h"
 #include "base/sha256.h"
 #include "base/uuid.h"
+#include "tests/support/memory_file.h"
 #include "tests/support/process.h"
 
 namespace coldshelf {
@@ -113,6 +114,34 @@ TEST(Sha256, KnownVector) {  // FIPS 180-4 example "abc"
   steps.update(as_view("a"));
   steps.update(as_view("bc"));
   EXPECT_EQ(steps.finish(), Sha256::of(as_view("abc")));
+}
+
+TEST(Sha256, OfAFileGoesOnWhereAReadFailed) {
+  Buffer content(300'000);
+  SeededRandom(5).fill(content);
+  MemoryFile file{ByteView(content)};
+  file.fail_read(2);
+  Sha256 sha;
+  uint64_t at = 10;
+  EXPECT_EQ(hash_file(file, at, content.size(), sha).error().code, ErrorCode::io);
+  EXPECT_GT(at, 10U);
+  EXPECT_LT(at, content.size());
+  ASSERT_TRUE(hash_file(file, at, content.size(), sha).ok());
+  EXPECT_EQ(at, content.size());
+  EXPECT_EQ(sha.finish(), Sha256::of(ByteView(content).subspan(10)));
+}
+
+TEST(Bytes, LeadingZeroes) {
+  EXPECT_EQ(leading_zeroes({}), 0U);
+  EXPECT_TRUE(all_zeroes({}));
+  Buffer b(1000, std::byte{0});
+  EXPECT_TRUE(all_zeroes(b));
+  for (const size_t at : {size_t{0}, size_t{1}, size_t{500}, size_t{999}}) {
+    b[at] = std::byte{1};
+    EXPECT_EQ(leading_zeroes(b), at);
+    EXPECT_FALSE(all_zeroes(b));
+    b[at] = std::byte{0};
+  }
 }
 
 TEST(Text, HexAndBase64) {

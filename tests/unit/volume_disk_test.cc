@@ -1,0 +1,136 @@
+// What a volume makes of its disk: syncs that fail, a disk that is full, room for what comes.
+#include <set>
+
+#include "tests/support/volume_fixture.h"
+
+namespace coldshelf::test {
+namespace {
+
+using VolumeDiskTest = VolumeTest;
+
+TEST_F(VolumeDiskTest, AFailedSyncMakesItReadOnly) {
+  auto v = create();
+  const Buffer a = pattern(6, 4096);
+  ASSERT_TRUE(v->write(0, a, true).ok());
+  ASSERT_TRUE(v->write(4096, a, false).ok());
+  files.fail_call(files.counted_calls() + 1, ErrorCode::io);
+  EXPECT_FALSE(v->flush().ok());
+  files.no_faults();
+  EXPECT_TRUE(v->read_only());
+  EXPECT_EQ(v->flush().error().code, ErrorCode::read_only);
+  EXPECT_EQ(v->write(0, a, false).error().code, ErrorCode::read_only);
+  EXPECT_EQ(observer.failures().size(), 1U);
+  EXPECT_EQ(read(*v, 0, 4096), a);
+  v = open();
+  EXPECT_FALSE(v->read_only());
+  EXPECT_EQ(read(*v, 0, 4096), a);
+}
+
+TEST_F(VolumeDiskTest, AFullDiskIsNotTheEnd) {
+  auto v = create();
+  const Buffer a = pattern(7, 64 * 1024);
+  ASSERT_TRUE(v->write(0, a, true).ok());
+  files.set_capacity(100'000);
+  EXPECT_EQ(v->write(65536, a, false).error().code, ErrorCode::no_space);
+  EXPECT_FALSE(v->read_only());
+  EXPECT_EQ(read(*v, 65536, 65536), Buffer(65536, std::byte{0}));
+  files.no_faults();
+  ASSERT_TRUE(v->write(131072, a, true).ok());
+  v.reset();
+  SeededRandom r(2);
+  files.crash(r);
+  v = open();
+  EXPECT_EQ(read(*v, 0, 65536), a);
+  EXPECT_EQ(read(*v, 131072, 65536), a);
+}
+
+// Where the file system finds places only when it writes out, a full disk must not show in a flush,
+// which would end the volume: writes fail before that.
+TEST_F(VolumeDiskTest, ADiskThatFillsDoesNotFailAFlush) {
+  auto v = create();
+  files.set_capacity(3 * MiB);
+  files.set_sync_needs(100'000);
+  uint64_t written = 0;
+  Status done;
+  for (; done.ok(); written += done.ok() ? 4096U : 0U) {
+    done = v->write(written, pattern(written, 4096), false);
+    ASSERT_TRUE(v->flush().ok()) << written;
+    ASSERT_LT(written, 3 * MiB);
+  }
+  EXPECT_EQ(done.error().code, ErrorCode::no_space);
+  EXPECT_GT(written, 2 * MiB);
+  EXPECT_EQ(v->write(written, pattern(1, 4096), true).error().code, ErrorCode::no_space);
+  ASSERT_TRUE(v->flush().ok());
+  EXPECT_TRUE(v->unmap(0, 4096).ok());  // what frees blocks has its place
+  ASSERT_TRUE(v->flush().ok());
+  EXPECT_FALSE(v->read_only());
+  files.no_faults();
+  ASSERT_TRUE(v->write(written, pattern(2, 4096), true).ok());
+  v.reset();
+  SeededRandom r(3);
+  files.crash(r);
+  v = open();
+  EXPECT_EQ(read(*v, 0, 4096), Buffer(4096, std::byte{0}));
+  for (uint64_t at = 4096; at < written; at += 4096) {
+    ASSERT_EQ(read(*v, at, 4096), pattern(at, 4096));
+  }
+  EXPECT_EQ(read(*v, written, 4096), pattern(2, 4096));
+}
+
+// Where every write is synced, the file is made longer before it must be, and is as long as it
+// should be when it is sealed.
+TEST_F(VolumeDiskTest, RoomIsMadeForSyncsThatComeOften) {
+  std::string said;
+  capture_log([&](std::string_view line) { said += line; });
+  auto v = create();
+  const auto open_size = [&] {
+    for (const std::string& path : files.all_files()) {
+      if (path.ends_with(".open")) return files.content(path)->size();
+    }
+    return size_t{0};
+  };
+  uint64_t at = 0;
+  std::set<size_t> sizes;
+  for (; at < 100 * 4096; at += 4096) {
+    ASSERT_TRUE(v->write(at, pattern(at, 4096), true).ok());
+    sizes.insert(open_size());
+  }
+  EXPECT_LT(sizes.size(), 20U);  // eight until it is known, and then one for 64 KiB
+  EXPECT_GT(*sizes.rbegin(), at);
+  v.reset();
+  SeededRandom r(4);
+  files.crash(r);
+  v = open();
+  EXPECT_EQ(said.find("end of a segment dropped"), std::string::npos) << said;
+  for (uint64_t i = 0; i < at; i += 4096) ASSERT_EQ(read(*v, i, 4096), pattern(i, 4096));
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_TRUE(v->write(i * 4096, pattern(i, 4096), true).ok());
+  ASSERT_TRUE(v->close().ok());
+  unsigned verified = 0;
+  for (const std::string& path : files.all_files()) {
+    if (!path.ends_with(".seg")) continue;
+    auto file = files.open(path, OpenMode::read);
+    ASSERT_TRUE(file.ok());
+    const Status intact = verify_segment(**file, v->uuid(), nullptr, *env.cartridge.buffers);
+    EXPECT_TRUE(intact.ok()) << path << ": " << (intact.ok() ? "" : intact.error().message());
+    ++verified;
+  }
+  EXPECT_GE(verified, 2U);
+}
+
+TEST_F(VolumeDiskTest, NoRoomIsMadeForFewSyncs) {
+  auto v = create();
+  for (uint64_t at = 0; at < 512 * 1024; at += 4096) {
+    ASSERT_TRUE(v->write(at, pattern(at, 4096), at % (256 * 1024) == 0).ok());
+  }
+  unsigned open_files = 0;
+  for (const std::string& path : files.all_files()) {
+    if (!path.ends_with(".open")) continue;
+    ++open_files;
+    EXPECT_LT(files.content(path)->size(), 512U * 1024 + 128 * 100 + 4096);
+    EXPECT_NE(files.content(path)->back(), std::byte{0});
+  }
+  EXPECT_EQ(open_files, 1U);
+}
+
+}  // namespace
+}  // namespace coldshelf::test
