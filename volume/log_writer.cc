@@ -7,7 +7,6 @@ namespace coldshelf {
 namespace {
 constexpr size_t kMaxBatchOps = 128;
 constexpr uint64_t kMaxBatchBytes = 1 * MiB;
-constexpr uint64_t kWritebackBytes = 8 * MiB;
 // Where syncs come that often, room is made before it is needed: a sync that need not make a file
 // longer waits for the disk once less on ext4 and XFS, whose journals have nothing to say of it.
 constexpr uint64_t kBytesPerSync = 128 * KiB;
@@ -30,6 +29,27 @@ uint64_t op_bytes(const LogOp& op) {
   return op.prepared != nullptr ? op.prepared->data_bytes() : op.data.size();
 }
 }  // namespace
+
+MovedFrame make_moved_frame(std::span<const MovedPiece> pieces, const VolumeState& state) {
+  MovedFrame frame;
+  uint64_t bytes = 0;
+  for (const MovedPiece& piece : pieces) {
+    frame.ranges.push_back(piece.range);
+    bytes += piece.data.size();
+  }
+  const size_t table = extent_table_size(frame.ranges, FrameKind::extents, state.block_bytes);
+  auto plain = std::make_shared<Buffer>(table);
+  plain->reserve(table + static_cast<size_t>(bytes));
+  for (const MovedPiece& piece : pieces) append(*plain, piece.data);
+  encode_extent_table(frame.ranges, FrameKind::extents, false, state.block_bytes,
+                      ByteView(*plain).subspan(table), MutableBytes(*plain).first(table));
+  frame.plain_size = static_cast<uint32_t>(plain->size());
+  frame.payload =
+      compress_frame_payload(*plain, state.options.compression, *state.env.cartridge.buffers);
+  frame.codec = frame.payload != nullptr ? FrameCodec::zstd : FrameCodec::none;
+  if (frame.payload == nullptr) frame.payload = std::move(plain);
+  return frame;
+}
 
 LogWriter::LogWriter(VolumeState& state, uint64_t epoch, const LogMark& last)
     : state_(state), epoch_(epoch), last_(last) {}
@@ -186,32 +206,40 @@ Status LogWriter::frame_prepared(const LogOp& op) {
 // What was overwritten since it was read stays behind. Nobody but this thread changes the map, so
 // what is compared here is still true when the frame is written.
 Status LogWriter::frame_move(LogOp& op) {
-  std::vector<BlockRange> ranges;
-  std::vector<ByteView> data;
+  std::vector<MovedPiece> live;
   std::vector<ExtentMap::Extent> now;
-  for (const LogOp::Moved& moved : op.moved) {
+  uint64_t dead_blocks = 0;
+  for (const MovedPiece& moved : op.moved) {
     now.clear();
     {
       const std::lock_guard lock(state_.mutex);
       if (state_.replacing) return {};  // what this map says goes, and nothing may follow it
       state_.map.find(moved.range, now);
     }
+    dead_blocks += moved.range.count;
     for (const ExtentMap::Extent& e : now) {
       if (e.slot != moved.slot || e.offset != moved.offset) continue;
-      const uint64_t skip = e.range.first - moved.range.first;
-      ranges.push_back(e.range);
-      data.push_back(moved.data.subspan(static_cast<size_t>(skip) * state_.block_bytes,
-                                        static_cast<size_t>(e.range.count) * state_.block_bytes));
+      const auto skip = static_cast<size_t>(e.range.first - moved.range.first);
+      live.push_back({e.range, e.slot, e.offset,
+                      moved.data.subspan(skip * state_.block_bytes,
+                                         static_cast<size_t>(e.range.count) * state_.block_bytes)});
+      dead_blocks -= e.range.count;
     }
   }
-  if (ranges.empty()) return {};  // and no write would take it out of buffered_
+  if (live.empty()) return {};  // and no write would take it out of buffered_
+  if (dead_blocks > 0) op.moved_frame = make_moved_frame(live, state_);
   buffered_.push_back(&op);
-  const size_t table = extent_table_size(ranges, FrameKind::extents, state_.block_bytes);
-  auto plain = std::make_shared<Buffer>(table);
-  for (const ByteView part : data) append(*plain, part);
-  encode_extent_table(ranges, FrameKind::extents, false, state_.block_bytes,
-                      ByteView(*plain).subspan(table), MutableBytes(*plain).first(table));
-  return add_encoded(ranges, std::move(plain));
+  const MovedFrame& frame = op.moved_frame;
+  FrameHeader header;
+  header.kind = FrameKind::extents;
+  header.codec = frame.codec;
+  header.plain_size = frame.plain_size;
+  const ByteView payload = *frame.payload;
+  const size_t at = used_;
+  TRY(add_stored(header, 0, {&payload, 1}, [](MutableBytes, ByteView) {}));
+  framed_.push_back({frame.ranges, static_cast<uint32_t>(offset_ + at), true});
+  gained_.moved_bytes += used_ - at;
+  return {};
 }
 
 MutableBytes LogWriter::grow(size_t bytes) {
@@ -284,25 +312,6 @@ Status LogWriter::add_frame(FrameKind kind, std::span<const BlockRange> ranges, 
   return {};
 }
 
-Status LogWriter::add_encoded(std::span<const BlockRange> ranges,
-                              std::shared_ptr<const Buffer> plain) {
-  FrameHeader header;
-  header.kind = FrameKind::extents;
-  header.frame_index = static_cast<uint32_t>(open_->index.frames.size());
-  ASSIGN_OR_RETURN(const EncodedFrame encoded,
-                   encode_frame(header, std::move(plain), state_.options.compression,
-                                open_->segment->cipher_or_null(), *state_.env.cartridge.buffers));
-  const size_t at = used_;
-  const MutableBytes frame = grow(encoded.size());
-  std::memcpy(frame.data(), encoded.header_bytes.data(), encoded.header_bytes.size());
-  std::memcpy(frame.data() + encoded.header_bytes.size(), encoded.payload.data(),
-              encoded.payload.size());
-  index_frame(encoded.header, at, static_cast<uint32_t>(encoded.header_bytes.size()));
-  framed_.push_back({{ranges.begin(), ranges.end()}, static_cast<uint32_t>(offset_ + at), true});
-  gained_.moved_bytes += frame.size();
-  return {};
-}
-
 // A file system that finds places for data only when it writes them out may find the disk full in
 // fdatasync, and that cannot be made good. So the log stops before: a write that finds the disk
 // nearly full fails by itself, and the next one may find room.
@@ -361,7 +370,6 @@ Status LogWriter::open_segment() {
   open_ = std::move(tail);
   offset_ = 0;
   indexed_ = 0;
-  writeback_at_ = 0;
   counted_at_ = 0;
   const Buffer head = encode_segment_header(header);
   const MutableBytes room = grow(head.size());
@@ -384,7 +392,6 @@ Status LogWriter::add_mark() {
 void LogWriter::finish_segment() {
   last_ = {state_.block_bytes, state_.block_count, open_->header.sequence + 1,
            open_->index.frames.size()};
-  open_->file->start_writeback(writeback_at_, offset_ - writeback_at_);
   {
     const std::lock_guard lock(state_.mutex);
     open_->finished = true;
@@ -444,10 +451,6 @@ Status LogWriter::write_out() {
   indexed_ = open_->index.frames.size();
   framed_.clear();
   buffered_.clear();
-  if (offset_ - writeback_at_ >= kWritebackBytes) {
-    open_->file->start_writeback(writeback_at_, offset_ - writeback_at_);
-    writeback_at_ = offset_;
-  }
   prepare_room();
   return {};
 }

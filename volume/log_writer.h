@@ -11,26 +11,32 @@
 
 namespace coldshelf {
 
-// What a frame of data holds at most: the unit that is read whole where it must be.
-constexpr uint64_t kMaxFrameDataBytes = 64 * KiB;
-// What one operation writes at most, and what is there after a crash wholly or not at all.
-constexpr uint64_t kMaxAtomicBytes = 1 * MiB;
+// A piece of data that compaction moves, if by then it still lies where it was read.
+struct MovedPiece {
+  BlockRange range;
+  uint32_t slot = 0;
+  uint32_t offset = 0;
+  ByteView data;
+};
+
+// The frame of what is moved; compressed where that pays, so on the mover's time.
+struct MovedFrame {
+  std::vector<BlockRange> ranges;
+  FrameCodec codec = FrameCodec::none;
+  uint32_t plain_size = 0;
+  std::shared_ptr<const Buffer> payload;
+};
+MovedFrame make_moved_frame(std::span<const MovedPiece> pieces, const VolumeState& state);
 
 struct LogOp {
   enum class Kind { write, prepared, unmap, move, roll };
-  // A piece of data that compaction moves, if by then it still lies where it was read.
-  struct Moved {
-    BlockRange range;
-    uint32_t slot = 0;
-    uint32_t offset = 0;
-    ByteView data;
-  };
 
   Kind kind = Kind::write;
   BlockRange range;  // write, unmap
   ByteView data;     // write: at most kMaxAtomicBytes
   const PreparedWrite* prepared = nullptr;
-  std::vector<Moved> moved;  // move: at most kMaxFrameDataBytes in all, ascending
+  std::vector<MovedPiece> moved;  // move: at most kMaxFrameDataBytes in all, ascending
+  MovedFrame moved_frame;         // of all of them
   // roll: ends the open segment if it holds anything, then called with mutex held and the mark of
   // what is finished now; nothing is written meanwhile. `force`: even when it is empty.
   std::function<void(const LogMark&)> at_boundary;
@@ -67,7 +73,6 @@ class LogWriter {
   template <typename Fill>
   Status add_stored(FrameHeader header, size_t table, std::span<const ByteView> data,
                     const Fill& fill);
-  Status add_encoded(std::span<const BlockRange> ranges, std::shared_ptr<const Buffer> plain);
   MutableBytes grow(size_t bytes);
   void lend(ByteView bytes);
   void clear_buffer();
@@ -95,8 +100,7 @@ class LogWriter {
   // The leader's.
   LogMark last_;  // of the segment finished last
   std::shared_ptr<TailSegment> open_;
-  uint64_t offset_ = 0;  // where the buffer will be written
-  uint64_t writeback_at_ = 0;
+  uint64_t offset_ = 0;           // where the buffer will be written
   uint64_t counted_at_ = 0;       // where in the file counting syncs began,
   uint64_t counted_syncs_ = 0;    // and how many there had been
   uint64_t unchecked_ = 1 * TiB;  // bytes since the disk was last seen to have room

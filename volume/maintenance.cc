@@ -10,8 +10,6 @@ namespace coldshelf {
 
 namespace {
 
-constexpr size_t kHashChunkBytes = 64 * KiB;  // stays in a processor's own cache
-
 std::string hex16(uint64_t v) {
   char text[20];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(v));
@@ -24,6 +22,8 @@ uint64_t leading_number(const std::string& text) {
   return v;
 }
 
+constexpr uint64_t kWritebackBytes = 8 * MiB;
+
 // What may be tried again: it has changed nothing. A failed sync is the volume's failure by then.
 bool passes(const Error& error) {
   return error.disposition == Disposition::no_space || error.disposition == Disposition::retry ||
@@ -31,6 +31,19 @@ bool passes(const Error& error) {
 }
 
 }  // namespace
+
+void Maintenance::start_step() {
+  state_.maintenance_due = true;
+  kick();
+}
+
+void Maintenance::used() {
+  if (compactor_.used()) start_step();
+}
+
+void Maintenance::tick() {
+  if (compactor_.tick()) start_step();
+}
 
 void Maintenance::kick() {
   if (state_.retry_due()) state_.maintenance_due = true;
@@ -49,8 +62,7 @@ uint64_t Maintenance::start() {
     const std::lock_guard lock(state_.mutex);
     tried = state_.tries;
   }
-  state_.maintenance_due = true;
-  kick();
+  start_step();
   return tried;
 }
 
@@ -89,7 +101,7 @@ bool Maintenance::step() {
   } else if (pending) {
     done = write_pending(*pending);
   } else {
-    auto moved = compact_one();
+    auto moved = compactor_.step([this] { return needed_by_points(state_.manifest()); });
     if (moved.ok()) return *moved;
     // Data that cannot be read now stays where it is.
     log_warning("volume", "compaction put off",
@@ -126,21 +138,20 @@ void Maintenance::follow_writer() {
       end = tail->written_bytes;
     }
   }
-  if (tail) static_cast<void>(digest_to(*tail, end).ok());  // the sealer tries again
+  if (tail)
+    static_cast<void>(follow_to(*tail, end, kWritebackBytes).ok());  // the sealer tries again
   digesting_ = false;
   digest(kFollowBytes);  // behind those who wait for a thread by now
 }
 
-Status Maintenance::digest_to(TailSegment& t, uint64_t end) {
+// Handing 8 MiB to the disk takes milliseconds: they are not the writers'.
+Status Maintenance::follow_to(TailSegment& t, uint64_t end, uint64_t writeback_from) {
   const std::lock_guard lock(t.digest_mutex);
-  Buffer chunk;
-  while (t.digested_bytes < end) {
-    chunk.resize(static_cast<size_t>(std::min<uint64_t>(kHashChunkBytes, end - t.digested_bytes)));
-    TRY(t.file->read_at(t.digested_bytes, chunk));
-    t.digest.update(chunk);
-    t.digested_bytes += chunk.size();
+  if (const uint64_t dirty = end - t.writeback_bytes; dirty >= writeback_from) {
+    t.file->start_writeback(t.writeback_bytes, dirty);
+    t.writeback_bytes = end;
   }
-  return {};
+  return hash_file(*t.file, t.digested_bytes, end, t.digest);
 }
 
 Status Maintenance::make_end(TailSegment& t) {
@@ -148,7 +159,7 @@ Status Maintenance::make_end(TailSegment& t) {
     const std::lock_guard lock(state_.mutex);
     t.end_at = t.written_bytes;
   }
-  TRY(digest_to(t, t.end_at));
+  TRY(follow_to(t, t.end_at, 1));
   SegmentEntry entry;
   entry.sequence = t.header.sequence;
   entry.epoch = t.header.epoch;
@@ -334,93 +345,8 @@ Result<std::set<SegmentId>> Maintenance::needed_by_points(const Manifest& manife
   return needed;
 }
 
-// -- compaction
-
-// The sealed segment with the least that lives, when enough of all is dead; null: it does not pay.
-std::shared_ptr<ImageSegment> Maintenance::choose(const std::set<SegmentId>& pinned) {
-  const std::lock_guard lock(state_.mutex);
-  std::shared_ptr<ImageSegment> best;
-  uint64_t live = 0;
-  uint64_t total = 0;
-  uint64_t dead_bytes = 0;
-  uint64_t all_bytes = 0;
-  for (const auto& segment : state_.slots) {
-    if (!segment || !segment->own || !segment->sealed || pinned.contains(segment->id)) continue;
-    all_bytes += segment->entry.stored_bytes;
-    if (segment->live_blocks == 0) {  // a map alone gives it back
-      dead_bytes += segment->entry.stored_bytes;
-      continue;
-    }
-    live += segment->live_blocks;
-    total += segment->total_blocks;
-    const bool better = !best || segment->live_blocks * best->total_blocks <
-                                     best->live_blocks * segment->total_blocks;
-    if (better) best = segment;
-  }
-  if (dead_bytes > 4 * state_.options.segment_bytes && dead_bytes * 4 > all_bytes) {
-    state_.map_wanted = true;
-  }
-  if (!best || (total - live) * 100 < total * state_.options.compact_percent) return nullptr;
-  const uint64_t dead = best->total_blocks - best->live_blocks;
-  return dead * 100 >= best->total_blocks * state_.options.compact_percent ? best : nullptr;
-}
-
-Result<bool> Maintenance::compact_one() {
-  ASSIGN_OR_RETURN(const std::set<SegmentId> pinned, needed_by_points(state_.manifest()));
-  const auto segment = choose(pinned);
-  if (!segment) return false;
-  state_.moving = true;
-  state_.changed.notify_all();
-  const Status done = compact(segment);
-  state_.moving = false;
-  if (!done.ok()) return done.error();
-  return true;
-}
-
-Status Maintenance::compact(const std::shared_ptr<ImageSegment>& segment) {
-  ASSIGN_OR_RETURN(const SegmentIndex index, read_segment_index(state_.files, *segment));
-  const uint32_t block_bytes = state_.block_bytes;
-  std::vector<Buffer> data;
-  LogOp op;
-  uint64_t gathered = 0;
-  const auto move = [&]() -> Status {
-    if (op.moved.empty()) return {};
-    std::sort(op.moved.begin(), op.moved.end(), [](const LogOp::Moved& a, const LogOp::Moved& b) {
-      return a.range.first < b.range.first;
-    });
-    op.kind = LogOp::Kind::move;
-    const Status done = writer_.run(op);
-    op.moved.clear();
-    op.done = false;
-    op.status = {};
-    data.clear();
-    gathered = 0;
-    return done;
-  };
-  std::vector<ExtentMap::Extent> live;
-  for (const FrameIndexEntry& frame : index.frames) {
-    if (frame.kind != FrameKind::extents) continue;
-    ASSIGN_OR_RETURN(const ImageReader::FrameInfo info,
-                     state_.reader.read_info(*segment, frame.offset, segment->entry.stored_bytes));
-    live.clear();
-    {
-      const std::lock_guard lock(state_.mutex);
-      for (const BlockRange& range : info.table.ranges) state_.map.find(range, live);
-    }
-    for (const ExtentMap::Extent& e : live) {
-      if (e.slot != segment->slot || e.offset != frame.offset) continue;
-      const uint64_t bytes = e.range.count * block_bytes;
-      if (gathered + bytes > kMaxFrameDataBytes) TRY(move());
-      Buffer& read = data.emplace_back(static_cast<size_t>(bytes));
-      TRY(state_.reader.read(*segment, e.offset, segment->entry.stored_bytes, e.range, read));
-      op.moved.push_back({e.range, e.slot, e.offset, read});
-      gathered += bytes;
-    }
-  }
-  return move();
-}
-
 Status Maintenance::collect() {
+  const Compactor::Hurry hurry(compactor_);
   TRY(drain());
   LogOp op;
   op.kind = LogOp::Kind::roll;

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "volume/compactor.h"
 #include "volume/log_writer.h"
 #include "volume/map_file.h"
 
@@ -16,13 +17,18 @@ constexpr uint64_t kFollowInSyncBytes = 64 * KiB;
 
 class Maintenance {
  public:
-  Maintenance(VolumeState& state, LogWriter& writer) : state_(state), writer_(writer) {}
+  Maintenance(VolumeState& state, LogWriter& writer)
+      : state_(state), writer_(writer), compactor_(state, writer) {}
 
   // Starts what is due, unless that is under way. Any thread, no lock held.
   void kick();
   // Has the digest of the open segment follow the writer when it is as far behind. Any thread, no
   // lock held.
   void digest(uint64_t behind_bytes);
+  // What follows the use of the disk: after every command of a user, and once a second or so. Any
+  // thread, no lock held.
+  void used();
+  void tick();
   // Start what is due, and wait. no_space and others that pass: it is put off, and goes on by
   // itself.
   Status drain();                          // every finished segment sealed, every map written
@@ -39,10 +45,12 @@ class Maintenance {
   bool put_off_since(uint64_t tried) const {  // state's mutex held
     return state_.waits_for && state_.waits_since > tried;
   }
+  void start_step();
   void run();
   bool step();
   void follow_writer();
-  Status digest_to(TailSegment& tail, uint64_t end);
+  // Its digest up to `end`, and the disk writes what is there when that is as much.
+  Status follow_to(TailSegment& tail, uint64_t end, uint64_t writeback_from);
   Status make_end(TailSegment& tail);
   Status seal(const std::shared_ptr<TailSegment>& tail);
   Status write_pending(const PendingMap& pending);
@@ -52,12 +60,10 @@ class Maintenance {
   Result<const std::vector<MapSource>*> sources_of(const SegmentEntry& map);
   Result<std::set<SegmentId>> needed_by_points(const Manifest& manifest);
   std::set<uint64_t> point_positions(const Manifest& manifest);
-  std::shared_ptr<ImageSegment> choose(const std::set<SegmentId>& pinned);
-  Result<bool> compact_one();
-  Status compact(const std::shared_ptr<ImageSegment>& segment);
 
   VolumeState& state_;
   LogWriter& writer_;
+  Compactor compactor_;
   std::mutex mutex_;
   bool running_ = false;
   std::atomic<bool> digesting_{false};

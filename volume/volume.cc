@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "volume/maintenance.h"
+
 namespace coldshelf {
 
 namespace {
@@ -86,11 +88,16 @@ Status Volume::check_range(uint64_t offset, uint64_t length) const {
 }
 
 void Volume::after_log_op() {
+  maintenance_->used();
   maintenance_->digest(kFollowBytes);
   if (state_->maintenance_due || state_->retry_due()) maintenance_->kick();
 }
 
-void Volume::go_on() { after_log_op(); }
+void Volume::go_on() {
+  maintenance_->tick();
+  maintenance_->digest(kFollowBytes);
+  if (state_->maintenance_due || state_->retry_due()) maintenance_->kick();
+}
 
 Status Volume::put_off() const {
   const std::lock_guard lock(state_->mutex);
@@ -130,6 +137,7 @@ Status read_pieces(ImageReader& reader, uint32_t block_bytes, uint64_t first_blo
 
 Status Volume::read(uint64_t offset, MutableBytes out) {
   TRY(check_range(offset, out.size()));
+  maintenance_->used();
   const BlockRange range{offset / state_->block_bytes, out.size() / state_->block_bytes};
   thread_local std::vector<ExtentMap::Extent> extents;
   thread_local std::vector<PieceToRead> pieces;

@@ -15,9 +15,14 @@
 #include "volume/admission.h"
 #include "volume/ancestors.h"
 #include "volume/block_device.h"
-#include "volume/maintenance.h"
+#include "volume/prepared_write.h"
+#include "volume/volume_state.h"
 
 namespace coldshelf {
+
+class LogWriter;
+class Maintenance;
+struct LogMark;
 
 struct NewVolume {
   Uuid uuid;

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "volume/log_recovery.h"
+#include "volume/maintenance.h"
 #include "volume/volume.h"
 
 namespace coldshelf {

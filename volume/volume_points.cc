@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/log.h"
+#include "volume/maintenance.h"
 #include "volume/volume.h"
 
 namespace coldshelf {

@@ -14,6 +14,11 @@
 
 namespace coldshelf {
 
+// What a frame of data holds at most: the unit that is read whole where it must be.
+constexpr uint64_t kMaxFrameDataBytes = 64 * KiB;
+// What one operation writes at most, and what is there after a crash wholly or not at all.
+constexpr uint64_t kMaxAtomicBytes = 1 * MiB;
+
 // Finds the directory of another image: the ancestors of a clone. Thread-safe.
 class ImageDirectory {
  public:
@@ -41,6 +46,8 @@ struct VolumeOptions {
   // Compaction begins when so much of what no recovery point needs is dead, and takes segments
   // that are at least this dead.
   unsigned compact_percent = 40;
+  // What compaction may append a second beside what it may for what users append.
+  uint64_t compact_bytes_per_s = 16 * MiB;
   size_t max_open_files = 256;
   int64_t fetch_timeout_ms = 60'000;
 };
@@ -74,10 +81,12 @@ struct TailSegment {
   bool syncing = false;
   uint64_t synced_bytes = 0;
   bool entry_synced = false;  // its name is durable
-  // Under digest_mutex: of the first `digested_bytes`, which follow the writer.
+  // Under digest_mutex, following the writer: the digest of the first `digested_bytes`, and how
+  // much the disk was given to write.
   std::mutex digest_mutex;
   Sha256 digest;
   uint64_t digested_bytes = 0;
+  uint64_t writeback_bytes = 0;
   // The sealer's: how far it came, when the disk was full.
   std::optional<SegmentEntry> entry;
   Sha256Digest file_digest;

@@ -111,6 +111,7 @@ VolumeSim::VolumeSim(uint64_t seed, bool threads)
   options_.segment_bytes = 512 * KiB + random_.below(512 * KiB);
   options_.map_interval_bytes = random_.one_in(2) ? 300 * KiB : 4 * MiB;
   options_.compact_percent = 20 + static_cast<unsigned>(random_.below(40));
+  options_.compact_bytes_per_s = random_.below(512) * KiB;
   options_.max_open_files = 1 + random_.below(4);
   store_.directory = directory_;
   uuid_ = Uuid::generate(volume_random_);
@@ -385,6 +386,7 @@ void VolumeSim::random_operation() {
   const uint64_t kind = random_.below(100);
   const uint64_t first = random_.below(blocks_);
   const uint64_t room = blocks_ - first;
+  if (random_.one_in(8)) volume_->go_on();
   if (kind < 45) {
     const uint64_t most = random_.one_in(4) ? 1 * MiB / block_bytes_ : 16;
     write(first, 1 + random_.below(std::min(room, most)), random_.one_in(10));

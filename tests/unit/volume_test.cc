@@ -171,6 +171,37 @@ TEST_F(VolumeTest, OverwritingGivesSpaceBackAndMovesWhatLives) {
   EXPECT_EQ(read(*v, 256 * KiB, 256 * KiB), pattern(256 * KiB + 19, 256 * KiB));
 }
 
+// What is dead all at once is not moved all at once while the disk is in use.
+TEST_F(VolumeTest, CompactionKeepsStepWithTheUsers) {
+  options.compact_bytes_per_s = 256 * KiB;
+  auto v = create();
+  for (uint64_t at = 0; at < kBlocks * 4096; at += 1 * MiB) {
+    ASSERT_TRUE(v->write(at, pattern(at, 1 * MiB), false).ok());
+  }
+  for (uint64_t block = 0; block < kBlocks; block += 4) {
+    ASSERT_TRUE(v->unmap((block + 1) * 4096, 3 * 4096).ok());
+  }
+  ASSERT_TRUE(v->seal().ok());
+  const uint64_t at_once = v->counters().moved_bytes;
+  EXPECT_LT(at_once, 256 * KiB);  // of 2 MiB and more that are to be moved
+  for (int second = 1; second <= 3; ++second) {
+    v->go_on();
+    read(*v, 0, 4096);  // in use
+    EXPECT_GT(v->counters().moved_bytes, at_once + second * 128 * KiB);
+    EXPECT_LT(v->counters().moved_bytes, at_once + second * 320 * KiB);
+  }
+  const uint64_t in_use = v->counters().moved_bytes;
+  v->go_on();
+  v->go_on();  // idle
+  const uint64_t idle = v->counters().moved_bytes;
+  EXPECT_GT(idle, in_use + 512 * KiB);
+  for (uint64_t block = 0; block < kBlocks; block += 4) {
+    const uint64_t at = block * 4096;
+    const Buffer wrote = pattern(at / MiB * MiB, 1 * MiB);
+    ASSERT_TRUE(equal(read(*v, at, 4096), ByteView(wrote).subspan(at % MiB, 4096)));
+  }
+}
+
 TEST_F(VolumeTest, ARestartReplaysAtMostAnInterval) {
   options.map_interval_bytes = 3 * MiB;
   auto v = create();
