@@ -175,7 +175,6 @@ Status SnapshotService::run_restore(const RunPtr& run) {
   }
   SnapshotRestore::Options options;
   options.threads = static_cast<unsigned>(settings_.requests);
-  options.ahead = static_cast<size_t>(settings_.requests) + 64;
   step(run, "restoring " + name);
   SnapshotRestore job(
       *disk, parent_disk.get(), *ebs, ec2.get(), *env_.clock, *env_.random, options,

@@ -55,10 +55,10 @@ class SnapshotRestore {
  public:
   struct Options {
     unsigned threads = 192;
-    size_t ahead = 256;
+    size_t ahead = 4096;  // of the last block taken in order: a digest each is kept
     int64_t checkpoint_ms = 5'000;
     int64_t completion_wait_ms = int64_t{24} * 3600 * 1000;
-    int64_t poll_ms = 2'000;  // the first time; then longer
+    int64_t poll_ms = 250;  // the first time; then longer
   };
   // Durable when it returns.
   using Save = std::function<Status(const RestoreState&)>;
