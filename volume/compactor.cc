@@ -47,7 +47,8 @@ bool Compactor::may_move() {
     }
     allowed_bytes_ += (users - *users_seen_) * moved_per_100_ / 100 + granted_bytes_.exchange(0);
     allowed_bytes_ -= std::min(allowed_bytes_, moved - moved_seen_);
-    allowed_bytes_ = std::min(allowed_bytes_, std::max(kMostAllowedBytes, state_.options.compact_bytes_per_s));
+    allowed_bytes_ =
+        std::min(allowed_bytes_, std::max(kMostAllowedBytes, state_.options.compact_bytes_per_s));
     users_seen_ = users;
     moved_seen_ = moved;
   }
@@ -123,7 +124,8 @@ Status Compactor::move_some(Source& source) {
         gathered = 0;
       }
       Buffer& read = data.emplace_back(static_cast<size_t>(size));
-      TRY(state_.reader.read(*source.segment, e.offset, source.segment->entry.stored_bytes, e.range, read));
+      TRY(state_.reader.read(*source.segment, e.offset, source.segment->entry.stored_bytes, e.range,
+                             read));
       op.moved.push_back({e.range, e.slot, e.offset, read});
       gathered += size;
     }
@@ -132,7 +134,7 @@ Status Compactor::move_some(Source& source) {
 }
 
 Result<std::vector<ExtentMap::Extent>> Compactor::live_in(const ImageSegment& segment,
-                                                            const FrameIndexEntry& frame) {
+                                                          const FrameIndexEntry& frame) {
   std::vector<ExtentMap::Extent> live;
   if (frame.kind != FrameKind::extents) return live;
   {
@@ -153,9 +155,8 @@ Result<std::vector<ExtentMap::Extent>> Compactor::live_in(const ImageSegment& se
 
 Status Compactor::move(LogOp& op) {
   if (op.moved.empty()) return {};
-  std::sort(op.moved.begin(), op.moved.end(), [](const MovedPiece& a, const MovedPiece& b) {
-    return a.range.first < b.range.first;
-  });
+  std::sort(op.moved.begin(), op.moved.end(),
+            [](const MovedPiece& a, const MovedPiece& b) { return a.range.first < b.range.first; });
   op.kind = LogOp::Kind::move;
   op.moved_frame = make_moved_frame(op.moved, state_);
   const Status done = writer_.run(op);

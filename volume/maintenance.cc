@@ -22,7 +22,10 @@ uint64_t leading_number(const std::string& text) {
   return v;
 }
 
+// The disk is told to begin with what is there when it is so much, so often. While it does, a write
+// to the same file may wait for its places: who fills a segment sooner has it begin at the end.
 constexpr uint64_t kWritebackBytes = 8 * MiB;
+constexpr int64_t kWritebackNs = 100'000'000;
 
 // What may be tried again: it has changed nothing. A failed sync is the volume's failure by then.
 bool passes(const Error& error) {
@@ -138,8 +141,13 @@ void Maintenance::follow_writer() {
       end = tail->written_bytes;
     }
   }
-  if (tail)
-    static_cast<void>(follow_to(*tail, end, kWritebackBytes).ok());  // the sealer tries again
+  if (tail) {
+    const int64_t now = state_.env.cartridge.clock->monotonic_ns();
+    const bool due = now - writeback_ns_ >= kWritebackNs;
+    if (due) writeback_ns_ = now;
+    const Status done = follow_to(*tail, end, due ? kWritebackBytes : UINT64_MAX);
+    static_cast<void>(done.ok());  // the sealer tries again
+  }
   digesting_ = false;
   digest(kFollowBytes);  // behind those who wait for a thread by now
 }

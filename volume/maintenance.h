@@ -67,7 +67,8 @@ class Maintenance {
   std::mutex mutex_;
   bool running_ = false;
   std::atomic<bool> digesting_{false};
-  std::atomic<uint64_t> digest_asked_{0};                   // of appended_bytes
+  int64_t writeback_ns_ = 0;               // when the disk was told last; of who set digesting_
+  std::atomic<uint64_t> digest_asked_{0};  // of appended_bytes
   std::map<uint64_t, std::vector<MapSource>> map_sources_;  // by sequence; the runner's
   JobGroup jobs_;  // last: waits for the job before the rest goes
 };
