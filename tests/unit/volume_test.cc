@@ -184,7 +184,7 @@ TEST_F(VolumeTest, CompactionKeepsStepWithTheUsers) {
   ASSERT_TRUE(v->seal().ok());
   const uint64_t at_once = v->counters().moved_bytes;
   EXPECT_LT(at_once, 256 * KiB);  // of 2 MiB and more that are to be moved
-  for (int second = 1; second <= 3; ++second) {
+  for (uint64_t second = 1; second <= 3; ++second) {
     v->go_on();
     read(*v, 0, 4096);  // in use
     EXPECT_GT(v->counters().moved_bytes, at_once + second * 128 * KiB);
