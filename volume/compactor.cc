@@ -15,6 +15,10 @@ constexpr uint64_t kMostAllowedBytes = 4 * MiB;  // what is saved up
 }  // namespace
 
 Result<bool> Compactor::step(const Pinned& pinned) {
+  if (source_) {  // a map may have given it back by now
+    const std::lock_guard lock(state_.mutex);
+    if (source_->segment->live_blocks == 0) source_.reset();
+  }
   if (!source_) {
     ASSIGN_OR_RETURN(const std::set<SegmentId> needed, pinned());
     const auto segment = choose(needed);
@@ -137,10 +141,6 @@ Result<std::vector<ExtentMap::Extent>> Compactor::live_in(const ImageSegment& se
                                                           const FrameIndexEntry& frame) {
   std::vector<ExtentMap::Extent> live;
   if (frame.kind != FrameKind::extents) return live;
-  {
-    const std::lock_guard lock(state_.mutex);
-    if (segment.live_blocks == 0) return live;  // a map may have given it back by now
-  }
   ASSIGN_OR_RETURN(const ImageReader::FrameInfo info,
                    state_.reader.read_info(segment, frame.offset, segment.entry.stored_bytes));
   {

@@ -191,16 +191,8 @@ Status LogWriter::frame_write(const LogOp& op) {
 }
 
 Status LogWriter::frame_prepared(const LogOp& op) {
-  FrameHeader header;
-  header.kind = FrameKind::extents;
-  header.codec = op.prepared->codec();
-  header.plain_size = op.prepared->plain_size();
-  const ByteView payload = op.prepared->payload();
-  const size_t at = used_;
-  TRY(add_stored(header, 0, {&payload, 1}, [](MutableBytes, ByteView) {}));
-  framed_.push_back({{op.range}, static_cast<uint32_t>(offset_ + at), true});
-  gained_.log_bytes += used_ - at;
-  return {};
+  return add_packed({&op.range, 1}, op.prepared->codec(), op.prepared->plain_size(),
+                    op.prepared->payload(), gained_.log_bytes);
 }
 
 // What was overwritten since it was read stays behind. Nobody but this thread changes the map, so
@@ -230,16 +222,8 @@ Status LogWriter::frame_move(LogOp& op) {
   if (dead_blocks > 0) op.moved_frame = make_moved_frame(live, state_);
   buffered_.push_back(&op);
   const MovedFrame& frame = op.moved_frame;
-  FrameHeader header;
-  header.kind = FrameKind::extents;
-  header.codec = frame.codec;
-  header.plain_size = frame.plain_size;
-  const ByteView payload = *frame.payload;
-  const size_t at = used_;
-  TRY(add_stored(header, 0, {&payload, 1}, [](MutableBytes, ByteView) {}));
-  framed_.push_back({frame.ranges, static_cast<uint32_t>(offset_ + at), true});
-  gained_.moved_bytes += used_ - at;
-  return {};
+  return add_packed(frame.ranges, frame.codec, frame.plain_size, *frame.payload,
+                    gained_.moved_bytes);
 }
 
 MutableBytes LogWriter::grow(size_t bytes) {
@@ -309,6 +293,20 @@ Status LogWriter::add_frame(FrameKind kind, std::span<const BlockRange> ranges, 
                      static_cast<uint32_t>(offset_ + at),
                      kind == FrameKind::extents});
   gained_.log_bytes += used_ - at;
+  return {};
+}
+
+// A frame of data whose payload was made elsewhere, table and all.
+Status LogWriter::add_packed(std::span<const BlockRange> ranges, FrameCodec codec,
+                             uint32_t plain_size, ByteView payload, uint64_t& counter) {
+  FrameHeader header;
+  header.kind = FrameKind::extents;
+  header.codec = codec;
+  header.plain_size = plain_size;
+  const size_t at = used_;
+  TRY(add_stored(header, 0, {&payload, 1}, [](MutableBytes, ByteView) {}));
+  framed_.push_back({{ranges.begin(), ranges.end()}, static_cast<uint32_t>(offset_ + at), true});
+  counter += used_ - at;
   return {};
 }
 

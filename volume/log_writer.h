@@ -70,6 +70,8 @@ class LogWriter {
   Status roll(const LogOp& op);
   Status add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,
                    std::span<const ByteView> data);
+  Status add_packed(std::span<const BlockRange> ranges, FrameCodec codec, uint32_t plain_size,
+                    ByteView payload, uint64_t& counter);
   template <typename Fill>
   Status add_stored(FrameHeader header, size_t table, std::span<const ByteView> data,
                     const Fill& fill);

@@ -90,13 +90,13 @@ Status Volume::check_range(uint64_t offset, uint64_t length) const {
 void Volume::after_log_op() {
   maintenance_->used();
   maintenance_->digest(kFollowBytes);
-  if (state_->maintenance_due || state_->retry_due()) maintenance_->kick();
+  maintenance_->kick();
 }
 
 void Volume::go_on() {
   maintenance_->tick();
   maintenance_->digest(kFollowBytes);
-  if (state_->maintenance_due || state_->retry_due()) maintenance_->kick();
+  maintenance_->kick();
 }
 
 Status Volume::put_off() const {
