@@ -21,6 +21,9 @@ constexpr uint64_t kFrameRoom = 4 * KiB;
 constexpr uint64_t kDiskMargin = 16 * MiB;
 constexpr uint64_t kLooksPerMargin = 16;
 
+// What stays in memory until its digest is made, of what can.
+constexpr uint64_t kMaxKeptBytes = 8 * MiB;
+
 // Less than this is copied rather than a piece of its own to the system call.
 constexpr size_t kMinLentBytes = 16 * KiB;
 
@@ -153,7 +156,7 @@ void LogWriter::frame_op(LogOp& op) {
       done = framed(frame_write(op));
       break;
     case LogOp::Kind::prepared:
-      done = make_room(op.prepared->payload().size() + kFrameRoom);
+      done = make_room(op.prepared->payload()->size() + kFrameRoom);
       if (!done.ok()) break;
       buffered_.push_back(&op);
       done = framed(frame_prepared(op));
@@ -222,7 +225,7 @@ Status LogWriter::frame_move(LogOp& op) {
   if (dead_blocks > 0) op.moved_frame = make_moved_frame(live, state_);
   buffered_.push_back(&op);
   const MovedFrame& frame = op.moved_frame;
-  return add_packed(frame.ranges, frame.codec, frame.plain_size, *frame.payload,
+  return add_packed(frame.ranges, frame.codec, frame.plain_size, frame.payload,
                     gained_.moved_bytes);
 }
 
@@ -244,6 +247,7 @@ void LogWriter::clear_buffer() {
   used_ = 0;
   buffer_used_ = 0;
   lent_.clear();
+  kept_.clear();
 }
 
 void LogWriter::index_frame(const FrameHeader& header, size_t at, uint32_t header_size) {
@@ -298,13 +302,16 @@ Status LogWriter::add_frame(FrameKind kind, std::span<const BlockRange> ranges, 
 
 // A frame of data whose payload was made elsewhere, table and all.
 Status LogWriter::add_packed(std::span<const BlockRange> ranges, FrameCodec codec,
-                             uint32_t plain_size, ByteView payload, uint64_t& counter) {
+                             uint32_t plain_size, const std::shared_ptr<const Buffer>& payload,
+                             uint64_t& counter) {
   FrameHeader header;
   header.kind = FrameKind::extents;
   header.codec = codec;
   header.plain_size = plain_size;
-  const size_t at = used_;
-  TRY(add_stored(header, 0, {&payload, 1}, [](MutableBytes, ByteView) {}));
+  const size_t at = used_, lent = lent_.size();
+  const ByteView bytes = *payload;
+  TRY(add_stored(header, 0, {&bytes, 1}, [](MutableBytes, ByteView) {}));
+  if (lent_.size() > lent) kept_.push_back({offset_ + used_ - bytes.size(), payload});
   framed_.push_back({{ranges.begin(), ranges.end()}, static_cast<uint32_t>(offset_ + at), true});
   counter += used_ - at;
   return {};
@@ -483,6 +490,11 @@ uint64_t LogWriter::enter_in_map() {
   state_.unsealed_bytes += used_;
   state_.log_bytes_since_map += used_;
   state_.appended_bytes += used_;
+  for (TailSegment::Kept& kept : kept_) {
+    if (open_->kept_bytes + kept.bytes->size() > kMaxKeptBytes) break;
+    open_->kept_bytes += kept.bytes->size();
+    open_->kept.push_back(std::move(kept));
+  }
   for (const Framed& frame : framed_) {
     for (const BlockRange& range : frame.ranges) {
       if (frame.mapped) {

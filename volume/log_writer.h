@@ -71,7 +71,7 @@ class LogWriter {
   Status add_frame(FrameKind kind, std::span<const BlockRange> ranges, bool continues,
                    std::span<const ByteView> data);
   Status add_packed(std::span<const BlockRange> ranges, FrameCodec codec, uint32_t plain_size,
-                    ByteView payload, uint64_t& counter);
+                    const std::shared_ptr<const Buffer>& payload, uint64_t& counter);
   template <typename Fill>
   Status add_stored(FrameHeader header, size_t table, std::span<const ByteView> data,
                     const Fill& fill);
@@ -117,6 +117,7 @@ class LogWriter {
   Buffer buffer_;
   size_t buffer_used_ = 0;
   std::vector<Lent> lent_;
+  std::vector<TailSegment::Kept> kept_;  // of what is lent, what may stay in memory
   std::vector<ByteView> pieces_;
   std::vector<Framed> framed_;
   std::vector<LogOp*> buffered_;  // whose frames are in the buffer

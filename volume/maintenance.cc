@@ -122,8 +122,9 @@ bool Maintenance::step() {
   return done.ok();
 }
 
-// The digest is made here, from the page cache, not on the way of a write, and as soon as there is
-// something: of a whole segment at once it would take a processor away from the writers for long.
+// The digest is made here, from memory or the page cache, not on the way of a write, and as soon as
+// there is something: of a whole segment at once it would take a processor away from the writers
+// for long.
 void Maintenance::digest(uint64_t behind_bytes) {
   const uint64_t asked = digest_asked_;  // first: what is appended is never less
   if (state_.appended_bytes - asked < behind_bytes || digesting_.exchange(true)) return;
@@ -158,6 +159,20 @@ Status Maintenance::follow_to(TailSegment& t, uint64_t end, uint64_t writeback_f
   if (const uint64_t dirty = end - t.writeback_bytes; dirty >= writeback_from) {
     t.file->start_writeback(t.writeback_bytes, dirty);
     t.writeback_bytes = end;
+  }
+  std::deque<TailSegment::Kept> kept;
+  {
+    const std::lock_guard state_lock(state_.mutex);
+    while (!t.kept.empty() && t.kept.front().at < end) {
+      kept.push_back(std::move(t.kept.front()));
+      t.kept.pop_front();
+      t.kept_bytes -= kept.back().bytes->size();
+    }
+  }
+  for (; !kept.empty(); kept.pop_front()) {
+    TRY(hash_file(*t.file, t.digested_bytes, kept.front().at, t.digest));
+    t.digest.update(*kept.front().bytes);
+    t.digested_bytes += kept.front().bytes->size();
   }
   return hash_file(*t.file, t.digested_bytes, end, t.digest);
 }

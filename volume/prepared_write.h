@@ -26,7 +26,7 @@ class PreparedWrite {
   bool finished() const { return finished_; }
   FrameCodec codec() const { return codec_; }
   uint32_t plain_size() const { return plain_size_; }
-  ByteView payload() const { return *payload_; }
+  std::shared_ptr<const Buffer> payload() const { return payload_; }
 
  private:
   const BlockRange range_;

@@ -65,6 +65,12 @@ struct VolumeCounters {
 
 // A segment of the log that the manifest does not name yet.
 struct TailSegment {
+  // A piece of what is written that is still in memory.
+  struct Kept {
+    uint64_t at = 0;
+    std::shared_ptr<const Buffer> bytes;
+  };
+
   SegmentHeader header;
   std::shared_ptr<ImageSegment> segment;
   std::shared_ptr<File> file;
@@ -74,6 +80,8 @@ struct TailSegment {
   // Under the volume's mutex.
   uint64_t written_bytes = 0;
   bool finished = false;
+  std::deque<Kept> kept;  // for the digest, ascending; what is not here it reads
+  uint64_t kept_bytes = 0;
   // Under sync_mutex. One sync at a time; who comes meanwhile waits for it, and one of those whom
   // it did not serve makes the next, for all of them.
   std::mutex sync_mutex;
