@@ -523,9 +523,9 @@ Status LogWriter::discard(const Error& why) {
   return why;
 }
 
-// A write failed; what it left in the file counts for nothing. On a full disk the volume goes on,
-// in another segment: frame numbers of this one may have been used already, and a nonce must not
-// come twice.
+// A write failed; what it left in the file counts for nothing, and not after a power loss either:
+// its end is durable before anybody is told. On a full disk the volume goes on, in another segment:
+// frame numbers of this one may have been used already, and a nonce must not come twice.
 void LogWriter::abandon(const Error& why) {
   clear_buffer();
   framed_.clear();
@@ -533,7 +533,8 @@ void LogWriter::abandon(const Error& why) {
   open_->index.frames.resize(indexed_);
   open_->plain_bytes = 0;
   for (const FrameIndexEntry& frame : open_->index.frames) open_->plain_bytes += frame.plain_size;
-  if (why.code != ErrorCode::no_space || !open_->file->truncate(offset_).ok()) {
+  if (why.code != ErrorCode::no_space || !open_->file->truncate(offset_).ok() ||
+      !open_->file->sync().ok()) {
     state_.fail(why);
     return;
   }

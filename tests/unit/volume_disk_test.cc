@@ -44,6 +44,28 @@ TEST_F(VolumeDiskTest, AFullDiskIsNotTheEnd) {
   EXPECT_EQ(read(*v, 131072, 65536), a);
 }
 
+// Whoever was told that a write failed on a full disk may count on the bytes of before, also when
+// the power fails right after: what the write left in the file is not for recovery to find.
+TEST_F(VolumeDiskTest, AWriteThatFoundTheDiskFullIsNotThereAfterAPowerLoss) {
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    SimFileSystem disk;
+    env.cartridge.files = &disk;
+    auto v = create();
+    const Buffer a = pattern(seed, 16 * 1024);
+    if (seed % 2 == 0) {  // else it is the first of its segment
+      ASSERT_TRUE(v->write(0, a, true).ok());
+    }
+    disk.full_from(disk.counted_calls() + 1 + seed % 3);
+    ASSERT_EQ(v->write(65536, a, false).error().code, ErrorCode::no_space);
+    v.reset();
+    SeededRandom r(seed);
+    disk.crash(r);
+    disk.no_faults();
+    v = open();
+    ASSERT_EQ(read(*v, 65536, a.size()), Buffer(a.size(), std::byte{0})) << "seed " << seed;
+  }
+}
+
 // Where the file system finds places only when it writes out, a full disk must not show in a flush,
 // which would end the volume: writes fail before that.
 TEST_F(VolumeDiskTest, ADiskThatFillsDoesNotFailAFlush) {
