@@ -124,6 +124,48 @@ TEST_F(EbsClientTest, PagesThatMakeNoSenseAreRefused) {
 }
 
 // The table of what is tried again.
+TEST_F(EbsClientTest, AnAnswerThatIsNoJsonIsAskedForAgain) {
+  unsigned asked = 0;
+  unsigned damaged = 2;
+  EbsClient& ebs = make([&](const SeenRequest& request) -> Result<HttpResponse> {
+    const bool cut = asked++ < damaged;
+    if (request.method == "GET") {
+      const std::string whole = page({{1, "a"}});
+      return http_answer(200, cut ? whole.substr(0, whole.size() / 2) : whole);
+    }
+    const std::string whole = R"({"SnapshotId":"snap-00000001","VolumeSize":4,"Status":"pending"})";
+    return http_answer(201, cut ? whole.substr(0, whole.size() / 2) : whole);
+  });
+  const auto listed = ebs.list({"snap-00000001", ""}, "", 0);
+  ASSERT_TRUE(listed.ok()) << listed.error().message();
+  EXPECT_EQ(listed->entries.size(), 1U);
+  EXPECT_EQ(asked, 3U);
+  asked = 0;
+  EbsStart start;  // its token makes it one snapshot, however often it is asked for
+  start.volume_gib = 4;
+  start.client_token = "token";
+  const auto started = ebs.start_snapshot(start);
+  ASSERT_TRUE(started.ok()) << started.error().message();
+  EXPECT_EQ(started->snapshot, "snap-00000001");
+  EXPECT_EQ(asked, 3U);
+  asked = 0;
+  damaged = 1'000;
+  EXPECT_EQ(ebs.start_snapshot(start).error().code, ErrorCode::corrupt);
+  EXPECT_EQ(asked, 6U);
+}
+
+TEST_F(EbsClientTest, ACompletionThatIsAcceptedStands) {
+  unsigned asked = 0;
+  EbsClient& ebs = make([&](const SeenRequest&) -> Result<HttpResponse> {
+    ++asked;
+    return http_answer(202, R"({"Sta)");
+  });
+  const auto status = ebs.complete_snapshot("snap-00000001", 1, Sha256Digest{});
+  ASSERT_TRUE(status.ok()) << status.error().message();
+  EXPECT_EQ(*status, "pending");
+  EXPECT_EQ(asked, 1U);
+}
+
 TEST_F(EbsClientTest, RetriesWhatMayPassAndNothingElse) {
   struct Case {
     int status;

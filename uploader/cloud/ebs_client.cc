@@ -14,8 +14,8 @@ using Json = nlohmann::json;
 
 constexpr int64_t kFirstPauseMs = 100;
 constexpr int64_t kLongestPauseMs = 10'000;
-constexpr int64_t kLookMs = 200;  // how often a wait looks whether it is to end
-constexpr unsigned kDigestTries = 6;
+constexpr int64_t kLookMs = 200;       // how often a wait looks whether it is to end
+constexpr unsigned kDamagedTries = 6;  // of what comes damaged
 constexpr uint64_t kMaxPageBytes = 16 * MiB;
 constexpr uint64_t kMaxAnswerBytes = 256 * KiB;
 
@@ -26,12 +26,6 @@ std::string string_of(const Json& json, const char* name) {
 
 Error malformed(const std::string& what, const std::string& why) {
   return Error(ErrorCode::corrupt, "EBS " + what + ": the answer makes no sense: " + why);
-}
-
-Result<Json> object_of(const HttpResponse& response, const std::string& what) {
-  Json json = Json::parse(as_text(response.body), nullptr, false);
-  if (!json.is_object()) return malformed(what, "no JSON object");
-  return json;
 }
 
 Status read_entries(const Json& json, bool changed, const std::string& what, EbsPage& page) {
@@ -146,6 +140,19 @@ Result<HttpResponse> EbsClient::run(const Plan& plan) {
   }
 }
 
+// The answer's JSON. One that is none was damaged on its way, or cut short by a proxy.
+Result<Json> EbsClient::object_of(const Plan& plan) {
+  for (unsigned i = 0; i < kDamagedTries; ++i) {
+    ASSIGN_OR_RETURN(const HttpResponse answer, run(plan));
+    Json json = Json::parse(as_text(answer.body), nullptr, false);
+    if (json.is_object()) return json;
+    ++counters_.failed;
+    log_warning("ebs", "an answer that is no JSON is asked for again", {{"what", plan.what}});
+    TRY(wait_ms(kFirstPauseMs));
+  }
+  return malformed(plan.what, "no JSON object");
+}
+
 Result<EbsPage> EbsClient::list(const EbsListing& what, const std::string& page_token,
                                 uint32_t start, uint32_t max_results) {
   const bool changed = !what.base.empty();
@@ -164,8 +171,7 @@ Result<EbsPage> EbsClient::list(const EbsListing& what, const std::string& page_
   } else if (start > 0) {
     plan.call.query.emplace_back("startingBlockIndex", std::to_string(start));
   }
-  ASSIGN_OR_RETURN(const HttpResponse answer, run(plan));
-  ASSIGN_OR_RETURN(const Json json, object_of(answer, plan.what));
+  ASSIGN_OR_RETURN(const Json json, object_of(plan));
   EbsPage page;
   TRY(read_entries(json, changed, plan.what, page));
   page.next_token = string_of(json, "NextToken");
@@ -202,7 +208,7 @@ Result<Sha256Digest> EbsClient::get_block(const std::string& snapshot, uint32_t 
   plan.call.max_answer_bytes = kMaxAnswerBytes;
   plan.call.timeout_ms = options_.timeout_ms;
   std::string problem;
-  for (unsigned i = 0; i < kDigestTries; ++i) {
+  for (unsigned i = 0; i < kDamagedTries; ++i) {
     ASSIGN_OR_RETURN(const HttpResponse answer, run(plan));
     Buffer told;
     const Sha256Digest digest = Sha256::of(out);
@@ -244,8 +250,7 @@ Result<EbsStarted> EbsClient::start_snapshot(const EbsStart& what) {
   plan.call.body = as_view(text);
   plan.call.max_answer_bytes = kMaxAnswerBytes;
   plan.call.timeout_ms = options_.timeout_ms;
-  ASSIGN_OR_RETURN(const HttpResponse answer, run(plan));
-  ASSIGN_OR_RETURN(const Json json, object_of(answer, plan.what));
+  ASSIGN_OR_RETURN(const Json json, object_of(plan));
   EbsStarted out;
   out.snapshot = string_of(json, "SnapshotId");
   out.status = string_of(json, "Status");
@@ -284,7 +289,7 @@ Status EbsClient::put_block(const std::string& snapshot, uint32_t index, ByteVie
   plan.call.max_answer_bytes = kMaxAnswerBytes;
   plan.call.timeout_ms = options_.timeout_ms;
   Status done;
-  for (unsigned i = 0; i < kDigestTries; ++i) {
+  for (unsigned i = 0; i < kDamagedTries; ++i) {
     done = put_once(plan, digest);
     if (done.ok() || done.error().code != ErrorCode::corrupt) return done;
     ++counters_.bad_digests;  // damaged on its way
@@ -318,8 +323,9 @@ Result<std::string> EbsClient::complete_snapshot(const std::string& snapshot, ui
   plan.call.max_answer_bytes = kMaxAnswerBytes;
   plan.call.timeout_ms = options_.timeout_ms;
   ASSIGN_OR_RETURN(const HttpResponse answer, run(plan));
-  ASSIGN_OR_RETURN(const Json json, object_of(answer, plan.what));
-  return string_of(json, "Status");
+  // It is accepted whatever the rest says, and cannot be asked for again.
+  const Json json = Json::parse(as_text(answer.body), nullptr, false);
+  return json.is_object() ? string_of(json, "Status") : std::string("pending");
 }
 
 }  // namespace coldshelf

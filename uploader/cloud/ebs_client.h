@@ -6,6 +6,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -114,6 +115,7 @@ class EbsClient {
   Result<HttpResponse> run(const Plan& plan);
   Result<HttpResponse> once(const Plan& plan, std::optional<EbsFault>& fault,
                             AwsService::Remedies& remedies);
+  Result<nlohmann::json> object_of(const Plan& plan);  // of what may be asked for again
   Status put_once(const Plan& plan, const Sha256Digest& digest);
   Status wait_until(int64_t monotonic_ns);
   Status wait_ms(int64_t ms);
