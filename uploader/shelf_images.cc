@@ -43,11 +43,11 @@ void Shelf::State::note_image(const Manifest& manifest, bool map_entered) {
   image.last = std::make_shared<const Manifest>(manifest);
 }
 
-// The newest state of the image that is in the store but for its manifest; nullopt: none beyond the
-// one the store has.
+// The newest state of the image that is in the store but for its manifest, and the segments of the
+// manifest it is cut from; nullopt: none beyond the one the store has.
 std::optional<Manifest> Shelf::State::storable(const Manifest& now,
-                                               const std::vector<SegmentRow>& rows,
-                                               bool& complete) {
+                                               const std::vector<SegmentRow>& rows, bool& complete,
+                                               std::set<SegmentId>& whole) {
   std::set<std::pair<uint64_t, uint64_t>> there;
   {
     const std::lock_guard lock(mutex);
@@ -75,7 +75,9 @@ std::optional<Manifest> Shelf::State::storable(const Manifest& now,
   for (auto at = history.rbegin(); at != history.rend() && (*at)->generation >= sent; ++at) {
     auto found = storable_image(**at, confirmed, complete);
     complete = false;
-    if (found) return found;
+    if (!found) continue;
+    whole = segments_of(**at);
+    return found;
   }
   return std::nullopt;
 }

@@ -134,9 +134,10 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
   // it back here, so the store must not have it yet.
   if (manifest.generation > announced) return Sent::waiting;
   ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows, env.catalog->segments(cartridge));
+  std::set<SegmentId> whole = segments_of(manifest);  // of what may go up in part
   bool complete = true;
   if (manifest.kind == CartridgeKind::image) {
-    std::optional<Manifest> part = storable(manifest, rows, complete);
+    std::optional<Manifest> part = storable(manifest, rows, complete, whole);
     if (!part) return Sent::waiting;
     ASSIGN_OR_RETURN(const bool stands, base_is_stored(manifest));
     if (!stands) return Sent::waiting;
@@ -156,6 +157,8 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
     // A tape is a prefix of itself, and so is an image: the store holds the part that is safe
     // there.
     if (!may_be_partial || already) return Sent::waiting;
+    ASSIGN_OR_RETURN(const bool less, store_names_more(manifest, whole));
+    if (less) return Sent::waiting;
     manifest.properties["incomplete"] = "true";
   }
   if (!already) {
@@ -182,6 +185,29 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
   }
   collect_garbage(cartridge, manifest);
   return complete ? Sent::complete : Sent::partly;
+}
+
+// Whether the manifest in the store names some segments of `whole` that `part`, cut from it, does
+// not: after the catalog was lost, what is in the store must be found out again, and until then
+// nobody who looks there, for what is garbage or to rebuild this gateway, may find less than
+// before.
+Result<bool> Shelf::State::store_names_more(const Manifest& part,
+                                            const std::set<SegmentId>& whole) {
+  {
+    const std::lock_guard lock(mutex);
+    if (manifests[part.uuid].sent_generation != UINT64_MAX) return false;  // it knows what it sent
+  }
+  const Result<Buffer> there = env.store->get_all(manifest_key(part.uuid));
+  if (!there.ok()) {
+    if (there.error().code == ErrorCode::not_found) return false;
+    return there.error();
+  }
+  ASSIGN_OR_RETURN(const ReplayedManifest stored, decode_manifest(*there, false));
+  const std::set<SegmentId> named = segments_of(part);
+  const std::set<SegmentId> before = segments_of(stored.manifest);
+  return std::any_of(before.begin(), before.end(), [&](const SegmentId& id) {
+    return whole.contains(id) && !named.contains(id);
+  });
 }
 
 void Shelf::State::collect_garbage(const Uuid& cartridge, const Manifest& in_the_store) {

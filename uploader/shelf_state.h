@@ -338,8 +338,9 @@ struct Shelf::State {
   int64_t yield_ms();   // how long uploads stand back for writers; the lock is held
   std::optional<SegmentRow> claim_upload();
   bool fill_upload_queue();
-  Status upload_segment(const SegmentRow& row);
-  Status send_segment(const SegmentRow& row, File& file);
+  // True: its bytes were sent; false: the store had them.
+  Result<bool> upload_segment(const SegmentRow& row);
+  Result<bool> send_segment(const SegmentRow& row, File& file);
   Status confirm_remote(const SegmentRow& row);
   void upload_finished(const SegmentRow& row, const Status& result);
 
@@ -347,6 +348,7 @@ struct Shelf::State {
   enum class Sent { complete, partly, waiting };
   Result<Sent> send_manifest(const Uuid& cartridge, uint64_t announced, bool may_be_partial,
                              uint64_t& generation);
+  Result<bool> store_names_more(const Manifest& part, const std::set<SegmentId>& whole);
   int64_t manifest_due_ms(const ManifestWatch& watch) const;
   int64_t interval_ms(const ManifestWatch& watch) const;
   void collect_garbage(const Uuid& cartridge, const Manifest& in_the_store);
@@ -357,7 +359,7 @@ struct Shelf::State {
   void note_image(const Manifest& manifest, bool map_entered);  // the lock is held
   void note_image_sent(const Manifest& sent);                   // likewise
   std::optional<Manifest> storable(const Manifest& now, const std::vector<SegmentRow>& rows,
-                                   bool& complete);
+                                   bool& complete, std::set<SegmentId>& whole);
   Result<bool> base_is_stored(const Manifest& manifest);
   Status claim_image(const Uuid& cartridge);
   Status check_no_clones(const TapeRow& image);  // busy: there are some

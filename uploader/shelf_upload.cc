@@ -204,6 +204,7 @@ bool Shelf::State::uploads_step() {
   const SegmentId id = id_of(*row);
   // The queue is a hint: the row may have moved on since it was read.
   Status done;
+  bool sent = false;
   const int64_t began = env.clock->monotonic_ns();
   Result<std::optional<SegmentRow>> fresh =
       env.catalog->segment(id.cartridge, id.sequence, id.epoch);
@@ -211,32 +212,38 @@ bool Shelf::State::uploads_step() {
     done = std::move(fresh).error();
   } else if (fresh->has_value() && !in_store((*fresh)->state)) {
     row = std::move(*fresh);
-    done = upload_segment(*row);
+    const Result<bool> uploaded = upload_segment(*row);
+    if (uploaded.ok()) {
+      sent = *uploaded;
+    } else {
+      done = uploaded.error();
+    }
   }
   // A segment the store already had teaches nothing; its bytes count as little.
-  const bool sent = done.ok() && row->state != SegmentState::uploaded;
   upload_governor.finish(sent ? row->stored_bytes : 0, env.clock->monotonic_ns() - began);
   if (!done.ok() && is_overload(done.error())) upload_governor.overloaded();
   upload_finished(*row, done);
   return true;
 }
 
-Status Shelf::State::upload_segment(const SegmentRow& row) {
+Result<bool> Shelf::State::upload_segment(const SegmentRow& row) {
   const SegmentId id = id_of(row);
   Result<std::unique_ptr<File>> file = env.files->open(segment_path_of(id), OpenMode::read);
   if (!file.ok()) {
-    if (file.error().code == ErrorCode::not_found) return confirm_remote(row);
-    return std::move(file).error();
+    if (file.error().code != ErrorCode::not_found) return std::move(file).error();
+    TRY(confirm_remote(row));
+    return false;
   }
   if (row.state == SegmentState::uploaded && row.object_sha256) {
     // Put before, and not confirmed yet.
-    Status confirmed = confirm_remote(row);
-    if (confirmed.ok() || is_passing(confirmed.error())) return confirmed;
+    const Status confirmed = confirm_remote(row);
+    if (confirmed.ok()) return false;
+    if (is_passing(confirmed.error())) return confirmed.error();
   }
   return send_segment(row, **file);
 }
 
-Status Shelf::State::send_segment(const SegmentRow& row, File& file) {
+Result<bool> Shelf::State::send_segment(const SegmentRow& row, File& file) {
   const SegmentId id = id_of(row);
   const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
   const auto check_local = [&] {
@@ -251,6 +258,18 @@ Status Shelf::State::send_segment(const SegmentRow& row, File& file) {
   const Result<Sha256Digest> digest =
       row.object_sha256 ? Result<Sha256Digest>(*row.object_sha256) : check_local();
   if (!digest.ok()) return digest.error();
+  if (!row.object_sha256) {
+    // Its row was made from the manifest, the catalog was lost: the store may have it long since,
+    // in a class from which taking it back has a price.
+    const Result<ObjectInfo> there = env.store->head(key);
+    if (there.ok() && there->size == row.stored_bytes && there->sha256 == *digest) {
+      SegmentRow known = row;
+      known.object_sha256 = *digest;
+      TRY(confirm_remote(known));
+      return false;
+    }
+    if (!there.ok() && is_passing(there.error())) return there.error();
+  }
   TRY(env.catalog->set_segment_state(id.cartridge, id.sequence, id.epoch, SegmentState::uploading,
                                      true, row.storage_class));
   TRY(claim_image(id.cartridge));
@@ -275,7 +294,7 @@ Status Shelf::State::send_segment(const SegmentRow& row, File& file) {
   TRY(env.catalog->set_segment_uploaded(
       id.cartridge, id.sequence, id.epoch, same ? SegmentState::verified : SegmentState::uploaded,
       true, to_string(head.ok() ? head->storage_class : put.storage_class), *digest));
-  if (same) return {};
+  if (same) return true;
   if (!head.ok() && is_passing(head.error())) return std::move(head).error();
   return Error(ErrorCode::unavailable, key + ": the store does not confirm what was put" +
                                            (head.ok() ? "" : ": " + head.error().message()));

@@ -45,6 +45,8 @@ class FaultyStore final : public ForwardingStore<FaultyStore> {
   std::string describe() const override { return "faulty " + inner().describe(); }
   // Every restore of this tier fails so from now on.
   void refuse_tier(RestoreTier tier, Error error) { refused_tier_ = {tier, std::move(error)}; }
+  // Calls for keys that hold `part` fail so from now on; empty: none.
+  void refuse_keys(std::string part, Error error) { refused_keys_ = {std::move(part), error}; }
 
  private:
   friend class ForwardingStore<FaultyStore>;
@@ -59,6 +61,10 @@ class FaultyStore final : public ForwardingStore<FaultyStore> {
     const Plan what = plan(operation.name);
     const std::string key(operation.key);
     if (watch_) watch_(operation.name, key, false);
+    if (refused_keys_ && !refused_keys_->first.empty() &&
+        key.find(refused_keys_->first) != std::string::npos) {
+      return refused_keys_->second;
+    }
     if (what.before) return *what.before;
     auto result = work();
     if (watch_) watch_(operation.name, key, true);
@@ -71,6 +77,7 @@ class FaultyStore final : public ForwardingStore<FaultyStore> {
   Watch watch_;
   std::optional<StoreCapabilities> capabilities_;
   std::optional<std::pair<RestoreTier, Error>> refused_tier_;
+  std::optional<std::pair<std::string, Error>> refused_keys_;
   mutable std::mutex mutex_;
   StoreFaults faults_;
   std::string scripted_operation_;

@@ -42,6 +42,38 @@ TEST(Shelf, SealedSegmentsGoUpAndTheManifestAfterThem) {
   EXPECT_EQ(rig.faulty().calls("put"), puts) << "idle means idle";
 }
 
+TEST(Shelf, WhatTheStoreHasIsNotSentAgainAfterALostCatalog) {
+  ShelfRig rig(1);
+  const Uuid id = rig.create("T00001");
+  rig.write(id, SIZE_MAX, 40);
+  ASSERT_TRUE(uploaded(rig, id));
+  rig.lose_catalog();
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  ASSERT_TRUE(uploaded(rig, id));
+  EXPECT_TRUE(rig.all_in_state(id, SegmentState::verified));
+  EXPECT_LE(rig.faulty().calls("put"), 2U) << "its manifest, and no segment";
+  EXPECT_EQ(rig.shelf().statistics().not_uploaded_bytes, 0U);
+}
+
+TEST(Shelf, TheStoresManifestNamesNoLessAfterALostCatalog) {
+  ShelfRig rig(1);
+  const Uuid id = rig.create("T00001");
+  rig.write(id, SIZE_MAX, 40);
+  ASSERT_TRUE(uploaded(rig, id));
+  const size_t segments = rig.stored_manifest(id)->partitions[0].segments.size();
+  ASSERT_GT(segments, 3U);
+  rig.lose_catalog();
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  // What is there cannot be found out, for longer than the store is left without a manifest.
+  rig.faulty().refuse_keys("/segments/", kAway);
+  rig.run_until([] { return false; }, 10 * 60'000);
+  EXPECT_EQ(rig.stored_manifest(id)->partitions[0].segments.size(), segments);
+  EXPECT_FALSE(rig.stored_manifest(id)->properties.contains("incomplete"));
+  rig.faulty().refuse_keys("", kAway);
+  ASSERT_TRUE(uploaded(rig, id));
+  rig.expect_stored(id, StorageClass::standard);
+}
+
 TEST(Shelf, TheCacheLimitIsKeptAndReadersGetSegmentsBack) {
   ShelfRig rig(2, small_cache());
   const Uuid id = rig.create("T00001");
