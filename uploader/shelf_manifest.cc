@@ -128,18 +128,19 @@ bool Shelf::State::manifests_step() {
 
 Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, uint64_t announced,
                                                        bool may_be_partial, uint64_t& generation) {
-  ASSIGN_OR_RETURN(Manifest manifest, read_manifest(cartridge));
-  generation = manifest.generation;
+  ASSIGN_OR_RETURN(const Manifest local, read_manifest(cartridge));
+  Manifest manifest = local;
+  generation = local.generation;
   // An edit that is in the file and was not announced may not be synced: a power loss could take
   // it back here, so the store must not have it yet.
-  if (manifest.generation > announced) return Sent::waiting;
+  if (local.generation > announced) return Sent::waiting;
   ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows, env.catalog->segments(cartridge));
-  std::set<SegmentId> whole = segments_of(manifest);  // of what may go up in part
+  std::set<SegmentId> whole = segments_of(local);  // of what may go up in part
   bool complete = true;
-  if (manifest.kind == CartridgeKind::image) {
-    std::optional<Manifest> part = storable(manifest, rows, complete, whole);
+  if (local.kind == CartridgeKind::image) {
+    std::optional<Manifest> part = storable(local, rows, complete, whole);
     if (!part) return Sent::waiting;
-    ASSIGN_OR_RETURN(const bool stands, base_is_stored(manifest));
+    ASSIGN_OR_RETURN(const bool stands, base_is_stored(local));
     if (!stands) return Sent::waiting;
     manifest = std::move(*part);
   } else {
@@ -157,15 +158,20 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
     // A tape is a prefix of itself, and so is an image: the store holds the part that is safe
     // there.
     if (!may_be_partial || already) return Sent::waiting;
-    ASSIGN_OR_RETURN(const bool less, store_names_more(manifest, whole));
-    if (less) return Sent::waiting;
+    ASSIGN_OR_RETURN(const bool back, goes_back(manifest, whole));
+    if (back) return Sent::waiting;
     manifest.properties["incomplete"] = "true";
   }
   if (!already) {
     const Buffer image = encode_manifest(manifest);
     const PutSource source = source_of(image);
     const std::string key = manifest_key(cartridge);
-    TRY(put_manifest(manifest, source));
+    {
+      // Until it is confirmed nobody knows which one the store has.
+      const std::lock_guard lock(mutex);
+      manifests[cartridge].sent_generation = UINT64_MAX;
+    }
+    TRY(put_manifest(local, source));
     ASSIGN_OR_RETURN(const ObjectInfo head, env.store->head(key));
     if (head.size != image.size() || (head.sha256 && *head.sha256 != source.sha256)) {
       return Error(ErrorCode::unavailable, key + ": the store does not confirm what was put");
@@ -187,24 +193,26 @@ Result<Shelf::State::Sent> Shelf::State::send_manifest(const Uuid& cartridge, ui
   return complete ? Sent::complete : Sent::partly;
 }
 
-// Whether the manifest in the store names some segments of `whole` that `part`, cut from it, does
-// not: after the catalog was lost, what is in the store must be found out again, and until then
-// nobody who looks there, for what is garbage or to rebuild this gateway, may find less than
-// before.
-Result<bool> Shelf::State::store_names_more(const Manifest& part,
-                                            const std::set<SegmentId>& whole) {
+// Whether the manifest in the store is newer than `part`, or names some segments of `whole` that
+// `part`, cut from it, does not. What the store has must be found out when the catalog was lost,
+// and when the answer to a put was: nobody who looks there, for what is garbage or to rebuild this
+// gateway, may find less than before.
+Result<bool> Shelf::State::goes_back(const Manifest& part, const std::set<SegmentId>& whole) {
   {
     const std::lock_guard lock(mutex);
-    if (manifests[part.uuid].sent_generation != UINT64_MAX) return false;  // it knows what it sent
+    if (manifests[part.uuid].sent_generation != UINT64_MAX) return false;  // it is known
   }
   const Result<Buffer> there = env.store->get_all(manifest_key(part.uuid));
   if (!there.ok()) {
     if (there.error().code == ErrorCode::not_found) return false;
     return there.error();
   }
-  ASSIGN_OR_RETURN(const ReplayedManifest stored, decode_manifest(*there, false));
+  const Result<ReplayedManifest> stored = decode_manifest(*there, false);
+  if (!stored.ok() && stored.error().code == ErrorCode::corrupt) return false;  // it is replaced
+  if (!stored.ok()) return stored.error();
+  if (stored->manifest.generation > part.generation) return true;
   const std::set<SegmentId> named = segments_of(part);
-  const std::set<SegmentId> before = segments_of(stored.manifest);
+  const std::set<SegmentId> before = segments_of(stored->manifest);
   return std::any_of(before.begin(), before.end(), [&](const SegmentId& id) {
     return whole.contains(id) && !named.contains(id);
   });

@@ -44,18 +44,18 @@ Result<ObjectInfo> Shelf::State::put_segment(const std::string& key, const PutSo
 }
 
 // Always on top of the manifest put before: one that somebody else put is found out.
-Result<ObjectInfo> Shelf::State::put_manifest(const Manifest& manifest, const PutSource& source) {
-  const std::string key = manifest_key(manifest.uuid);
+Result<ObjectInfo> Shelf::State::put_manifest(const Manifest& local, const PutSource& source) {
+  const std::string key = manifest_key(local.uuid);
   if (env.ownership == nullptr) return env.store->put(key, source, StorageClass::standard);
   TRY(env.ownership->may_write());
-  TRY(check_owned(manifest.uuid));
+  TRY(check_owned(local.uuid));
   std::optional<std::string> etag;
   {
     const std::lock_guard lock(mutex);
-    etag = manifests[manifest.uuid].etag;
+    etag = manifests[local.uuid].etag;
   }
   if (!etag) {
-    ASSIGN_OR_RETURN(etag, look_at_manifest(manifest));
+    ASSIGN_OR_RETURN(etag, look_at_manifest(local));
     TRY(env.ownership->may_write());
   }
   PutOptions options;
@@ -67,17 +67,17 @@ Result<ObjectInfo> Shelf::State::put_manifest(const Manifest& manifest, const Pu
   {
     // After an error nobody knows what the store has now.
     const std::lock_guard lock(mutex);
-    ManifestWatch& watch = manifests[manifest.uuid];
+    ManifestWatch& watch = manifests[local.uuid];
     watch.etag.reset();
     if (put.ok() && !put->etag.empty()) watch.etag = put->etag;
   }
   if (put.ok() || put.error().code != ErrorCode::precondition_failed) return put;
   // Our own, its answer lost? Then it goes on from there; else the cartridge is somebody else's.
-  env.ownership->forget(manifest.uuid);
-  ASSIGN_OR_RETURN(const std::string now, look_at_manifest(manifest));
+  env.ownership->forget(local.uuid);
+  ASSIGN_OR_RETURN(const std::string now, look_at_manifest(local));
   {
     const std::lock_guard lock(mutex);
-    manifests[manifest.uuid].etag = now;
+    manifests[local.uuid].etag = now;
   }
   return Error(ErrorCode::unavailable, key + " is not the one put before; it is tried again");
 }

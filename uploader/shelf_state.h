@@ -124,7 +124,7 @@ struct ManifestWatch {
   int64_t not_before_ms = 0;
   int64_t uploaded_ms = 0;  // 0: not since the start
   unsigned attempts = 0;
-  uint64_t sent_generation = UINT64_MAX;  // of what the store holds; none since the start
+  uint64_t sent_generation = UINT64_MAX;  // of what the store holds; UINT64_MAX: not known
   uint64_t sent_segments = 0;
   std::optional<Error> error;  // of the last attempt
   // Of the store's manifest, which the next one replaces and no other; "": there is none. Not
@@ -348,7 +348,7 @@ struct Shelf::State {
   enum class Sent { complete, partly, waiting };
   Result<Sent> send_manifest(const Uuid& cartridge, uint64_t announced, bool may_be_partial,
                              uint64_t& generation);
-  Result<bool> store_names_more(const Manifest& part, const std::set<SegmentId>& whole);
+  Result<bool> goes_back(const Manifest& part, const std::set<SegmentId>& whole);
   int64_t manifest_due_ms(const ManifestWatch& watch) const;
   int64_t interval_ms(const ManifestWatch& watch) const;
   void collect_garbage(const Uuid& cartridge, const Manifest& in_the_store);
@@ -374,7 +374,8 @@ struct Shelf::State {
   Status may_write() { return env.ownership != nullptr ? env.ownership->may_write() : Status(); }
   Result<ObjectInfo> put_segment(const std::string& key, const PutSource& source,
                                  StorageClass storage_class);
-  Result<ObjectInfo> put_manifest(const Manifest& manifest, const PutSource& source);
+  // `source`: of the cartridge's manifest `local`, or of a part of it, or of an earlier one.
+  Result<ObjectInfo> put_manifest(const Manifest& local, const PutSource& source);
   Result<std::string> look_at_manifest(const Manifest& local);  // gives its etag
   void fence(const Uuid& cartridge, const Error& why);
   Status check_owned(const Uuid& cartridge);

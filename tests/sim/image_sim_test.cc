@@ -9,6 +9,7 @@
 #include "base/coding.h"
 #include "base/log.h"
 #include "tests/support/image_rig.h"
+#include "tests/support/sim_seeds.h"
 #include "uploader/bucket_check.h"
 
 namespace coldshelf::test {
@@ -371,21 +372,22 @@ class ImageSimTest : public testing::Test {
   static void TearDownTestSuite() { capture_log(nullptr); }
 };
 
+void run_life(uint64_t seed) {
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  ImageSim sim(seed);
+  sim.run();
+}
+
+// Of the long runs, each fails without what mended it: a lost catalog that made the store's
+// manifest name less, of the disk as it is (283) and of an earlier one (332), and a manifest whose
+// put lost its answer, taken for another gateway's (920).
+TEST_F(ImageSimTest, LivesThatFoundSomething) {
+  for (const uint64_t seed : {283, 332, 920}) run_life(seed);
+}
+
 TEST_F(ImageSimTest, RandomLives) {
-  std::vector<uint64_t> seeds;
-  if (const char* one = std::getenv("COLDSHELF_SIM_SEED")) {
-    seeds.push_back(std::strtoull(one, nullptr, 10));
-  } else {
-    const char* asked = std::getenv("COLDSHELF_SIM_SEEDS");
-    const uint64_t count = asked == nullptr ? 40 : std::strtoull(asked, nullptr, 10);
-    for (uint64_t i = 1; i <= count; ++i) seeds.push_back(i);
-  }
-  std::printf("%zu seeds from %llu\n", seeds.size(),
-              static_cast<unsigned long long>(seeds.front()));
-  for (const uint64_t seed : seeds) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    ImageSim sim(seed);
-    sim.run();
+  for (const uint64_t seed : sim_seeds(40)) {
+    run_life(seed);
     if (HasFailure()) break;
   }
 }
