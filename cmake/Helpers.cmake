@@ -18,8 +18,10 @@ function(coldshelf_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT})
 endfunction()
 
-# coldshelf_long_test(NAME COMMAND_TARGET ENVIRONMENT): a second, longer run of a test program, for `./dev test --long`.
+# coldshelf_long_test(NAME COMMAND_TARGET ENVIRONMENT): a second, longer run of a test program, for `./dev test --long`; simulations go
+# through other seeds every day (tests/support/sim_seeds.h).
 function(coldshelf_long_test name target environment)
   add_test(NAME ${name} COMMAND ${target})
-  set_tests_properties(${name} PROPERTIES LABELS long TIMEOUT 3600 ENVIRONMENT "${environment}")
+  set_tests_properties(${name} PROPERTIES LABELS long TIMEOUT 3600
+    ENVIRONMENT "${environment};COLDSHELF_SIM_FROM=today")
 endfunction()

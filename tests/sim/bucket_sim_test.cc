@@ -3,10 +3,10 @@
 // manifest in the store still names only what is there.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <iostream>
 
 #include "tests/support/shelf_rig.h"
+#include "tests/support/sim_seeds.h"
 #include "uploader/bucket_check.h"
 
 namespace coldshelf::test {
@@ -169,11 +169,7 @@ class Shared {
 };
 
 TEST(BucketSim, TwoGatewaysAndACollectorShareAStore) {
-  const char* wanted = std::getenv("COLDSHELF_SIM_SEEDS");
-  const uint64_t seeds = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 40;
-  const char* one = std::getenv("COLDSHELF_SIM_SEED");
-  const uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 1;
-  for (uint64_t seed = first; seed < first + (one != nullptr ? 1 : seeds); ++seed) {
+  for (const uint64_t seed : sim_seeds(40)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Shared(seed).run();
     if (testing::Test::HasFailure()) {

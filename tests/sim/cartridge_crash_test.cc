@@ -1,31 +1,12 @@
 // Power loss, kills and failing disk calls under a cartridge: docs/durability.md.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "base/log.h"
 #include "tests/sim/cartridge_sim.h"
+#include "tests/support/sim_seeds.h"
 
 namespace coldshelf::test {
 namespace {
-
-uint64_t seed_count(uint64_t usual) {
-  const char* asked = std::getenv("COLDSHELF_SIM_SEEDS");
-  return asked == nullptr ? usual : std::strtoull(asked, nullptr, 10);
-}
-
-// COLDSHELF_SIM_SEED=N: that one alone.
-std::vector<uint64_t> seeds_from(uint64_t first, uint64_t usual) {
-  std::vector<uint64_t> seeds;
-  if (const char* one = std::getenv("COLDSHELF_SIM_SEED")) {
-    seeds.push_back(std::strtoull(one, nullptr, 10));
-  } else {
-    for (uint64_t i = 0; i < seed_count(usual); ++i) seeds.push_back(first + i);
-  }
-  std::printf("%zu seeds from %llu\n", seeds.size(),
-              static_cast<unsigned long long>(seeds.empty() ? 0 : seeds.front()));
-  return seeds;
-}
 
 class CartridgeCrashTest : public ::testing::Test {
  protected:
@@ -72,14 +53,14 @@ void run_lives(uint64_t seed, bool threads) {
 }
 
 TEST_F(CartridgeCrashTest, RandomLives) {
-  for (const uint64_t seed : seeds_from(1, 200)) {
+  for (const uint64_t seed : sim_seeds(200)) {
     run_lives(seed, false);
     if (HasFailure()) break;
   }
 }
 
 TEST_F(CartridgeCrashTest, RandomLivesWithThreads) {
-  for (const uint64_t seed : seeds_from(1'000'001, 40)) {
+  for (const uint64_t seed : sim_seeds(40, 1'000'001)) {
     run_lives(seed, true);
     if (HasFailure()) break;
   }

@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 
 #include "tape/drive/tape_drive.h"
 #include "tests/support/memory_cartridge.h"
+#include "tests/support/sim_seeds.h"
 #include "tests/support/tape_model.h"
 
 namespace coldshelf {
@@ -376,13 +376,9 @@ class World {
   uint64_t operations_ = 0;
 };
 
-uint64_t seeds() {
-  const char* text = std::getenv("COLDSHELF_SIM_SEEDS");
-  return text ? std::strtoull(text, nullptr, 10) : 8;
-}
-
 TEST(DriveSimulation, MemoryCartridgesBehaveAsTheModel) {
-  for (uint64_t seed = 1; seed <= seeds() && !HasFailure(); ++seed) {
+  for (const uint64_t seed : test::sim_seeds(8)) {
+    if (HasFailure()) break;
     SCOPED_TRACE("seed " + std::to_string(seed));
     MemoryKind kind;
     World(kind, seed).run(3000);
@@ -390,7 +386,8 @@ TEST(DriveSimulation, MemoryCartridgesBehaveAsTheModel) {
 }
 
 TEST(DriveSimulation, StoredCartridgesBehaveAsTheModel) {
-  for (uint64_t seed = 1; seed <= seeds() && !HasFailure(); ++seed) {
+  for (const uint64_t seed : test::sim_seeds(8)) {
+    if (HasFailure()) break;
     SCOPED_TRACE("seed " + std::to_string(seed));
     StoredKind kind(seed);
     World(kind, seed).run(600);

@@ -1,10 +1,8 @@
 // Random changes of a library against a model, on a disk that fails and loses power at any call:
 // each cartridge is in exactly one element, what was answered holds, and what was synced is there.
-// COLDSHELF_SEED picks the seed, COLDSHELF_ROUNDS the number of rounds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 #include <map>
 
@@ -13,6 +11,7 @@
 #include "tape/library/library.h"
 #include "tests/support/fake_cartridge.h"
 #include "tests/support/sim_file_system.h"
+#include "tests/support/sim_seeds.h"
 
 namespace coldshelf {
 namespace {
@@ -22,11 +21,6 @@ using test::SimFileSystem;
 
 // Where each cartridge is, by address.
 using Places = std::map<uint16_t, Uuid>;
-
-uint64_t number_from_environment(const char* name, uint64_t fallback) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? fallback : std::strtoull(text, nullptr, 10);
-}
 
 class Simulation {
  public:
@@ -307,16 +301,15 @@ class Simulation {
 };
 
 TEST(LibrarySimulation, EachCartridgeIsInExactlyOneElement) {
-  const uint64_t seed = number_from_environment("COLDSHELF_SEED", 20261121);
-  const uint64_t rounds = number_from_environment("COLDSHELF_ROUNDS", 60);
+  const std::vector<uint64_t> seeds = test::sim_seeds(60, 20261121);
   configure_log(LogLevel::error, false);
   uint64_t done = 0;
   uint64_t failed = 0;
   uint64_t crashes = 0;
   capture_log([](std::string_view) {});  // the faults are meant
-  for (uint64_t round = 0; round < rounds; ++round) {
-    SCOPED_TRACE("COLDSHELF_SEED=" + std::to_string(seed + round) + " COLDSHELF_ROUNDS=1");
-    Simulation simulation(seed + round);
+  for (const uint64_t seed : seeds) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Simulation simulation(seed);
     simulation.run(400);
     if (HasFatalFailure()) break;
     const auto& counts = simulation.counts();
@@ -325,12 +318,11 @@ TEST(LibrarySimulation, EachCartridgeIsInExactlyOneElement) {
     crashes += counts.crashes;
   }
   capture_log(nullptr);
-  std::cout << "seeds " << seed << " to " << seed + rounds - 1 << ": " << done << " changes done, "
-            << failed << " failed, " << crashes << " crashes\n";
+  std::cout << done << " changes done, " << failed << " failed, " << crashes << " crashes\n";
   // The simulation must have gone where it is meant to go.
-  EXPECT_GT(done, rounds * 50);
-  EXPECT_GT(failed, rounds);
-  EXPECT_GT(crashes, rounds);
+  EXPECT_GT(done, seeds.size() * 50);
+  EXPECT_GT(failed, seeds.size());
+  EXPECT_GT(crashes, seeds.size());
 }
 
 }  // namespace

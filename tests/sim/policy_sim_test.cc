@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "tests/support/policy_rig.h"
+#include "tests/support/sim_seeds.h"
 
 namespace coldshelf::test {
 namespace {
@@ -14,11 +14,6 @@ namespace {
 constexpr int64_t kMinute = 60'000;
 constexpr int64_t kHour = 60 * kMinute;
 constexpr int64_t kDay = 24 * kHour;
-
-uint64_t seeds() {
-  const char* set = std::getenv("COLDSHELF_SIM_SEEDS");
-  return set != nullptr ? std::strtoull(set, nullptr, 10) : 1;
-}
 
 std::vector<Policy> policies() {
   Policy nightly;
@@ -166,7 +161,7 @@ class PolicyYears {
 };
 
 TEST(PolicySim, TwoYearsWithFaultsAndCrashes) {
-  for (uint64_t seed = 1; seed <= seeds(); ++seed) {
+  for (const uint64_t seed : sim_seeds(1)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     PolicyYears years(seed);
     ASSERT_NO_FATAL_FAILURE(years.go_on(730, true));

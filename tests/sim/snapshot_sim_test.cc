@@ -1,9 +1,9 @@
 // Pull and restore against AWS's stand-in, compared block by block with the source.
-#include <cstdlib>
 #include <set>
 
 #include "base/log.h"
 #include "tests/sim/snapshot_rig.h"
+#include "tests/support/sim_seeds.h"
 
 namespace coldshelf::test {
 namespace {
@@ -22,11 +22,6 @@ class SnapshotSim : public ::testing::Test {
     capture_log([](std::string_view) {});
   }
   ~SnapshotSim() override { capture_log(nullptr); }
-
-  static unsigned seeds(unsigned fallback) {
-    const char* given = std::getenv("COLDSHELF_SIM_SEEDS");
-    return given != nullptr ? static_cast<unsigned>(std::atoi(given)) : fallback;
-  }
 
   // A volume as it lives: content of all kinds, holes, zeros, trims.
   static void change(EbsStandin& aws, const std::string& volume, SeededRandom& random) {
@@ -215,8 +210,7 @@ TEST_F(SnapshotSim, AChainOfThirtyIsRestoredAtEveryPoint) {
 
 // Every fault AWS is known for, and the gateway killed or its power lost, at random moments.
 TEST_F(SnapshotSim, PullsThroughStormsKillsAndPowerLoss) {
-  const unsigned count = seeds(3);
-  for (uint64_t seed = 1; seed <= count; ++seed) {
+  for (const uint64_t seed : sim_seeds(3)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     EbsStandinOptions options = fast();
     options.page_token_ms = 400;
@@ -291,8 +285,7 @@ TEST_F(SnapshotSim, AnInterruptedPullFetchesNothingTwice) {
 }
 
 TEST_F(SnapshotSim, RestoresThroughStormsAndKillsExactlyOnce) {
-  const unsigned count = seeds(3);
-  for (uint64_t seed = 1; seed <= count; ++seed) {
+  for (const uint64_t seed : sim_seeds(3)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     EbsStandinOptions options = fast();
     options.early_not_found_puts = 3;

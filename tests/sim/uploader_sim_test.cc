@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "tests/support/shelf_rig.h"
+#include "tests/support/sim_seeds.h"
 
 namespace coldshelf::test {
 namespace {
@@ -239,11 +239,7 @@ class Life {
 };
 
 TEST(UploaderSim, ATapesLifeUnderFaultsAndKills) {
-  const char* wanted = std::getenv("COLDSHELF_SIM_SEEDS");
-  const uint64_t seeds = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : 60;
-  const char* one = std::getenv("COLDSHELF_SIM_SEED");
-  const uint64_t first = one != nullptr ? std::strtoull(one, nullptr, 10) : 1;
-  for (uint64_t seed = first; seed < first + (one != nullptr ? 1 : seeds); ++seed) {
+  for (const uint64_t seed : sim_seeds(60)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Life(seed).run();
     if (testing::Test::HasFailure()) {

@@ -6,4 +6,4 @@ coldshelf_test(sim_volume
   DEPS coldshelf_volume coldshelf_test_sim
   LABELS sim
   TIMEOUT 900)
-coldshelf_long_test(sim_volume_long sim_volume COLDSHELF_SIM_SEEDS=3000)
+coldshelf_long_test(sim_volume_long sim_volume COLDSHELF_SIM_SEEDS=2000)

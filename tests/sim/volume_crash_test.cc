@@ -1,27 +1,12 @@
 // Power loss, kills and failing disk calls under a volume: docs/volumes.md, docs/durability.md.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "base/log.h"
 #include "tests/sim/volume_sim.h"
+#include "tests/support/sim_seeds.h"
 
 namespace coldshelf::test {
 namespace {
-
-std::vector<uint64_t> seeds_from(uint64_t first, uint64_t usual) {
-  std::vector<uint64_t> seeds;
-  if (const char* one = std::getenv("COLDSHELF_SIM_SEED")) {
-    seeds.push_back(std::strtoull(one, nullptr, 10));
-  } else {
-    const char* asked = std::getenv("COLDSHELF_SIM_SEEDS");
-    const uint64_t count = asked == nullptr ? usual : std::strtoull(asked, nullptr, 10);
-    for (uint64_t i = 0; i < count; ++i) seeds.push_back(first + i);
-  }
-  std::printf("%zu seeds from %llu\n", seeds.size(),
-              static_cast<unsigned long long>(seeds.empty() ? 0 : seeds.front()));
-  return seeds;
-}
 
 class VolumeCrashTest : public ::testing::Test {
  protected:
@@ -75,14 +60,14 @@ void run_lives(uint64_t seed, bool threads) {
 }
 
 TEST_F(VolumeCrashTest, RandomLives) {
-  for (const uint64_t seed : seeds_from(1, 150)) {
+  for (const uint64_t seed : sim_seeds(150)) {
     run_lives(seed, false);
     if (HasFailure()) break;
   }
 }
 
 TEST_F(VolumeCrashTest, RandomLivesWithThreads) {
-  for (const uint64_t seed : seeds_from(1'000'001, 40)) {
+  for (const uint64_t seed : sim_seeds(40, 1'000'001)) {
     run_lives(seed, true);
     if (HasFailure()) break;
   }
@@ -129,7 +114,7 @@ void run_full(uint64_t seed, uint64_t call, bool threads) {
 }
 
 TEST_F(VolumeCrashTest, TheDiskIsFullAtEveryCall) {
-  for (const uint64_t seed : seeds_from(2'000'001, 8)) {
+  for (const uint64_t seed : sim_seeds(8, 2'000'001)) {
     for (uint64_t call = 8; call < 90; ++call) {
       run_full(seed, call, call % 5 == 0);
       if (HasFailure()) return;

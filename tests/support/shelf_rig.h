@@ -113,9 +113,9 @@ class ShelfRig {
   }
 
   // Runs the shelf until `done`, letting time pass when it has nothing to do. True: reached. The
-  // worst storm lets one upload in five through, a minute of backoff apart.
+  // worst storm lets one upload in five through, a minute of backoff apart, and its lease lapses.
   template <typename Done>
-  bool run_until(const Done& done, int64_t limit_ms = 60 * 60'000) {
+  bool run_until(const Done& done, int64_t limit_ms = 5 * 60 * 60'000) {
     const int64_t end = clock_.elapsed_ms() + limit_ms;
     for (int steps = 0; steps < 1'000'000 && clock_.elapsed_ms() < end; ++steps) {
       if (done()) return true;
