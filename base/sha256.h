@@ -9,6 +9,8 @@
 
 namespace coldshelf {
 
+class File;
+
 using Sha256Digest = std::array<std::byte, 32>;
 
 class Sha256 {
@@ -32,7 +34,6 @@ class Sha256 {
 };
 
 // Adds what `file` has from `at` to `end`. `at` is how far it came, also where it fails.
-class File;
 Status hash_file(File& file, uint64_t& at, uint64_t end, Sha256& sha);
 
 }  // namespace coldshelf

@@ -228,13 +228,26 @@ ApiResponse FrontDoor::sign_out(const ApiRequest& request) {
   return out;
 }
 
-ApiResponse FrontDoor::metrics(const ApiRequest& request) {
+bool FrontDoor::known(const ApiRequest& request) {
   Principal who;
   AuthFailure why;
-  if (sessions_.find(cookie_of(request)) || authenticator_.verify_basic(request, who) ||
-      authenticator_.verify(request, who, why)) {
-    return env_.service->handle(request);
+  return sessions_.find(cookie_of(request)) || authenticator_.verify_basic(request, who) ||
+         authenticator_.verify(request, who, why);
+}
+
+// Whether, for everybody; why, with its paths and addresses, for who may see the gateway.
+ApiResponse FrontDoor::health(const ApiRequest& request) {
+  ApiResponse out = env_.service->handle(request);
+  Json body = Json::parse(out.body, nullptr, false);
+  if (body.is_object() && body.contains("problem") && !known(request)) {
+    body.erase("problem");
+    out.body = body.dump() + "\n";
   }
+  return out;
+}
+
+ApiResponse FrontDoor::metrics(const ApiRequest& request) {
+  if (known(request)) return env_.service->handle(request);
   ApiResponse out = refuse(401, "MissingAuthenticationTokenException",
                            "give an access key and its secret by HTTP's Basic scheme");
   out.headers.emplace_back("WWW-Authenticate", "Basic realm=\"coldshelf\"");
@@ -242,9 +255,7 @@ ApiResponse FrontDoor::metrics(const ApiRequest& request) {
 }
 
 ApiResponse FrontDoor::handle_get(const ApiRequest& request) {
-  if (request.path == "/healthz" || request.path == "/readyz") {
-    return env_.service->handle(request);
-  }
+  if (request.path == "/healthz" || request.path == "/readyz") return health(request);
   if (request.path == "/metrics") return metrics(request);
   if (request.path == "/session") return session(request);
   return assets_.get(request);

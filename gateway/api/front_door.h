@@ -38,7 +38,9 @@ class FrontDoor {
   ApiResponse operate(const ApiRequest& request, const Principal& who);
   ApiResponse handle_post(const ApiRequest& request);
   ApiResponse handle_get(const ApiRequest& request);
+  bool known(const ApiRequest& request);  // a cookie, a signature, or a key by the Basic scheme
   ApiResponse metrics(const ApiRequest& request);
+  ApiResponse health(const ApiRequest& request);
   ApiResponse sign_in(const ApiRequest& request);
   ApiResponse sign_out(const ApiRequest& request);
   ApiResponse session(const ApiRequest& request);

@@ -51,6 +51,7 @@ class FrontDoorTest : public ::testing::Test {
     numbers.config = &config;
     metrics = std::make_unique<Metrics>(std::move(numbers));
     env.metrics = metrics.get();
+    env.health = [this] { return health; };
     service = std::make_unique<api::Service>(std::move(env));
     door = std::make_unique<api::FrontDoor>(api::FrontDoor::Env{
         service.get(), keys.get(), audit.get(), &gateway.clock(), &gateway.random, 30 * 60'000});
@@ -129,6 +130,7 @@ class FrontDoorTest : public ::testing::Test {
   std::unique_ptr<AuditLog> audit;
   Config config;
   std::unique_ptr<Metrics> metrics;
+  Status health;
   std::unique_ptr<api::Service> service;
   std::unique_ptr<api::FrontDoor> door;
 };
@@ -399,6 +401,21 @@ TEST_F(FrontDoorTest, BrowsersSignInWithACookieAndACsrfToken) {
   const std::string csrf3 = Json::parse(third.body)["CsrfToken"];
   ASSERT_OK(keys->remove("olga"));
   EXPECT_EQ(list({{"cookie", cookie_of(third)}, {"x-coldshelf-csrf", csrf3}}), 401U);
+}
+
+TEST_F(FrontDoorTest, WhyTheGatewayIsNotWellIsNotForEverybody) {
+  const Credentials vera = user("vera", Role::viewer);
+  health = Error(ErrorCode::io, "the directory /srv/data has vanished");
+  const ApiResponse told = door->handle(browser("GET", "/healthz", {}));
+  EXPECT_EQ(told.status, 503U);
+  EXPECT_EQ(Json::parse(told.body), Json({{"status", "failed"}}));
+  const std::string pair = vera.access_key_id + ":" + std::string(vera.secret_access_key.reveal());
+  const ApiResponse more = door->handle(
+      browser("GET", "/healthz", {{"authorization", "Basic " + to_base64(as_view(pair))}}));
+  EXPECT_EQ(more.status, 503U);
+  EXPECT_NE(more.body.find("/srv/data"), std::string::npos);
+  const ApiResponse local = door->handle({"GET", "/healthz", "", ""});
+  EXPECT_NE(local.body.find("/srv/data"), std::string::npos);
 }
 
 TEST_F(FrontDoorTest, MetricsNeedAKeyHealthDoesNot) {
