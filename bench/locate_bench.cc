@@ -9,6 +9,7 @@
 #include "base/executor.h"
 #include "bench/processes.h"
 #include "tape/cartridge/cartridge.h"
+#include "tape/cartridge/segment_listing.h"
 #include "tape/drive/tape_drive.h"
 #include "tape/format/segment.h"
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "tape/cartridge/segment_listing.h"
+
 namespace coldshelf {
 
 namespace {

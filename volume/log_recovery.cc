@@ -1,40 +1,25 @@
 #include "volume/log_recovery.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "base/log.h"
-#include "tape/format/segment.h"
+#include "tape/cartridge/segment_listing.h"
 
 namespace coldshelf {
 
 namespace {
 
-constexpr std::string_view kOpenSuffix = ".open";
-constexpr std::string_view kSealedSuffix = ".seg";
-
-struct Found {
-  SegmentName name;
-  bool open = false;    // there is a .open file
-  bool sealed = false;  // there is a .seg file
-};
-
 // A segment of the last writer that the manifest does not name, as far as it can be read.
 struct Candidate {
-  Found found;
+  ListedSegment found;
   std::unique_ptr<File> file;
   FrameCipher cipher;
   SegmentScan scan;
   LogMark mark;
 };
-
-std::optional<SegmentName> name_of(std::string_view file, std::string_view suffix) {
-  if (!file.ends_with(suffix)) return std::nullopt;
-  return parse_segment_file_stem(file.substr(0, file.size() - suffix.size()));
-}
 
 class LogRecovery {
  public:
@@ -49,23 +34,16 @@ class LogRecovery {
   Result<RecoveredLog> run();
 
  private:
-  Result<std::vector<Found>> list();
-  bool in_manifest(const SegmentName& name) const;
   Status find_end();
   Candidate* follower(std::vector<Candidate>& candidates);
-  Result<std::optional<Candidate>> read_candidate(const Found& found);
+  Result<std::optional<Candidate>> read_candidate(const ListedSegment& found);
   Result<LogMark> read_mark(Candidate& candidate);
   Status cut_group(Candidate& candidate);
   Status seal(Candidate& candidate);
-  Status remove(const Found& found);
+  Status remove(const ListedSegment& found);
   const FrameCipher* cipher(const Candidate& c) const {
     return data_key_.empty() ? nullptr : &c.cipher;
   }
-  std::string path(const SegmentName& name, std::string_view suffix) const {
-    return join_path(directory_,
-                     segment_file_stem(name.sequence, name.epoch) + std::string(suffix));
-  }
-
   const CartridgeEnv& env_;
   const std::string& directory_;
   ManifestLog& log_;
@@ -77,15 +55,15 @@ class LogRecovery {
 // Step 1, the replay of the manifest, was ManifestLog::open().
 Result<RecoveredLog> LogRecovery::run() {
   // 2. Which segment files there are; new sequences begin beyond all of them.
-  ASSIGN_OR_RETURN(const std::vector<Found> all, list());
+  ASSIGN_OR_RETURN(const std::vector<ListedSegment> all, list_segments(*env_.files, directory_));
   result_.next_sequence = log_.manifest().next_sequence;
-  std::vector<Found> unnamed;
-  for (const Found& found : all) {
+  std::vector<ListedSegment> unnamed;
+  for (const ListedSegment& found : all) {
     result_.next_sequence = std::max(result_.next_sequence, found.name.sequence + 1);
-    if (!in_manifest(found.name)) {
+    if (!names_segment(log_.manifest(), found.name)) {
       unnamed.push_back(found);
     } else if (found.open && found.sealed) {
-      TRY(env_.files->remove(path(found.name, kOpenSuffix)));
+      TRY(env_.files->remove(open_segment_path(directory_, found.name.sequence, found.name.epoch)));
     }
   }
   // 3. Those of the last writer's log, while each is tied to the one before: its first frame says
@@ -94,7 +72,7 @@ Result<RecoveredLog> LogRecovery::run() {
   //    up when the disk was full, and its removal lost.
   TRY(find_end());
   std::vector<Candidate> candidates;
-  for (const Found& found : unnamed) {
+  for (const ListedSegment& found : unnamed) {
     ASSIGN_OR_RETURN(auto candidate, read_candidate(found));
     if (candidate) candidates.push_back(std::move(*candidate));
   }
@@ -117,7 +95,7 @@ Result<RecoveredLog> LogRecovery::run() {
   }
   if (last != nullptr) TRY(seal(*last));
   // 4. Everything else was never synced, or is of an older writer, or a map that was not finished.
-  for (const Found& found : unnamed) {
+  for (const ListedSegment& found : unnamed) {
     const bool whole = kept.contains(found.name.sequence);
     if (!whole || found.name.epoch != log_.manifest().epoch) TRY(remove(found));
   }
@@ -131,37 +109,6 @@ Candidate* LogRecovery::follower(std::vector<Candidate>& candidates) {
     if (c->mark.next_sequence == result_.last.next_sequence) return &*c;
   }
   return nullptr;
-}
-
-Result<std::vector<Found>> LogRecovery::list() {
-  ASSIGN_OR_RETURN(const auto names, env_.files->list(directory_));
-  std::map<std::pair<uint64_t, uint64_t>, Found> found;
-  for (const std::string& file : names) {
-    const auto open = name_of(file, kOpenSuffix);
-    const auto sealed = name_of(file, kSealedSuffix);
-    if (!open && !sealed) continue;
-    const SegmentName name = open ? *open : *sealed;
-    Found& segment = found[{name.sequence, name.epoch}];
-    segment.name = name;
-    segment.open = segment.open || open.has_value();
-    segment.sealed = segment.sealed || sealed.has_value();
-  }
-  std::vector<Found> out;
-  for (auto& [key, segment] : found) out.push_back(segment);
-  return out;
-}
-
-bool LogRecovery::in_manifest(const SegmentName& name) const {
-  for (const Partition& partition : log_.manifest().partitions) {
-    const auto at = std::lower_bound(
-        partition.segments.begin(), partition.segments.end(), name.sequence,
-        [](const SegmentEntry& e, uint64_t sequence) { return e.sequence < sequence; });
-    if (at != partition.segments.end() && at->sequence == name.sequence &&
-        at->epoch == name.epoch) {
-      return true;
-    }
-  }
-  return false;
 }
 
 // The log ends with the manifest's last segment, so far. Where that is not on this disk, it was
@@ -200,7 +147,7 @@ bool only_zeros(File& file, uint64_t at, uint64_t end) {
 }
 
 // nullopt: no segment of the last writer's log, or torn at its beginning.
-Result<std::optional<Candidate>> LogRecovery::read_candidate(const Found& found) {
+Result<std::optional<Candidate>> LogRecovery::read_candidate(const ListedSegment& found) {
   std::optional<Candidate> none;
   const Manifest& manifest = log_.manifest();
   if (found.name.epoch != manifest.epoch) return none;
@@ -208,8 +155,10 @@ Result<std::optional<Candidate>> LogRecovery::read_candidate(const Found& found)
   c.found = found;
   c.cipher = {data_key_, static_cast<uint32_t>(found.name.epoch),
               static_cast<uint32_t>(found.name.sequence)};
+  const auto [sequence, epoch] = found.name;
   ASSIGN_OR_RETURN(c.file,
-                   env_.files->open(path(found.name, found.open ? kOpenSuffix : kSealedSuffix),
+                   env_.files->open(found.open ? open_segment_path(directory_, sequence, epoch)
+                                               : segment_path(directory_, sequence, epoch),
                                     OpenMode::read_write));
   Buffer head(kSegmentHeaderSize);
   ASSIGN_OR_RETURN(const uint64_t size, c.file->size());
@@ -289,7 +238,8 @@ Status LogRecovery::seal(Candidate& c) {
   TRY(c.file->sync());
   // 3b. Its final name, durable before the manifest has it.
   if (c.found.open) {
-    TRY(env_.files->rename(path(c.found.name, kOpenSuffix), path(c.found.name, kSealedSuffix)));
+    TRY(env_.files->rename(open_segment_path(directory_, entry.sequence, entry.epoch),
+                           segment_path(directory_, entry.sequence, entry.epoch)));
   }
   TRY(env_.files->sync_directory(directory_));
   // 3c. The manifest.
@@ -298,14 +248,12 @@ Status LogRecovery::seal(Candidate& c) {
   return {};
 }
 
-Status LogRecovery::remove(const Found& found) {
+Status LogRecovery::remove(const ListedSegment& found) {
   log_info("volume", "segment dropped by recovery",
            {{"label", log_.manifest().label},
             {"segment", found.name.sequence},
             {"epoch", found.name.epoch}});
-  if (found.open) TRY(env_.files->remove(path(found.name, kOpenSuffix)));
-  if (found.sealed) TRY(env_.files->remove(path(found.name, kSealedSuffix)));
-  return {};
+  return remove_segment(*env_.files, directory_, found);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "tape/cartridge/segment_listing.h"
 
 namespace coldshelf {
 
@@ -179,7 +180,7 @@ void VolumeState::recount_live() {
 }
 
 std::string VolumeState::open_path(uint64_t sequence, uint64_t epoch) const {
-  return join_path(directory, segment_file_stem(sequence, epoch) + ".open");
+  return open_segment_path(directory, sequence, epoch);
 }
 
 std::string VolumeState::sealed_path(uint64_t sequence, uint64_t epoch) const {

@@ -33,10 +33,6 @@ Status Cartridge::set_wrapped_key(const WrappedKey&) {
   return Error(ErrorCode::not_supported, "this kind of cartridge keeps no wrapped key");
 }
 
-std::string segment_path(const std::string& directory, uint64_t sequence, uint64_t epoch) {
-  return join_path(directory, segment_file_stem(sequence, epoch) + ".seg");
-}
-
 Result<std::unique_ptr<Cartridge>> Cartridge::create(const CartridgeEnv& env,
                                                      const CartridgeOptions& options,
                                                      const std::string& directory,

@@ -179,7 +179,4 @@ class Cartridge {
   virtual Counters counters() const = 0;
 };
 
-std::string segment_path(const std::string& directory, uint64_t sequence,
-                         uint64_t epoch);  // ".seg"
-
 }  // namespace coldshelf

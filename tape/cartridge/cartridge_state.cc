@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "tape/cartridge/segment_listing.h"
 
 namespace coldshelf {
 
@@ -160,7 +161,7 @@ Status CartridgeState::sync_directory(const std::vector<std::shared_ptr<SegmentF
 }
 
 std::string CartridgeState::open_path(uint64_t sequence, uint64_t epoch) const {
-  return join_path(directory, segment_file_stem(sequence, epoch) + ".open");
+  return open_segment_path(directory, sequence, epoch);
 }
 
 std::string CartridgeState::sealed_path(uint64_t sequence, uint64_t epoch) const {

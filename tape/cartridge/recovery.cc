@@ -1,30 +1,15 @@
 #include "tape/cartridge/recovery.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <utility>
 
 #include "base/log.h"
-#include "tape/format/segment.h"
+#include "tape/cartridge/segment_listing.h"
 
 namespace coldshelf {
 
 namespace {
-
-constexpr std::string_view kOpenSuffix = ".open";
-constexpr std::string_view kSealedSuffix = ".seg";
-
-struct NamedSegment {
-  SegmentName name;
-  bool open = false;    // there is a .open file
-  bool sealed = false;  // there is a .seg file
-};
-
-std::optional<SegmentName> name_of(std::string_view file, std::string_view suffix) {
-  if (!file.ends_with(suffix)) return std::nullopt;
-  return parse_segment_file_stem(file.substr(0, file.size() - suffix.size()));
-}
 
 class Recovery {
  public:
@@ -35,17 +20,10 @@ class Recovery {
   Result<RecoveredCartridge> run();
 
  private:
-  Result<std::vector<NamedSegment>> list();
-  bool in_manifest(const SegmentName& name) const;
   bool continues(const SegmentHeader& header, const SegmentName& name) const;
-  Result<bool> keep(const NamedSegment& found);
+  Result<bool> keep(const ListedSegment& found);
   Result<std::optional<SegmentEntry>> rewrite_end(File& file, SegmentScan scan);
-  Status remove(const NamedSegment& found);
-  std::string path(const SegmentName& name, std::string_view suffix) const {
-    return join_path(directory_,
-                     segment_file_stem(name.sequence, name.epoch) + std::string(suffix));
-  }
-
+  Status remove(const ListedSegment& found);
   const CartridgeEnv& env_;
   const std::string& directory_;
   ManifestLog& log_;
@@ -56,9 +34,9 @@ class Recovery {
 // Step 1, the replay of the manifest, was ManifestLog::open().
 Result<RecoveredCartridge> Recovery::run() {
   // 2. Which segment files there are; new sequences begin beyond all of them.
-  ASSIGN_OR_RETURN(const std::vector<NamedSegment> found, list());
+  ASSIGN_OR_RETURN(const std::vector<ListedSegment> found, list_segments(*env_.files, directory_));
   result_.next_sequence = log_.manifest().next_sequence;
-  for (const NamedSegment& segment : found) {
+  for (const ListedSegment& segment : found) {
     result_.next_sequence = std::max(result_.next_sequence, segment.name.sequence + 1);
   }
   // 3. Those the manifest does not name are kept and sealed while they continue the chain: the
@@ -66,10 +44,13 @@ Result<RecoveredCartridge> Recovery::run() {
   //    that lost something, the rest is what was never synced.
   // 4. Everything else is garbage: of an older epoch, dropped by an overwrite, or torn.
   bool chain = true;
-  for (const NamedSegment& segment : found) {
-    if (in_manifest(segment.name)) {
+  for (const ListedSegment& segment : found) {
+    if (names_segment(log_.manifest(), segment.name)) {
       // Sealed names are durable before the manifest names them; a .open beside it is left over.
-      if (segment.open && segment.sealed) TRY(env_.files->remove(path(segment.name, kOpenSuffix)));
+      if (segment.open && segment.sealed) {
+        TRY(env_.files->remove(
+            open_segment_path(directory_, segment.name.sequence, segment.name.epoch)));
+      }
       continue;
     }
     if (chain) {
@@ -80,37 +61,6 @@ Result<RecoveredCartridge> Recovery::run() {
     TRY(remove(segment));
   }
   return result_;
-}
-
-Result<std::vector<NamedSegment>> Recovery::list() {
-  ASSIGN_OR_RETURN(const auto names, env_.files->list(directory_));
-  std::map<std::pair<uint64_t, uint64_t>, NamedSegment> found;
-  for (const std::string& file : names) {
-    const auto open = name_of(file, kOpenSuffix);
-    const auto sealed = name_of(file, kSealedSuffix);
-    if (!open && !sealed) continue;
-    const SegmentName name = open ? *open : *sealed;
-    NamedSegment& segment = found[{name.sequence, name.epoch}];
-    segment.name = name;
-    segment.open = segment.open || open.has_value();
-    segment.sealed = segment.sealed || sealed.has_value();
-  }
-  std::vector<NamedSegment> out;
-  for (auto& [key, segment] : found) out.push_back(segment);
-  return out;
-}
-
-bool Recovery::in_manifest(const SegmentName& name) const {
-  for (const Partition& partition : log_.manifest().partitions) {
-    const auto at = std::lower_bound(
-        partition.segments.begin(), partition.segments.end(), name.sequence,
-        [](const SegmentEntry& e, uint64_t sequence) { return e.sequence < sequence; });
-    if (at != partition.segments.end() && at->sequence == name.sequence &&
-        at->epoch == name.epoch) {
-      return true;
-    }
-  }
-  return false;
 }
 
 bool Recovery::continues(const SegmentHeader& header, const SegmentName& name) const {
@@ -125,13 +75,14 @@ bool Recovery::continues(const SegmentHeader& header, const SegmentName& name) c
 }
 
 // Seals the segment if it continues the chain with at least one object.
-Result<bool> Recovery::keep(const NamedSegment& found) {
+Result<bool> Recovery::keep(const ListedSegment& found) {
   const Manifest& manifest = log_.manifest();
   if (found.name.epoch != manifest.epoch || found.name.sequence != manifest.next_sequence) {
     return false;
   }
-  const std::string open_path = path(found.name, kOpenSuffix);
-  const std::string sealed_path = path(found.name, kSealedSuffix);
+  const std::string open_path =
+      open_segment_path(directory_, found.name.sequence, found.name.epoch);
+  const std::string sealed_path = segment_path(directory_, found.name.sequence, found.name.epoch);
   ASSIGN_OR_RETURN(auto file,
                    env_.files->open(found.open ? open_path : sealed_path, OpenMode::read_write));
   FrameCipher cipher;
@@ -186,12 +137,8 @@ Result<std::optional<SegmentEntry>> Recovery::rewrite_end(File& file, SegmentSca
   if (frames.empty()) return std::optional<SegmentEntry>();
   if (rehash) {
     scan.running.reset();
-    Buffer chunk;
-    for (uint64_t at = 0; at < scan.valid_end; at += chunk.size()) {
-      chunk.resize(static_cast<size_t>(std::min<uint64_t>(1 * MiB, scan.valid_end - at)));
-      TRY(file.read_at(at, chunk));
-      scan.running.update(chunk);
-    }
+    uint64_t hashed = 0;
+    TRY(hash_file(file, hashed, scan.valid_end, scan.running));
   }
   SegmentEntry entry;
   entry.sequence = scan.header.sequence;
@@ -212,16 +159,14 @@ Result<std::optional<SegmentEntry>> Recovery::rewrite_end(File& file, SegmentSca
   return std::optional<SegmentEntry>(entry);
 }
 
-Status Recovery::remove(const NamedSegment& found) {
+Status Recovery::remove(const ListedSegment& found) {
   // Of an older epoch: overwritten. Of the last one: behind a torn write, never synced.
   log_line(found.name.epoch == log_.manifest().epoch ? LogLevel::warning : LogLevel::info,
            "cartridge", "segment dropped by recovery",
            {{"label", log_.manifest().label},
             {"segment", found.name.sequence},
             {"epoch", found.name.epoch}});
-  if (found.open) TRY(env_.files->remove(path(found.name, kOpenSuffix)));
-  if (found.sealed) TRY(env_.files->remove(path(found.name, kSealedSuffix)));
-  return {};
+  return remove_segment(*env_.files, directory_, found);
 }
 
 }  // namespace

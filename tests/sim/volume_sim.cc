@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/coding.h"
+#include "tape/cartridge/segment_listing.h"
 
 namespace coldshelf::test {
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tape/cartridge/cartridge.h"
+#include "tape/cartridge/segment_listing.h"
 #include "tests/support/sim_file_system.h"
 
 namespace coldshelf::test {

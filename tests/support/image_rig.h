@@ -1,6 +1,7 @@
 // Volumes on a simulated shelf (shelf_rig.h), and what the store holds of them.
 #pragma once
 
+#include "tape/cartridge/segment_listing.h"
 #include "tape/format/image_manifest.h"
 #include "tests/support/shelf_rig.h"
 #include "volume/volume.h"

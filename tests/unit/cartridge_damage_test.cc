@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/log.h"
+#include "tape/cartridge/segment_listing.h"
 
 #include "tests/support/cartridge_fixture.h"
 

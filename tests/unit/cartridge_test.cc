@@ -1,4 +1,5 @@
 #include "tape/cartridge/cartridge.h"
+#include "tape/cartridge/segment_listing.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

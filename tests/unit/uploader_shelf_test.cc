@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "tape/cartridge/segment_listing.h"
 #include "tests/support/shelf_rig.h"
 #include "uploader/segment_file_check.h"
 

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "base/random.h"
+#include "tape/cartridge/segment_listing.h"
 #include "tests/support/shelf_rig.h"
 #include "tests/support/watched_file_system.h"
 #include "uploader/segment_download.h"
