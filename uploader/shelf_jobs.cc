@@ -213,6 +213,14 @@ Status Shelf::State::begin_archive(JobRun& run) {
     set_phase(run, JobPhase::finish, "finishing");
     return {};
   }
+  if (!parameter_of(run, "found").empty()) {  // begun by a start without its catalog
+    ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(run.row.cartridge));
+    ASSIGN_OR_RETURN(const bool open, archive_is_open(manifest));
+    if (!open) {
+      TRY(set_status(run.row.cartridge, TapeStatus::archived));
+      return end_job(run, JobState::succeeded, "archived");
+    }
+  }
   if (tape.status != TapeStatus::archiving) {
     TRY(set_status(run.row.cartridge, TapeStatus::in_transit_to_vts));
   }

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "uploader/bucket_takeover.h"
 #include "uploader/shelf_state.h"
 
 namespace coldshelf {
@@ -104,31 +105,66 @@ Status Shelf::State::enter_tape(const Manifest& manifest, const std::string& poo
     row.pinned = says_pinned(manifest);
   }
   if (!known) {
-    const auto property = [&](const char* name) {
-      const auto at = manifest.properties.find(name);
-      return at == manifest.properties.end() ? std::string() : at->second;
-    };
-    row.parts = property("parts");
-    row.lock_mode = property("lock");
-    row.locked_until_ms = std::strtoll(property("locked_until_ms").c_str(), nullptr, 10);
+    row.parts = property_of(manifest, "parts");
+    row.lock_mode = property_of(manifest, "lock");
+    const std::string until = property_of(manifest, "locked_until_ms");
+    row.locked_until_ms = std::strtoll(until.c_str(), nullptr, 10);
   }
   return env.catalog->put_tape(row);
 }
 
-Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
+// The manifest of a tape that is archived says so before the store has all of it; how far the
+// archive came the lost catalog knew. True: not to its end, where the store has this manifest, and
+// its lock, and nothing is here but the manifest.
+Result<bool> Shelf::State::archive_is_open(const Manifest& manifest) {
+  if (env.ownership != nullptr) {
+    ASSIGN_OR_RETURN(const auto owner, env.ownership->owner_of(manifest.uuid));
+    const bool ours = !owner || owner->gateway == env.ownership->self().id;
+    if (!ours || (owner && owner->state == OwnerState::deleting)) return false;
+  }
+  ASSIGN_OR_RETURN(const auto names, env.files->list(directory_of(manifest.uuid)));
+  if (std::any_of(names.begin(), names.end(),
+                  [](const std::string& name) { return name.ends_with(".seg"); })) {
+    return true;
+  }
+  const Result<Buffer> there = env.store->get_all(manifest_key(manifest.uuid));
+  if (!there.ok()) {
+    const ErrorCode code = there.error().code;
+    if (code == ErrorCode::not_found || code == ErrorCode::corrupt) return true;  // it is put again
+    return there.error();
+  }
+  const Result<ReplayedManifest> stored = decode_manifest(*there, false);
+  if (!stored.ok() || stored->manifest != manifest) return true;
+  if (!property_of(manifest, "lock").empty()) {
+    const Result<ObjectInfo> locked =
+        env.store->head(locked_manifest_key(manifest.uuid, manifest.generation));
+    if (!locked.ok() && locked.error().code == ErrorCode::not_found) return true;
+    if (!locked.ok()) return locked.error();
+  }
+  TRY(give_to_shelf(manifest.uuid));
+  return false;
+}
+
+Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answers) {
   ASSIGN_OR_RETURN(std::optional<TapeRow> row, env.catalog->tape(cartridge));
   if (row && row->status == TapeStatus::deleted) return remove_local(cartridge);
   if (row && row->status == TapeStatus::deleting) return {};  // its job does the rest
   ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(cartridge));
   const bool image = manifest.kind == CartridgeKind::image;
   TRY(load_fenced(cartridge));
+  bool archive_goes_on = false;
   if (!row) {
-    const auto property = [&](const char* name) {
-      const auto at = manifest.properties.find(name);
-      return at == manifest.properties.end() ? std::string() : at->second;
-    };
-    TRY(enter_tape(manifest, property("pool"),
-                   parse_tape_status(property("status")).value_or(TapeStatus::available)));
+    TapeStatus status =
+        parse_tape_status(property_of(manifest, "status")).value_or(TapeStatus::available);
+    if (status == TapeStatus::archived) {
+      const Result<bool> open =
+          store_answers ? archive_is_open(manifest)
+                        : Result<bool>(Error(ErrorCode::unavailable, "the store does not answer"));
+      store_answers = open.ok();
+      archive_goes_on = !open.ok() || *open;  // not known: the job asks again
+      if (archive_goes_on) status = TapeStatus::available;
+    }
+    TRY(enter_tape(manifest, property_of(manifest, "pool"), status));
     log_info("shelf", "cartridge entered from its manifest", {{"barcode", manifest.label}});
     ASSIGN_OR_RETURN(row, env.catalog->tape(cartridge));
   } else {
@@ -157,6 +193,11 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge) {
     TRY(file->sync());
   }
   watch_manifest(cartridge, manifest.generation, dirty, false);
+  if (archive_goes_on) {
+    ASSIGN_OR_RETURN(const TapeRow tape, tape_row(cartridge));
+    TRY(begin_job(JobKind::archive, tape,
+                  {{"before", std::string(to_string(TapeStatus::available))}, {"found", "yes"}}));
+  }
   return {};
 }
 
@@ -171,7 +212,8 @@ Status Shelf::State::reconcile_missing(const TapeRow& row) {
   ASSIGN_OR_RETURN(const ReplayedManifest replayed, decode_manifest(*image, false));
   TRY(env.files->create_directories(directory_of(row.uuid)));
   TRY(env.files->replace_file(manifest_path_of(row.uuid), encode_manifest(replayed.manifest)));
-  TRY(reconcile_cartridge(row.uuid));
+  bool store_answers = true;
+  TRY(reconcile_cartridge(row.uuid, store_answers));
   if (replayed.manifest.properties.contains("incomplete")) {
     return Error(ErrorCode::corrupt,
                  "its directory was gone; what the store has of it lacks the end");
@@ -206,11 +248,12 @@ Status Shelf::reconcile() {
   ASSIGN_OR_RETURN(const std::vector<std::string> names,
                    s.env.files->list(s.options.cartridges_directory));
   std::set<Uuid> found;
+  bool store_answers = true;
   for (const std::string& name : names) {
     const std::optional<Uuid> uuid = Uuid::parse(name);
     if (!uuid) continue;
     found.insert(*uuid);
-    const Status done = s.reconcile_cartridge(*uuid);
+    const Status done = s.reconcile_cartridge(*uuid, store_answers);
     // One damaged cartridge must not keep the others from being served.
     if (!done.ok()) s.note_problem(*uuid, done.error().message());
   }

@@ -328,7 +328,9 @@ struct Shelf::State {
   // Rows for entries that have none. `at_start`: nothing is under way, so the states left by an
   // interruption are corrected and rows the manifest does not name become garbage.
   Status sync_rows(const Manifest& manifest, bool at_start);
-  Status reconcile_cartridge(const Uuid& cartridge);
+  // `store_answers`: false once it did not; then it is not asked again.
+  Status reconcile_cartridge(const Uuid& cartridge, bool& store_answers);
+  Result<bool> archive_is_open(const Manifest& manifest);
   Status reconcile_missing(const TapeRow& row);
   Status enter_tape(const Manifest& manifest, const std::string& pool, TapeStatus status);
   void watch_manifest(const Uuid& cartridge, uint64_t generation, bool dirty, bool urgent);

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "tests/support/shelf_rig.h"
 #include "tests/support/sim_seeds.h"
+#include "uploader/bucket_check.h"
 
 namespace coldshelf::test {
 namespace {
@@ -39,6 +41,11 @@ class Life {
         return false;
       } catch (const Killed&) {
         rig_.restart(chance_.one_in(2));
+        if (loses_catalog_ && chance_.one_in(6)) {
+          rig_.lose_catalog();
+          put_pools();
+          lost_catalog_ = true;
+        }
         rig_.kill_after(chance_.one_in(3) ? 1 + chance_.below(20) : 0);
         try {
           EXPECT_TRUE(rig_.shelf().reconcile().ok());
@@ -71,13 +78,21 @@ class Life {
           EXPECT_TRUE(begun.ok()) << begun.error().message();
         },
         [&] {
-          return rig_.status(id) == wanted && !(*rig_.catalog().unfinished_job(id)).has_value();
+          if ((*rig_.catalog().unfinished_job(id)).has_value()) return false;
+          if (rig_.status(id) == wanted) return true;
+          // The job was lost with the catalog, and one that had begun before is at its end now.
+          if (loses_catalog_) static_cast<void>(begin().ok());
+          return false;
         });
   }
 
+  void put_pools() {
+    EXPECT_TRUE(rig_.catalog().put_pool({"direct", "GLACIER", "direct", "", 0}).ok());
+    EXPECT_TRUE(rig_.catalog().put_pool({"vault", "GLACIER", "staged", "GOVERNANCE", 1}).ok());
+  }
+
   void run() {
-    ASSERT_TRUE(rig_.catalog().put_pool({"direct", "GLACIER", "direct", "", 0}).ok());
-    ASSERT_TRUE(rig_.catalog().put_pool({"vault", "GLACIER", "staged", "GOVERNANCE", 1}).ok());
+    put_pools();
     const char* pools[] = {"glacier", "direct", "vault"};
     const Uuid id = rig_.create("SIM001", pools[chance_.below(3)]);
     const Uuid other = rig_.create("SIM002", "standard");
@@ -94,13 +109,14 @@ class Life {
     ASSERT_TRUE(job(id, TapeStatus::archived, [&] { return rig_.shelf().archive(id); }))
         << (*rig_.catalog().tape(id))->problem;
     EXPECT_EQ(rig_.local_segments(id), 0U);
-    // What was overwritten goes in the background.
+    // What was overwritten goes in the background; what a lost catalog had forgotten, by gc.
     ASSERT_TRUE(reach([] {},
                       [&] {
+                        if (lost_catalog_) collect_garbage();
                         return objects_of(id) == segments_of(id) &&
-                               rig_.catalog().segments(id)->size() == segments_of(id);
+                               rig_.catalog().segments(id)->size() == segments_of(id) &&
+                               rig_.all_in_state(id, SegmentState::evicted);
                       }));
-    EXPECT_TRUE(rig_.all_in_state(id, SegmentState::evicted));
     rig_.expect_stored(id, StorageClass::glacier);
     EXPECT_EQ(rig_.manifest(id).properties.at("status"), "ARCHIVED");
 
@@ -139,6 +155,13 @@ class Life {
     options.manifest_interval_ms = 2'000;
     options.restore_requests_per_second = static_cast<unsigned>(5 + random.below(500));
     return options;
+  }
+  void collect_garbage() {
+    StoreGcOptions gc;
+    gc.threads = 1;
+    gc.min_age_ms = 2 * 60 * 60'000;  // longer than any upload takes
+    rig_.clock().advance_ms(5 * 60'000);
+    EXPECT_TRUE(collect_store_garbage(rig_.store(), rig_.clock(), gc).ok());
   }
   size_t objects_of(const Uuid& id) {
     return rig_.store()
@@ -180,7 +203,8 @@ class Life {
     request.days = 3;
     request.parts = parts;
     std::optional<int64_t> begun;
-    return reach(
+    const bool loses = std::exchange(loses_catalog_, false);  // what was asked for is nowhere else
+    const bool reached = reach(
         [&] {
           if (begun || (*rig_.catalog().unfinished_job(id)).has_value()) return;
           const auto started = rig_.shelf().retrieve(id, request);
@@ -188,6 +212,8 @@ class Life {
           if (started.ok()) begun = *started;
         },
         [&] { return !(*rig_.catalog().unfinished_job(id)).has_value(); });
+    loses_catalog_ = loses;
+    return reached;
   }
   void expect_readable(const Uuid& id, const std::vector<TapeRange>& parts) {
     for (const TapeRange& part : parts) {
@@ -201,15 +227,20 @@ class Life {
   }
   void reassign(const Uuid& id) {
     if (rig_.status(id) != TapeStatus::archived) return;
+    const auto begin = [&] { return rig_.shelf().reassign(id, "deep", RestoreTier::bulk); };
     ASSERT_TRUE(reach(
         [&] {
           if (rig_.catalog().tape(id)->value().pool == "deep") return;
           if ((*rig_.catalog().unfinished_job(id)).has_value()) return;
-          const auto started = begin_patiently(
-              id, [&] { return rig_.shelf().reassign(id, "deep", RestoreTier::bulk); });
+          const auto started = begin_patiently(id, begin);
           EXPECT_TRUE(started.ok()) << started.error().message();
         },
-        [&] { return !(*rig_.catalog().unfinished_job(id)).has_value(); }));
+        [&] {
+          if ((*rig_.catalog().unfinished_job(id)).has_value()) return false;
+          if (!loses_catalog_ || rig_.catalog().tape(id)->value().pool == "deep") return true;
+          static_cast<void>(begin().ok());
+          return false;
+        }));
     EXPECT_EQ(rig_.status(id), TapeStatus::archived);
     EXPECT_EQ(rig_.catalog().tape(id)->value().pool, "deep")
         << rig_.catalog().tape(id)->value().problem;
@@ -236,6 +267,8 @@ class Life {
 
   SeededRandom chance_;
   ShelfRig rig_;
+  bool loses_catalog_ = chance_.one_in(3);
+  bool lost_catalog_ = false;
 };
 
 TEST(UploaderSim, ATapesLifeUnderFaultsAndKills) {

@@ -75,6 +75,31 @@ TEST(Shelf, TheStoresManifestNamesNoLessAfterALostCatalog) {
   rig.expect_stored(id, StorageClass::standard);
 }
 
+TEST(Shelf, AnArchiveGoesOnAfterALostCatalog) {
+  ShelfRig rig(1);
+  const Uuid id = rig.create("T00001");
+  rig.write(id, SIZE_MAX, 40);
+  ASSERT_TRUE(uploaded(rig, id));
+  rig.faulty().refuse_keys("/manifest", kAway);
+  ASSERT_TRUE(rig.shelf().archive(id).ok());
+  ASSERT_TRUE(rig.run_until(
+      [&] { return rig.manifest(id).properties.contains("archived_at"); }));  // here alone
+  rig.lose_catalog();
+  rig.faulty().refuse_keys("/manifest", kAway);
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  rig.run_until([] { return false; }, 60'000);
+  EXPECT_NE(rig.status(id), TapeStatus::archived) << "the store does not have it yet";
+  rig.faulty().refuse_keys("", kAway);
+  ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::archived; }));
+  rig.expect_stored(id, StorageClass::glacier);
+  EXPECT_EQ(rig.local_segments(id), 0U);
+  // One that had come to its end stays as it is.
+  rig.lose_catalog();
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  EXPECT_EQ(rig.status(id), TapeStatus::archived);
+  EXPECT_FALSE((*rig.catalog().unfinished_job(id)).has_value());
+}
+
 TEST(Shelf, TheCacheLimitIsKeptAndReadersGetSegmentsBack) {
   ShelfRig rig(2, small_cache());
   const Uuid id = rig.create("T00001");
