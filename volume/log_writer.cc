@@ -21,7 +21,7 @@ constexpr uint64_t kFrameRoom = 4 * KiB;
 constexpr uint64_t kDiskMargin = 16 * MiB;
 constexpr uint64_t kLooksPerMargin = 16;
 
-// What stays in memory until its digest is made, of what can.
+// What of a volume stays in memory until its digest is made, of what can.
 constexpr uint64_t kMaxKeptBytes = 8 * MiB;
 
 // Less than this is copied rather than a piece of its own to the system call.
@@ -491,8 +491,8 @@ uint64_t LogWriter::enter_in_map() {
   state_.log_bytes_since_map += used_;
   state_.appended_bytes += used_;
   for (TailSegment::Kept& kept : kept_) {
-    if (open_->kept_bytes + kept.bytes->size() > kMaxKeptBytes) break;
-    open_->kept_bytes += kept.bytes->size();
+    if (state_.kept_bytes + kept.bytes->size() > kMaxKeptBytes) break;
+    state_.kept_bytes += kept.bytes->size();
     open_->kept.push_back(std::move(kept));
   }
   for (const Framed& frame : framed_) {

@@ -166,7 +166,7 @@ Status Maintenance::follow_to(TailSegment& t, uint64_t end, uint64_t writeback_f
     while (!t.kept.empty() && t.kept.front().at < end) {
       kept.push_back(std::move(t.kept.front()));
       t.kept.pop_front();
-      t.kept_bytes -= kept.back().bytes->size();
+      state_.kept_bytes -= kept.back().bytes->size();
     }
   }
   for (; !kept.empty(); kept.pop_front()) {

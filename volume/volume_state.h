@@ -81,7 +81,6 @@ struct TailSegment {
   uint64_t written_bytes = 0;
   bool finished = false;
   std::deque<Kept> kept;  // for the digest, ascending; what is not here it reads
-  uint64_t kept_bytes = 0;
   // Under sync_mutex. One sync at a time; who comes meanwhile waits for it, and one of those whom
   // it did not serve makes the next, for all of them.
   std::mutex sync_mutex;
@@ -136,6 +135,7 @@ struct VolumeState {
   std::vector<uint64_t> map_positions;       // of maps in the manifest
   std::vector<uint64_t> reserved_positions;  // of points about to be entered in the manifest
   std::atomic<uint64_t> unsealed_bytes{0};   // changed under mutex
+  uint64_t kept_bytes = 0;                   // of all of tail
   uint64_t log_bytes_since_map = 0;
   uint64_t next_sequence = 0;
   uint64_t sealed_position = 0;  // every segment of the log below it is in the manifest
