@@ -382,7 +382,7 @@ void run_life(uint64_t seed) {
 // manifest name less, of the disk as it is (283) and of an earlier one (332), and a manifest whose
 // put lost its answer, taken for another gateway's (920).
 TEST_F(ImageSimTest, LivesThatFoundSomething) {
-  for (const uint64_t seed : {283, 332, 920}) run_life(seed);
+  for (const uint64_t seed : {283U, 332U, 920U}) run_life(seed);
 }
 
 TEST_F(ImageSimTest, RandomLives) {
