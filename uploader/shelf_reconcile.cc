@@ -152,7 +152,6 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
   ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(cartridge));
   const bool image = manifest.kind == CartridgeKind::image;
   TRY(load_fenced(cartridge));
-  bool archive_goes_on = false;
   if (!row) {
     TapeStatus status =
         parse_tape_status(property_of(manifest, "status")).value_or(TapeStatus::available);
@@ -161,8 +160,7 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
           store_answers ? archive_is_open(manifest)
                         : Result<bool>(Error(ErrorCode::unavailable, "the store does not answer"));
       store_answers = open.ok();
-      archive_goes_on = !open.ok() || *open;  // not known: the job asks again
-      if (archive_goes_on) status = TapeStatus::available;
+      if (!open.ok() || *open) status = TapeStatus::archiving;  // not known: the job asks again
     }
     TRY(enter_tape(manifest, property_of(manifest, "pool"), status));
     log_info("shelf", "cartridge entered from its manifest", {{"barcode", manifest.label}});
@@ -193,9 +191,11 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
     TRY(file->sync());
   }
   watch_manifest(cartridge, manifest.generation, dirty, false);
-  if (archive_goes_on) {
-    ASSIGN_OR_RETURN(const TapeRow tape, tape_row(cartridge));
-    TRY(begin_job(JobKind::archive, tape,
+  // Only so, and by a start that was killed before it came here, it has no job.
+  if (row->status == TapeStatus::archiving) {
+    ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
+    if (job) return {};
+    TRY(begin_job(JobKind::archive, *row,
                   {{"before", std::string(to_string(TapeStatus::available))}, {"found", "yes"}}));
   }
   return {};
