@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "tape/cartridge/segment_listing.h"
 #include "tape/format/image_frame.h"
 #include "uploader/shelf_state.h"
 
@@ -72,7 +73,7 @@ std::string Shelf::State::directory_of(const Uuid& cartridge) const {
 }
 
 std::string Shelf::State::segment_path_of(const SegmentId& id) const {
-  return join_path(directory_of(id.cartridge), segment_file_stem(id.sequence, id.epoch) + ".seg");
+  return segment_path(directory_of(id.cartridge), id.sequence, id.epoch);
 }
 
 std::string Shelf::State::manifest_path_of(const Uuid& cartridge) const {

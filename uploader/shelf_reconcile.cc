@@ -115,7 +115,8 @@ Status Shelf::State::enter_tape(const Manifest& manifest, const std::string& poo
 
 // The manifest of a tape that is archived says so before the store has all of it; how far the
 // archive came the lost catalog knew. True: not to its end, where the store has this manifest, and
-// its lock, and nothing is here but the manifest.
+// its lock, and nothing is here but the manifest. False: so far, and given to the shelf, if that
+// was left to do; or not ours to go on with.
 Result<bool> Shelf::State::archive_is_open(const Manifest& manifest) {
   if (env.ownership != nullptr) {
     ASSIGN_OR_RETURN(const auto owner, env.ownership->owner_of(manifest.uuid));

@@ -344,6 +344,7 @@ struct Shelf::State {
   Result<bool> upload_segment(const SegmentRow& row);
   Result<bool> send_segment(const SegmentRow& row, File& file);
   Status confirm_remote(const SegmentRow& row);
+  Status note_confirmed(const SegmentRow& row, const ObjectInfo& object);
   void upload_finished(const SegmentRow& row, const Status& result);
 
   // -- manifests

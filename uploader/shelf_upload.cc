@@ -263,9 +263,7 @@ Result<bool> Shelf::State::send_segment(const SegmentRow& row, File& file) {
     // in a class from which taking it back has a price.
     const Result<ObjectInfo> there = env.store->head(key);
     if (there.ok() && there->size == row.stored_bytes && there->sha256 == *digest) {
-      SegmentRow known = row;
-      known.object_sha256 = *digest;
-      TRY(confirm_remote(known));
+      TRY(note_confirmed(row, *there));
       return false;
     }
     if (!there.ok() && is_passing(there.error())) return there.error();
@@ -314,13 +312,18 @@ Status Shelf::State::confirm_remote(const SegmentRow& row) {
       (row.object_sha256 && head->sha256 && *row.object_sha256 != *head->sha256)) {
     return Error(ErrorCode::corrupt, describe(id) + ": the object in the store is another one");
   }
+  return note_confirmed(row, *head);
+}
+
+Status Shelf::State::note_confirmed(const SegmentRow& row, const ObjectInfo& object) {
+  const SegmentId id = id_of(row);
   ASSIGN_OR_RETURN(const bool local, env.files->exists(segment_path_of(id)));
   SegmentRow now = row;
   now.state = local ? SegmentState::verified : SegmentState::evicted;
   now.local = local;
-  now.storage_class = to_string(head->storage_class);
-  now.restored_until_ms = head->restored_until_ms;
-  if (!now.object_sha256) now.object_sha256 = head->sha256;
+  now.storage_class = to_string(object.storage_class);
+  now.restored_until_ms = object.restored_until_ms;
+  if (!now.object_sha256) now.object_sha256 = object.sha256;
   return env.catalog->put_segments({now});
 }
 

@@ -44,6 +44,7 @@ class LogRecovery {
   const FrameCipher* cipher(const Candidate& c) const {
     return data_key_.empty() ? nullptr : &c.cipher;
   }
+
   const CartridgeEnv& env_;
   const std::string& directory_;
   ManifestLog& log_;

@@ -24,6 +24,7 @@ class Recovery {
   Result<bool> keep(const ListedSegment& found);
   Result<std::optional<SegmentEntry>> rewrite_end(File& file, SegmentScan scan);
   Status remove(const ListedSegment& found);
+
   const CartridgeEnv& env_;
   const std::string& directory_;
   ManifestLog& log_;

@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "tape/cartridge/segment_listing.h"
-
 #include "tests/support/cartridge_fixture.h"
 
 namespace coldshelf {

@@ -1,9 +1,9 @@
 #include "tape/cartridge/cartridge.h"
-#include "tape/cartridge/segment_listing.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tape/cartridge/segment_listing.h"
 #include "tape/format/keys.h"
 #include "tests/support/cartridge_fixture.h"
 

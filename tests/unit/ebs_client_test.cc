@@ -123,7 +123,6 @@ TEST_F(EbsClientTest, PagesThatMakeNoSenseAreRefused) {
   }
 }
 
-// The table of what is tried again.
 TEST_F(EbsClientTest, AnAnswerThatIsNoJsonIsAskedForAgain) {
   unsigned asked = 0;
   unsigned damaged = 2;
@@ -166,6 +165,7 @@ TEST_F(EbsClientTest, ACompletionThatIsAcceptedStands) {
   EXPECT_EQ(asked, 1U);
 }
 
+// The table of what is tried again.
 TEST_F(EbsClientTest, RetriesWhatMayPassAndNothingElse) {
   struct Case {
     int status;
