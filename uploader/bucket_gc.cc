@@ -7,6 +7,7 @@
 #include "tape/format/segment.h"
 #include "uploader/bucket_check.h"
 #include "uploader/bucket_takeover.h"
+#include "uploader/cloud/s3_probe.h"
 #include "uploader/shelf.h"
 
 namespace coldshelf {
@@ -35,6 +36,7 @@ class Collector {
       return {};
     }));
     report_.cartridges = cartridges.size();
+    TRY(collect_probes());
     if (!options_.dry_run) {
       ASSIGN_OR_RETURN(report_.unfinished, store_.abort_unfinished("", options_.min_age_ms));
     }
@@ -85,15 +87,38 @@ class Collector {
     ASSIGN_OR_RETURN(const std::vector<ObjectInfo> garbage, garbage_of(uuid, objects, true));
     if (garbage.empty()) return {};
     ASSIGN_OR_RETURN(const std::vector<ObjectInfo> still, garbage_of(uuid, garbage, false));
+    return remove_and_report(still);
+  }
+
+  // A probe removes its objects itself, but not one whose put a server carried out after that.
+  Status collect_probes() {
+    std::vector<ObjectInfo> garbage;
+    std::string after;
+    do {
+      ASSIGN_OR_RETURN(auto page, store_.list(std::string(kProbePrefix), after, kPage));
+      for (ObjectInfo& object : page.objects) {
+        if (!is_probe(object.key)) continue;
+        if (young(object)) {
+          count(report_.kept_young, true);
+        } else {
+          garbage.push_back(std::move(object));
+        }
+      }
+      after = page.next;
+    } while (!after.empty());
+    return remove_and_report(garbage);
+  }
+
+  Status remove_and_report(const std::vector<ObjectInfo>& garbage) {
     std::vector<std::string> keys;
-    for (const ObjectInfo& object : still) keys.push_back(object.key);
+    for (const ObjectInfo& object : garbage) keys.push_back(object.key);
     for (size_t begin = 0; begin < keys.size(); begin += kPage) {
       const size_t end = std::min(begin + kPage, keys.size());
       TRY(remove({keys.begin() + static_cast<ptrdiff_t>(begin),
                   keys.begin() + static_cast<ptrdiff_t>(end)}));
     }
     const std::lock_guard lock(mutex_);
-    for (const ObjectInfo& object : still) {
+    for (const ObjectInfo& object : garbage) {
       if (locked_.contains(object.key)) continue;
       ++report_.deleted;
       report_.deleted_bytes += object.size;

@@ -54,6 +54,7 @@ class StormFixture final : public ImposterFixture {
     rig().server().set_storm({++seed, 8, faults});
   }
   ObjectStore& store() override { return rig().retrying(); }
+  bool carries_out_late() const override { return true; }  // requests end after 100 ms
 
  private:
   static S3RigOptions options() {

@@ -350,7 +350,10 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   const std::string first = segment_key(begun, 0, 1);
   b_.run_once();
   ASSERT_TRUE(b_.ownership().claim_barcode("NEW001L8", begun).ok());
+  const std::string probe = "probe-0123456789abcdef", refused = probe + "-not";
+  const std::string like_it = "probe-of-somebody", folder = probe + "/x";
   for (const auto& key : {passed, coming, later, left, first}) put(key);
+  for (const auto& key : {probe, refused, like_it, folder}) put(key);
   StoreGcOptions options;
   options.threads = 1;
   const auto young = collect_store_garbage(b_.store(), clock_, options);
@@ -358,16 +361,19 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   EXPECT_EQ(young->deleted, 0U);
   clock_.advance_ms(8 * kDayMs);
   options.dry_run = true;
-  EXPECT_EQ(collect_store_garbage(b_.store(), clock_, options)->deleted, 2U);
-  EXPECT_TRUE(b_.store().head(passed).ok());
+  EXPECT_EQ(collect_store_garbage(b_.store(), clock_, options)->deleted, 4U);
+  for (const auto& key : {passed, probe}) EXPECT_TRUE(b_.store().head(key).ok()) << key;
   options.dry_run = false;
   const auto done = collect_store_garbage(b_.store(), clock_, options);
   ASSERT_TRUE(done.ok());
-  EXPECT_EQ(done->deleted, 2U);
+  EXPECT_EQ(done->deleted, 4U);
   EXPECT_EQ(done->kept_living, 3U);
-  EXPECT_FALSE(b_.store().head(passed).ok());
-  EXPECT_FALSE(b_.store().head(left).ok());
-  for (const auto& key : {coming, later, first}) EXPECT_TRUE(b_.store().head(key).ok()) << key;
+  for (const auto& key : {passed, left, probe, refused}) {
+    EXPECT_FALSE(b_.store().head(key).ok()) << key;
+  }
+  for (const auto& key : {coming, later, first, like_it, folder}) {
+    EXPECT_TRUE(b_.store().head(key).ok()) << key;
+  }
   EXPECT_TRUE(a_.read_all(id).ok());
 }
 

@@ -10,20 +10,31 @@ namespace {
 
 constexpr int kRemovals = 3;  // tried more than once, however busy the server is: nobody else will
 
+constexpr size_t kNameBytes = 8;
+constexpr std::string_view kAbsent = "-not";
+
 std::string random_name(Random& random) {
-  Buffer bytes(8);
+  Buffer bytes(kNameBytes);
   random.fill(bytes);
-  return "probe-" + to_hex(bytes);
+  return std::string(kProbePrefix) + to_hex(bytes);
 }
 
 }  // namespace
+
+bool is_probe(std::string_view key) {
+  if (!key.starts_with(kProbePrefix)) return false;
+  key.remove_prefix(kProbePrefix.size());
+  if (key.ends_with(kAbsent)) key.remove_suffix(kAbsent.size());
+  return key.size() == 2 * kNameBytes &&
+         key.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
 
 S3Probe::S3Probe(S3Client& client, std::string prefix, S3Headers headers, Random& random)
     : client_(client),
       upload_headers_(std::move(headers)),
       headers_(upload_headers_),
       there_(prefix + random_name(random)),
-      absent_(there_ + "-not"),
+      absent_(there_ + std::string(kAbsent)),
       content_("coldshelf asks what this store can do; this object may be removed\n") {
   // Buckets with a default retention refuse puts without any checksum.
   headers_.emplace_back("content-md5", to_base64(md5_of(as_view(content_))));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/random.h"
 #include "uploader/cloud/s3_client.h"
@@ -16,11 +17,16 @@ struct S3Traits {
   bool etag_is_md5 = false;  // of objects put in one piece
 };
 
+inline constexpr std::string_view kProbePrefix = "probe-";
+bool is_probe(std::string_view key);  // below the store's prefix; a name that only probes give
+
 class S3Probe {
  public:
   // Keys begin with `prefix`. `headers` go with every put (encryption).
   S3Probe(S3Client& client, std::string prefix, S3Headers headers, Random& random);
-  ~S3Probe();  // removes what it made
+  // Removes what it made. A put that was given up and that the server carries out later than this
+  // stays until the store's garbage is collected.
+  ~S3Probe();
   S3Probe(const S3Probe&) = delete;
   S3Probe& operator=(const S3Probe&) = delete;
 
