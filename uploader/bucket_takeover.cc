@@ -1,7 +1,6 @@
 #include "uploader/bucket_takeover.h"
 
 #include "catalog/catalog.h"
-#include "uploader/detached_document.h"
 #include "uploader/ownership.h"
 #include "uploader/shelf.h"
 
@@ -36,9 +35,9 @@ Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartrid
     const std::string status = property_of(manifest, "status");
     out.incomplete = manifest.properties.contains(kIncompleteProperty);
     const bool is_image = manifest.kind == CartridgeKind::image;
-    const bool detached = status == kDetachedStatus;
-    const bool done = (is_image ? !detached : status == recovered) &&
-                      property_of(manifest, kTakenByProperty) == taker;
+    // Not so an image: its taker may have written since, under names and nonces of this epoch.
+    const bool done =
+        !is_image && status == recovered && property_of(manifest, kTakenByProperty) == taker;
     const std::string archived(to_string(TapeStatus::archived));
     if (status == archived || done) return out;
     // A retrieved one is as it was on the shelf: there it goes, for its objects are in the pool's

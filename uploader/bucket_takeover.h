@@ -9,7 +9,7 @@ namespace coldshelf {
 struct TakenManifest {
   Manifest manifest;
   std::string etag;
-  bool changed = false;     // false: the cartridge was on the shelf, or taken over before
+  bool changed = false;     // false: the cartridge was on the shelf, or a tape taken before
   bool incomplete = false;  // its gateway had not uploaded all of it
 };
 
@@ -18,8 +18,8 @@ struct TakenManifest {
 // one its old gateway can have taken meanwhile: what that gateway still puts finds its condition
 // broken, and no nonce and no segment's name can occur twice. An image, detached or not, goes on as
 // it is in the store: whatever part of its log is there is a disk it once was. not_found; corrupt.
-// Done again, it changes nothing. `conditional`: the store honours conditions. `taker`: the
-// instance of the gateway that takes it.
+// Done again by `taker`, the instance of a gateway, it changes nothing of a tape, and takes another
+// epoch for an image. `conditional`: the store honours conditions.
 Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartridge,
                                          const std::string& taker, bool conditional);
 

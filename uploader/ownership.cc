@@ -81,7 +81,7 @@ Status Ownership::put_lease(Lease lease, const std::string& etag) {
                    env_.store->put(lease_key(self_.id), source_of(document), when(etag)));
   lease.etag = put.etag;
   const std::lock_guard lock(mutex_);
-  if (held_ && began_ms >= valid_until_ms_) {
+  if (!held_ || began_ms >= valid_until_ms_) {
     ++lapses_;
     owners_.clear();
   }
@@ -235,6 +235,19 @@ Status Ownership::may_write() {
 uint64_t Ownership::lapses() const {
   const std::lock_guard lock(mutex_);
   return lapses_;
+}
+
+Result<bool> Ownership::has_company() {
+  std::string after;
+  do {
+    ASSIGN_OR_RETURN(const auto page,
+                     env_.store->list_folders(std::string(kGatewaysPrefix), after, 1'000));
+    for (const std::string& id : page.names) {
+      if (id != self_.id) return true;
+    }
+    after = page.next;
+  } while (!after.empty());
+  return false;
 }
 
 bool Ownership::conditional() const {

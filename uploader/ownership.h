@@ -112,9 +112,11 @@ class Ownership {
   Status may_write();
   // Told once when the identity is lost; on the renewing thread. Set before start().
   void on_lost(std::function<void(const Error&)> listener) { lost_listener_ = std::move(listener); }
-  // Counts the times the lease had run out and was taken again: what was known before must be
-  // looked at anew.
+  // Counts the times the lease was taken and not renewed, at the start and when it had run out:
+  // what was known before must be looked at anew.
   uint64_t lapses() const;
+  // Another gateway has, or had, a lease on the store: one that may have taken over a cartridge.
+  Result<bool> has_company();
 
   bool conditional() const;  // the store honours conditions; false until it was asked
   const GatewayIdentity& self() const { return self_; }

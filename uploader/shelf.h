@@ -63,6 +63,10 @@ struct ShelfOptions {
   uint64_t most_yield_bytes = 4 * GiB;
   unsigned read_ahead_segments = 2;
   unsigned default_restore_days = 7;
+  // reconcile() looks up, so many at a time, whose the cartridges are; what is left after that
+  // while, the running shelf does.
+  unsigned start_check_threads = 16;
+  int64_t start_check_ms = 10'000;
   int64_t stop_grace_ms = 5'000;     // how long stop() goes on sending what the store lacks
   int64_t restore_poll_ms = 30'000;  // at first; rarer the longer it takes
   unsigned restore_requests_per_second = 500;
@@ -164,8 +168,9 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   // own directory, or, of another gateway's, a copy from the store.
   Result<std::string> image_directory(const Uuid& image);
 
-  // Why this gateway must not write the cartridge any more; ok: it may.
+  // Why this gateway must not write the cartridge any more (write_protected); ok: it may.
   Status check_owned(const Uuid& cartridge);
+  Status look_at_owner(const Uuid& cartridge);  // the same, and the store is asked
 
   Status cancel_archive(const Uuid& cartridge);  // back to AVAILABLE; conflict when it is past that
   Status cancel_retrieve(const Uuid& cartridge);  // back to what it was before
@@ -187,9 +192,9 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   // busy: a clone stands on it. Of a clone: tell its source (Volume::release_clone) when the job is
   // done, not before.
   Result<int64_t> remove(const Uuid& cartridge);
-  // Removes what is here of a tape that another gateway took over; nothing in the store changes.
-  // conflict: it is this gateway's, a job of it is unfinished, or part of it is only here, which
-  // `force` gives up. Nobody may have it open.
+  // Removes what is here of a cartridge that another gateway took over; nothing in the store
+  // changes. conflict: it is this gateway's, a job of it is unfinished, or part of it is only here,
+  // which `force` gives up. Nobody may have it open.
   Status forget(const Uuid& cartridge, bool force);
   Result<JobRow> wait(int64_t job,
                       int64_t timeout_ms);  // until finished or timed_out (the row as it is then)

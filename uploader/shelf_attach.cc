@@ -93,17 +93,38 @@ Status Shelf::State::begin_detach(JobRun& run) {
     set_phase(run, JobPhase::finish, "finishing");
     return {};
   }
+  if (!parameter_of(run, "found").empty()) {  // begun by a start without its catalog
+    ASSIGN_OR_RETURN(const auto owner, env.ownership->owner_of(row->uuid));
+    if (!still_ours(owner)) return finish_found_detach(run, *owner);
+  }
   TRY(load_rows(run));
   set_phase(run, JobPhase::transfer, "uploading");
   return save(run, true);
+}
+
+bool Shelf::State::still_ours(const std::optional<Owner>& owner) const {
+  return !owner ||
+         (owner->gateway == env.ownership->self().id && owner->state == OwnerState::owned);
+}
+
+// It was given up, and perhaps attached elsewhere since. What the store lacks of it is kept here.
+Status Shelf::State::finish_found_detach(JobRun& run, const Owner& owner) {
+  const Uuid& image = run.row.cartridge;
+  ASSIGN_OR_RETURN(const uint64_t bytes, only_here(image));
+  if (bytes > 0) {
+    fence(image,
+          Error(ErrorCode::conflict, run.row.barcode + " belongs to gateway " + owner.gateway));
+    return check_owned(image).error();
+  }
+  set_phase(run, JobPhase::finish, "finishing");
+  return {};
 }
 
 Status Shelf::State::finish_detach(JobRun& run) {
   const Uuid& image = run.row.cartridge;
   // After a restart in the middle of this another gateway may have it already.
   ASSIGN_OR_RETURN(const auto owner, env.ownership->owner_of(image));
-  const bool ours =
-      !owner || (owner->gateway == env.ownership->self().id && owner->state == OwnerState::owned);
+  const bool ours = still_ours(owner);
   ASSIGN_OR_RETURN(const bool here, env.files->exists(manifest_path_of(image)));
   if (ours && here) {
     ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(image));
@@ -210,8 +231,18 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
     return Error(ErrorCode::invalid_argument, manifest.label + " is a tape, not an image");
   }
   ASSIGN_OR_RETURN(const auto known, s.env.catalog->tape(image));
-  if (known && s.check_owned(image).ok()) {
-    return Error(ErrorCode::exists, "image " + manifest.label + " is attached here");
+  const bool shelved = found.owner && found.owner->state == OwnerState::shelved;
+  if (known) {
+    ASSIGN_OR_RETURN(const auto job, s.env.catalog->unfinished_job(image));
+    if (job) {
+      return Error(ErrorCode::conflict, "job " + std::to_string(job->id) + " of volume " +
+                                            manifest.label + " is under way");
+    }
+    const bool here =
+        s.still_ours(found.owner) || (shelved && known->status == TapeStatus::archived);
+    if (here && s.check_owned(image).ok()) {
+      return Error(ErrorCode::exists, "image " + manifest.label + " is attached here");
+    }
   }
   ASSIGN_OR_RETURN(const auto other, s.env.catalog->image_by_name(manifest.label));
   if (other && other->uuid != image) {
@@ -219,15 +250,16 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
   }
   const std::string from = found.owner ? found.owner->gateway : "";
   if (!property_of(manifest, "pool").empty()) TRY(s.ensure_pool(manifest, from));
-  const bool shelved = found.owner && found.owner->state == OwnerState::shelved;
   if (shelved && property_of(manifest, "status") == to_string(TapeStatus::archived)) {
     // Any gateway may retrieve it; until then it is nobody's.
     ASSIGN_OR_RETURN(const Versioned stored, read_versioned(*s.env.store, manifest_key(image)));
+    ASSIGN_OR_RETURN(TapeRow row, s.enter_remote(manifest, TapeStatus::archived, stored.info.etag));
     TRY(s.lift_fence(image));
-    return s.enter_remote(manifest, TapeStatus::archived, stored.info.etag);
+    return row;
   }
   // 1. The owner. 2. The manifest, with an epoch that its former owner never has. 3. Here. 4. What
   // says that it is to be had. Whatever comes between is made good by doing it again.
+  if (known) TRY(s.fence_while_taken(*known, from));
   if (request.take_over) {
     TRY(s.env.ownership->take_over(image, request.force));
   } else {
@@ -241,12 +273,12 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
   }
   ASSIGN_OR_RETURN(const TakenManifest taken,
                    take_over_manifest(*s.env.store, image, s.env.ownership->self().instance, true));
-  TRY(s.lift_fence(image));
   const bool archived = property_of(taken.manifest, "status") == to_string(TapeStatus::archived);
   ASSIGN_OR_RETURN(
       TapeRow row,
       s.enter_remote(taken.manifest, archived ? TapeStatus::archived : TapeStatus::available,
                      taken.etag));
+  TRY(s.lift_fence(image));
   if (archived) TRY(s.give_to_shelf(image));
   TRY(s.env.store->remove(detached_key(image)));
   if (taken.incomplete) {

@@ -458,17 +458,32 @@ Status Shelf::State::delete_objects(JobRun& run) {
   return save(run, false);
 }
 
+// All but the manifest, and a fence that keeps it from being gone on with.
+Status Shelf::State::remove_segment_files(const Uuid& cartridge) {
+  const std::string directory = directory_of(cartridge);
+  const Result<std::vector<std::string>> names = env.files->list(directory);
+  if (!names.ok() && names.error().code == ErrorCode::not_found) return {};
+  if (!names.ok()) return names.error();
+  for (const std::string& name : *names) {
+    const std::string path = join_path(directory, name);
+    if (path == manifest_path_of(cartridge) || path == fence_path_of(cartridge)) continue;
+    TRY(env.files->remove(path));
+  }
+  return env.files->sync_directory(directory);
+}
+
 Status Shelf::State::remove_local(const Uuid& cartridge) {
   const std::string directory = directory_of(cartridge);
-  Result<std::vector<std::string>> names = env.files->list(directory);
-  if (!names.ok()) {
-    if (names.error().code == ErrorCode::not_found) return {};
-    return std::move(names).error();
+  TRY(remove_segment_files(cartridge));
+  // As long as the manifest is there it says whose the directory is, and its fence goes after it.
+  for (const std::string& path : {manifest_path_of(cartridge), fence_path_of(cartridge)}) {
+    ASSIGN_OR_RETURN(const bool there, env.files->exists(path));
+    if (!there) continue;
+    TRY(env.files->remove(path));
+    TRY(env.files->sync_directory(directory));
   }
-  // The manifest last: as long as the directory is there it says whose it is.
-  std::stable_partition(names->begin(), names->end(),
-                        [](const std::string& name) { return name != "manifest"; });
-  for (const std::string& name : *names) TRY(env.files->remove(join_path(directory, name)));
+  ASSIGN_OR_RETURN(const bool there, env.files->exists(directory));
+  if (!there) return {};
   TRY(env.files->remove_directory(directory));
   return env.files->sync_directory(options.cartridges_directory);
 }

@@ -9,12 +9,6 @@
 
 namespace coldshelf {
 
-namespace {
-
-std::string fence_setting(const Uuid& cartridge) { return "fenced:" + cartridge.to_string(); }
-
-}  // namespace
-
 // A segment's name is never used for another content, so that one which is there already is either
 // this one or damaged.
 Result<ObjectInfo> Shelf::State::put_segment(const std::string& key, const PutSource& source,
@@ -106,101 +100,6 @@ Result<std::string> Shelf::State::look_at_manifest(const Manifest& local) {
   return found->info.etag;
 }
 
-void Shelf::State::fence(const Uuid& cartridge, const Error& why) {
-  const Error error(ErrorCode::write_protected, "no longer this gateway's: " + why.context);
-  {
-    const std::lock_guard lock(mutex);
-    if (!fenced.emplace(cartridge, error).second) return;
-    manifests.erase(cartridge);
-    std::erase_if(upload_queue, [&](const SegmentRow& row) { return row.cartridge == cartridge; });
-    std::erase_if(discards, [&](const SegmentId& id) { return id.cartridge == cartridge; });
-  }
-  const Status noted = env.catalog->set_setting(fence_setting(cartridge), error.context);
-  if (!noted.ok()) {
-    log_warning("shelf", "fence not recorded, it is found again at the next start",
-                {{"error", noted.error().message()}});
-  }
-  note_problem(cartridge, error.context + "; what the store does not have of it is only here");
-  if (env.on_fenced) env.on_fenced(cartridge, error);
-}
-
-Status Shelf::State::check_owned(const Uuid& cartridge) {
-  const std::lock_guard lock(mutex);
-  const auto at = fenced.find(cartridge);
-  if (at == fenced.end()) return {};
-  return at->second;
-}
-
-Status Shelf::State::load_fenced(const Uuid& cartridge) {
-  if (env.ownership == nullptr) return {};
-  ASSIGN_OR_RETURN(const auto why, env.catalog->setting(fence_setting(cartridge)));
-  if (!why || why->empty()) return {};
-  const std::lock_guard lock(mutex);
-  fenced.emplace(cartridge, Error(ErrorCode::write_protected, *why));
-  return {};
-}
-
-Status Shelf::State::lift_fence(const Uuid& cartridge) {
-  {
-    const std::lock_guard lock(mutex);
-    if (fenced.erase(cartridge) == 0) return {};
-  }
-  return env.catalog->set_setting(fence_setting(cartridge), "");
-}
-
-// The lease had run out: tapes may have been taken over meanwhile. One a step.
-bool Shelf::State::recheck_step() {
-  if (env.ownership == nullptr) return false;
-  const uint64_t lapses = env.ownership->lapses();
-  bool begin = false;
-  {
-    const std::lock_guard lock(mutex);
-    begin = lapses != lapses_seen;
-    lapses_seen = lapses;
-    if (!begin && rechecks.empty()) return false;
-  }
-  if (begin) {
-    const auto read_rows = [&]() -> Result<std::vector<TapeRow>> {
-      ASSIGN_OR_RETURN(std::vector<TapeRow> rows, env.catalog->tapes());
-      ASSIGN_OR_RETURN(const std::vector<TapeRow> image_rows, env.catalog->images());
-      rows.insert(rows.end(), image_rows.begin(), image_rows.end());
-      return rows;
-    };
-    const Result<std::vector<TapeRow>> tapes = read_rows();
-    if (!tapes.ok()) {
-      log_error("shelf", "catalog not read", {{"error", tapes.error().message()}});
-      const std::lock_guard lock(mutex);
-      lapses_seen = lapses - 1;  // again
-      wake_locked(Work::manifests, now_ms() + backoff_ms(1));
-      return true;
-    }
-    const std::lock_guard lock(mutex);
-    rechecks.clear();
-    for (const TapeRow& row : *tapes) {
-      if (row.status != TapeStatus::archived && row.status != TapeStatus::deleting) {
-        rechecks.push_back(row.uuid);
-      }
-    }
-    for (auto& [cartridge, watch] : manifests) watch.etag.reset();
-  }
-  Uuid cartridge;
-  {
-    const std::lock_guard lock(mutex);
-    if (rechecks.empty()) return true;
-    cartridge = rechecks.front();
-    rechecks.pop_front();
-    wake_locked(Work::manifests);
-  }
-  const Status owned = env.ownership->ensure_owned(cartridge);
-  if (!owned.ok() && owned.error().code == ErrorCode::conflict) fence(cartridge, owned.error());
-  if (!owned.ok() && is_passing(owned.error())) {
-    const std::lock_guard lock(mutex);
-    rechecks.push_back(cartridge);
-    due_of(Work::manifests) = now_ms() + backoff_ms(1);
-  }
-  return true;
-}
-
 // -- the shelf, where any gateway may take a tape from
 
 Status Shelf::State::give_to_shelf(const Uuid& cartridge) {
@@ -223,16 +122,15 @@ Status Shelf::State::acquire_from_shelf(const TapeRow& tape) {
                                             " was never archived as a whole; it can be taken " +
                                             "over, not retrieved");
     }
-    TRY(lift_fence(tape.uuid));
     const Result<Manifest> local = read_manifest(tape.uuid);
     if (local.ok() && *local == stored.manifest) {
       const std::lock_guard lock(mutex);
       manifests[tape.uuid].etag = found.info.etag;
-      return {};
+    } else {
+      ASSIGN_OR_RETURN([[maybe_unused]] const TapeRow row,
+                       enter_remote(stored.manifest, TapeStatus::archived, found.info.etag));
     }
-    ASSIGN_OR_RETURN([[maybe_unused]] const TapeRow row,
-                     enter_remote(stored.manifest, TapeStatus::archived, found.info.etag));
-    return {};
+    return lift_fence(tape.uuid);
   };
   Status done = refresh();
   if (!done.ok()) give_back_quietly(tape.uuid);
@@ -287,8 +185,8 @@ Status Shelf::State::ensure_pool(const Manifest& manifest, const std::string& ga
 Result<TapeRow> Shelf::State::enter_remote(const Manifest& manifest, TapeStatus status,
                                            const std::string& etag) {
   const Uuid& uuid = manifest.uuid;
-  // 1. No row and no file of another time.
-  TRY(remove_local(uuid));
+  // 1. No row and no file of another time. A fence stays until the manifest is this one.
+  TRY(remove_segment_files(uuid));
   ASSIGN_OR_RETURN(const std::vector<SegmentRow> old, env.catalog->segments(uuid));
   std::vector<std::pair<uint64_t, uint64_t>> gone;
   for (const SegmentRow& row : old) gone.emplace_back(row.sequence, row.epoch);
@@ -344,8 +242,6 @@ std::vector<SegmentRow> remote_rows(const Manifest& manifest, const std::string&
   return rows;
 }
 
-Status Shelf::check_owned(const Uuid& cartridge) { return state_->check_owned(cartridge); }
-
 Result<TapeRow> Shelf::import_from_shelf(const std::string& barcode) {
   State& s = *state_;
   if (s.env.ownership == nullptr) {
@@ -372,7 +268,10 @@ Result<TapeRow> Shelf::import_from_shelf(const std::string& barcode) {
   TRY(s.ensure_pool(stored.manifest, owner->gateway));
   log_info("shelf", "tape of another gateway found on the shelf",
            {{"barcode", barcode}, {"gateway", owner->gateway}});
-  return s.enter_remote(stored.manifest, TapeStatus::archived, found.info.etag);
+  ASSIGN_OR_RETURN(TapeRow row,
+                   s.enter_remote(stored.manifest, TapeStatus::archived, found.info.etag));
+  TRY(s.lift_fence(claim->cartridge));
+  return row;
 }
 
 Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
@@ -383,8 +282,15 @@ Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
   ASSIGN_OR_RETURN(const BarcodeClaim claim, s.env.ownership->find_barcode(barcode));
   ASSIGN_OR_RETURN(const auto owner, s.env.ownership->owner_of(claim.cartridge));
   const std::string from = owner ? owner->gateway : claim.gateway;
-  if (from == s.env.ownership->self().id && s.check_owned(claim.cartridge).ok()) {
-    return Error(ErrorCode::conflict, "tape " + barcode + " belongs to this gateway");
+  ASSIGN_OR_RETURN(const auto known, s.env.catalog->tape(claim.cartridge));
+  // Ours, and not known here: a takeover that was cut short, done again.
+  if (known && from == s.env.ownership->self().id && s.check_owned(claim.cartridge).ok()) {
+    ASSIGN_OR_RETURN(const auto job, s.env.catalog->unfinished_job(claim.cartridge));
+    if (known->status != TapeStatus::archived || job) {
+      return Error(ErrorCode::conflict, "tape " + barcode + " belongs to this gateway");
+    }
+    TRY(s.give_to_shelf(claim.cartridge));  // only that was left of it
+    return *known;
   }
   // Without a manifest there is nothing to take, and its owner goes on undisturbed.
   const Result<ObjectInfo> there = s.env.store->head(manifest_key(claim.cartridge));
@@ -395,17 +301,18 @@ Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
   if (!there.ok()) return there.error();
   // 1. The owner: from here on nobody else may. 2. The manifest: from here on the old owner, should
   // it live, finds out at its next put. 3. Here.
+  if (known && known->status != TapeStatus::archived) TRY(s.fence_while_taken(*known, from));
   TRY(s.env.ownership->take_over(claim.cartridge, force));
   ASSIGN_OR_RETURN(
       const TakenManifest taken,
       take_over_manifest(*s.env.store, claim.cartridge, s.env.ownership->self().instance, true));
   TRY(s.ensure_pool(taken.manifest, from));
-  TRY(s.lift_fence(claim.cartridge));
   const bool archived = property_of(taken.manifest, "status") == to_string(TapeStatus::archived);
   ASSIGN_OR_RETURN(
       TapeRow row,
       s.enter_remote(taken.manifest, archived ? TapeStatus::archived : TapeStatus::recovered,
                      taken.etag));
+  TRY(s.lift_fence(claim.cartridge));
   if (archived) TRY(s.give_to_shelf(claim.cartridge));
   if (taken.incomplete) {
     s.note_problem(claim.cartridge, "its former gateway had not uploaded all of it");
@@ -413,83 +320,6 @@ Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
   log_warning("shelf", "tape taken over", {{"barcode", barcode}, {"from", from}});
   if (s.listener) s.listener(row, TapeStatus::creating);
   return row;
-}
-
-// What the local manifest names and the store's does not: only here, in bytes.
-Result<uint64_t> Shelf::State::only_here(const Uuid& cartridge) {
-  const Result<Manifest> local = read_manifest(cartridge);
-  if (!local.ok() && local.error().code == ErrorCode::not_found) return uint64_t{0};
-  if (!local.ok()) return local.error();
-  std::set<SegmentId> stored;
-  const Result<Versioned> found = read_versioned(*env.store, manifest_key(cartridge));
-  if (!found.ok() && found.error().code != ErrorCode::not_found) return found.error();
-  if (found.ok()) {
-    ASSIGN_OR_RETURN(const ReplayedManifest theirs, decode_manifest(found->content, false));
-    stored = segments_of(theirs.manifest);
-  }
-  uint64_t bytes = 0;
-  for (const Partition& partition : local->partitions) {
-    for (const SegmentEntry& entry : partition.segments) {
-      if (!stored.contains(id_of(cartridge, entry))) bytes += entry.stored_bytes;
-    }
-  }
-  return bytes;
-}
-
-Status Shelf::forget(const Uuid& cartridge, bool force) {
-  State& s = *state_;
-  ASSIGN_OR_RETURN(TapeRow tape, s.tape_row(cartridge));
-  if (tape.kind == RowKind::image) {
-    return Error(ErrorCode::invalid_argument, "image " + tape.barcode + " is not a tape");
-  }
-  if (s.check_owned(cartridge).ok()) {
-    return Error(ErrorCode::conflict,
-                 "tape " + tape.barcode + " is this gateway's; it is archived or deleted");
-  }
-  ASSIGN_OR_RETURN(const auto job, s.env.catalog->unfinished_job(cartridge));
-  if (job) {
-    return Error(ErrorCode::conflict,
-                 "job " + std::to_string(job->id) + " of tape " + tape.barcode + " is under way");
-  }
-  if (!force) {
-    TRY(s.check_closed(tape));
-    ASSIGN_OR_RETURN(const uint64_t bytes, s.only_here(cartridge));
-    if (bytes > 0) {
-      return Error(ErrorCode::conflict, std::to_string(bytes) + " bytes of tape " + tape.barcode +
-                                            " are only here, its new owner does not have them; "
-                                            "--force gives them up");
-    }
-  }
-  {
-    std::unique_lock lock(s.mutex);
-    s.deleting.insert(cartridge);
-    const auto in_use = [&] {
-      return std::any_of(s.busy.begin(), s.busy.end(),
-                         [&](const SegmentId& id) { return id.cartridge == cartridge; });
-    };
-    while (in_use() && s.running && !s.stopping) {
-      s.changed.wait_for(lock, std::chrono::milliseconds(50));
-    }
-    if (in_use()) {
-      s.deleting.erase(cartridge);
-      return Error(ErrorCode::unavailable, "the shelf is stopping");
-    }
-  }
-  Status done = s.remove_local(cartridge);
-  if (done.ok()) done = s.forget_rows(cartridge);
-  if (done.ok()) done = s.lift_fence(cartridge);
-  {
-    const std::lock_guard lock(s.mutex);
-    s.deleting.erase(cartridge);
-  }
-  TRY(std::move(done));
-  log_info("shelf", "tape forgotten, it is another gateway's", {{"barcode", tape.barcode}});
-  if (s.listener) {
-    const TapeStatus before = tape.status;
-    tape.status = TapeStatus::deleted;
-    s.listener(tape, before);
-  }
-  return {};
 }
 
 }  // namespace coldshelf

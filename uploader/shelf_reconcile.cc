@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "uploader/bucket_takeover.h"
+#include "uploader/detached_document.h"
 #include "uploader/shelf_state.h"
 
 namespace coldshelf {
@@ -163,6 +164,7 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
       store_answers = open.ok();
       if (!open.ok() || *open) status = TapeStatus::archiving;  // not known: the job asks again
     }
+    if (image && property_of(manifest, "status") == kDetachedStatus) status = TapeStatus::detaching;
     TRY(enter_tape(manifest, property_of(manifest, "pool"), status));
     log_info("shelf", "cartridge entered from its manifest", {{"barcode", manifest.label}});
     ASSIGN_OR_RETURN(row, env.catalog->tape(cartridge));
@@ -193,13 +195,22 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
   }
   watch_manifest(cartridge, manifest.generation, dirty, false);
   // Only so, and by a start that was killed before it came here, it has no job.
-  if (row->status == TapeStatus::archiving) {
+  const bool archiving = row->status == TapeStatus::archiving;
+  if (archiving || row->status == TapeStatus::detaching) {
     ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
     if (job) return {};
-    TRY(begin_job(JobKind::archive, *row,
+    TRY(begin_job(archiving ? JobKind::archive : JobKind::detach, *row,
                   {{"before", std::string(to_string(TapeStatus::available))}, {"found", "yes"}}));
   }
   return {};
+}
+
+// A removal or a detach that was cut short: nothing tells what it was, and nothing is left of it.
+Result<bool> Shelf::State::is_left_over(const Uuid& cartridge) {
+  ASSIGN_OR_RETURN(const auto names, env.files->list(directory_of(cartridge)));
+  return std::all_of(names.begin(), names.end(), [&](const std::string& name) {
+    return join_path(directory_of(cartridge), name) == fence_path_of(cartridge);
+  });
 }
 
 // The row's directory is gone: the store may have the manifest.
@@ -253,6 +264,11 @@ Status Shelf::reconcile() {
   for (const std::string& name : names) {
     const std::optional<Uuid> uuid = Uuid::parse(name);
     if (!uuid) continue;
+    ASSIGN_OR_RETURN(const bool left_over, s.is_left_over(*uuid));
+    if (left_over) {
+      TRY(s.remove_local(*uuid));
+      continue;
+    }
     found.insert(*uuid);
     const Status done = s.reconcile_cartridge(*uuid, store_answers);
     // One damaged cartridge must not keep the others from being served.
@@ -269,6 +285,7 @@ Status Shelf::reconcile() {
     const Status done = s.reconcile_missing(row);
     if (!done.ok()) s.note_problem(row.uuid, done.error().message());
   }
+  TRY(s.recheck_at_start());
   s.wake(Work::uploads);
   s.wake(Work::eviction);
   TRY(s.flush_rows());

@@ -370,8 +370,24 @@ struct Shelf::State {
   Status advance_detach(JobRun& run);
   Status begin_detach(JobRun& run);
   Status finish_detach(JobRun& run);
+  bool still_ours(const std::optional<Owner>& owner) const;
+  Status finish_found_detach(JobRun& run, const Owner& owner);
   Status forget_rows(const Uuid& image);
   Result<Uuid> find_image(const std::string& wanted);
+
+  // -- who took it over (shelf_fence.cc)
+  void fence(const Uuid& cartridge, const Error& why);
+  std::string fence_path_of(const Uuid& cartridge) const;
+  Status record_fence(const Uuid& cartridge, const std::string& why);
+  Status fence_while_taken(const TapeRow& row, const std::string& from);
+  Status check_owned(const Uuid& cartridge);
+  Status load_fenced(const Uuid& cartridge);
+  Status lift_fence(const Uuid& cartridge);
+  Result<uint64_t> only_here(const Uuid& cartridge);
+  Result<std::vector<Uuid>> to_recheck();
+  Status recheck(const Uuid& cartridge);  // conflict: it is fenced now
+  Status recheck_at_start();
+  bool recheck_step();
 
   // -- who may write (shelf_ownership.cc)
   Status may_write() { return env.ownership != nullptr ? env.ownership->may_write() : Status(); }
@@ -380,12 +396,6 @@ struct Shelf::State {
   // `source`: of the cartridge's manifest `local`, or of a part of it, or of an earlier one.
   Result<ObjectInfo> put_manifest(const Manifest& local, const PutSource& source);
   Result<std::string> look_at_manifest(const Manifest& local);  // gives its etag
-  void fence(const Uuid& cartridge, const Error& why);
-  Status check_owned(const Uuid& cartridge);
-  Status load_fenced(const Uuid& cartridge);
-  Status lift_fence(const Uuid& cartridge);
-  Result<uint64_t> only_here(const Uuid& cartridge);
-  bool recheck_step();
   Status acquire_from_shelf(const TapeRow& tape);
   // Takes an ARCHIVED tape from the shelf for the job that `begin` begins, and gives it back when
   // that fails.
@@ -487,6 +497,8 @@ struct Shelf::State {
   void expect_ready(JobRun& run, RestoreTier tier);
   Status note_parts(const JobRun& run);
   Status remove_local(const Uuid& cartridge);
+  Status remove_segment_files(const Uuid& cartridge);
+  Result<bool> is_left_over(const Uuid& cartridge);  // its directory, of files that tell nothing
   Status edit_manifest(JobRun& run, const std::vector<ManifestEdit>& edits);
   Status await_manifest(JobRun& run);
   Status evict_all(JobRun& run);

@@ -30,8 +30,13 @@ class ImageSim {
  public:
   using Tags = std::vector<uint64_t>;  // of each block; 0: zeroes
 
-  explicit ImageSim(uint64_t seed)
-      : seed_(seed), random_(seed), rig_(seed, options_of(seed), {"sgw-A", nullptr, nullptr}) {
+  enum class Puts { at_once, late_too };
+
+  ImageSim(uint64_t seed, Puts puts)
+      : seed_(seed),
+        late_(puts == Puts::late_too),
+        random_(seed),
+        rig_(seed, options_of(seed), {"sgw-A", nullptr, nullptr}) {
     rig_.volume_options.map_interval_bytes = random_.one_in(2) ? 600 * KiB : 3 * MiB;
     rig_.volume_options.compact_percent = 20 + static_cast<unsigned>(random_.below(40));
     rig_.on_evicted = [this](const Uuid& id, uint64_t sequence, uint64_t epoch) {
@@ -52,6 +57,7 @@ class ImageSim {
       StoreFaults faults;
       if (random_.one_in(2)) faults.error_one_in = 10;
       if (random_.one_in(2)) faults.lost_one_in = 15;
+      if (late_) faults.late_one_in = 3 + random_.below(10);
       rig_.set_faults(faults);
       const uint64_t operations = 5 + random_.below(60);
       for (uint64_t i = 0; i < operations && !failed(); ++i) {
@@ -322,6 +328,7 @@ class ImageSim {
       EXPECT_EQ(read_all(*stored->volume), now_of(image)) << "seed " << seed_;
       check_points(image, *stored->volume, true);
     }
+    rig_.faulty().carry_out_all();
     const auto buffers = BufferPool::create(1 * MiB);
     StoreCheckOptions deep;
     deep.threads = 1;
@@ -358,6 +365,7 @@ class ImageSim {
   }
 
   const uint64_t seed_;
+  const bool late_;  // puts that were given up are carried out all the same, later
   SeededRandom random_;
   ImageRig rig_;
   std::vector<Image> images_;
@@ -372,9 +380,9 @@ class ImageSimTest : public testing::Test {
   static void TearDownTestSuite() { capture_log(nullptr); }
 };
 
-void run_life(uint64_t seed) {
+void run_life(uint64_t seed, ImageSim::Puts puts = ImageSim::Puts::at_once) {
   SCOPED_TRACE("seed " + std::to_string(seed));
-  ImageSim sim(seed);
+  ImageSim sim(seed, puts);
   sim.run();
 }
 
@@ -388,6 +396,13 @@ TEST_F(ImageSimTest, LivesThatFoundSomething) {
 TEST_F(ImageSimTest, RandomLives) {
   for (const uint64_t seed : sim_seeds(40)) {
     run_life(seed);
+    if (HasFailure()) break;
+  }
+}
+
+TEST_F(ImageSimTest, LivesWithPutsCarriedOutLate) {
+  for (const uint64_t seed : sim_seeds(20, 1'000'001)) {
+    run_life(seed, ImageSim::Puts::late_too);
     if (HasFailure()) break;
   }
 }

@@ -14,15 +14,20 @@ namespace {
 
 class Life {
  public:
-  explicit Life(uint64_t seed)
+  enum class Puts { at_once, late_too };
+
+  Life(uint64_t seed, Puts puts)
       : chance_(seed * 7919),
-        rig_(seed, options(chance_), {chance_.one_in(4) ? "" : "sgw-1", nullptr, nullptr}) {
-    if (!chance_.one_in(4)) {
+        rig_(seed, options(chance_),
+             {chance_.one_in(4) && puts == Puts::at_once ? "" : "sgw-1", nullptr, nullptr}),
+        late_(puts == Puts::late_too) {
+    if (!chance_.one_in(4) || late_) {
       StoreFaults faults;
       faults.error_one_in = 3 + chance_.below(20);
       faults.lost_one_in = 3 + chance_.below(20);
       faults.corrupt_one_in = 20 + chance_.below(50);
       faults.max_latency_ms = static_cast<int64_t>(chance_.below(50));
+      if (late_) faults.late_one_in = 3 + chance_.below(10);
       rig_.set_faults(faults);
     }
   }
@@ -112,7 +117,7 @@ class Life {
     // What was overwritten goes in the background; what a lost catalog had forgotten, by gc.
     ASSERT_TRUE(reach([] {},
                       [&] {
-                        if (lost_catalog_) collect_garbage();
+                        if (lost_catalog_ || late_) collect_garbage();
                         return objects_of(id) == segments_of(id) &&
                                rig_.catalog().segments(id)->size() == segments_of(id) &&
                                rig_.all_in_state(id, SegmentState::evicted);
@@ -267,19 +272,24 @@ class Life {
 
   SeededRandom chance_;
   ShelfRig rig_;
+  const bool late_;  // puts that were given up are carried out all the same, later
   bool loses_catalog_ = chance_.one_in(3);
   bool lost_catalog_ = false;
 };
 
-TEST(UploaderSim, ATapesLifeUnderFaultsAndKills) {
-  for (const uint64_t seed : sim_seeds(60)) {
+void live(uint64_t usual, uint64_t first, Life::Puts puts) {
+  for (const uint64_t seed : sim_seeds(usual, first)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    Life(seed).run();
+    Life(seed, puts).run();
     if (testing::Test::HasFailure()) {
       FAIL() << "with seed " << seed << ": COLDSHELF_SIM_SEED=" << seed;
     }
   }
 }
+
+TEST(UploaderSim, ATapesLifeUnderFaultsAndKills) { live(60, 1, Life::Puts::at_once); }
+
+TEST(UploaderSim, ATapesLifeWithPutsCarriedOutLate) { live(30, 1'000'001, Life::Puts::late_too); }
 
 }  // namespace
 }  // namespace coldshelf::test

@@ -1,6 +1,34 @@
 #include "tests/support/faulty_store.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace coldshelf::test {
+
+namespace {
+constexpr uint64_t kLatestCalls = 40;
+}
+
+void LatePuts::add(const std::string& key, Buffer content, const PutOptions& options,
+                   uint64_t calls) {
+  const std::lock_guard lock(mutex_);
+  waiting_.push_back({key, std::move(content), options, calls});
+}
+
+std::vector<LatePuts::Put> LatePuts::take_due() {
+  const std::lock_guard lock(mutex_);
+  std::vector<Put> due;
+  for (Put& put : waiting_) {
+    if (--put.calls == 0) due.push_back(std::move(put));
+  }
+  std::erase_if(waiting_, [](const Put& put) { return put.calls == 0; });
+  return due;
+}
+
+std::vector<LatePuts::Put> LatePuts::take_all() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(waiting_, {});
+}
 
 void FaultyStore::set_faults(const StoreFaults& faults) {
   const std::lock_guard lock(mutex_);
@@ -26,7 +54,23 @@ uint64_t FaultyStore::calls(const std::string& operation) const {
   return at == calls_.end() ? 0 : at->second;
 }
 
+void FaultyStore::carry_out(const std::vector<LatePuts::Put>& puts) {
+  for (const LatePuts::Put& put : puts) {
+    PutSource source;
+    source.bytes = put.content;
+    source.size = put.content.size();
+    source.sha256 = Sha256::of(put.content);
+    static_cast<void>(inner().put(put.key, source, put.options).ok());  // nobody waits for it
+    if (watch_) watch_("put", put.key, true);
+  }
+}
+
+void FaultyStore::carry_out_all() {
+  if (late_ != nullptr) carry_out(late_->take_all());
+}
+
 FaultyStore::Plan FaultyStore::plan(const char* operation) {
+  if (late_ != nullptr) carry_out(late_->take_due());
   const std::lock_guard lock(mutex_);
   ++calls_[operation];
   Plan plan;
@@ -45,12 +89,31 @@ FaultyStore::Plan FaultyStore::plan(const char* operation) {
   } else if (chance(faults_.lost_one_in)) {
     plan.after = Error(ErrorCode::unavailable, std::string(operation) + ": simulated lost answer");
   }
+  if (late_ != nullptr && std::string_view(operation) == "put" && !plan.before && !plan.after &&
+      chance(faults_.late_one_in)) {
+    plan.late = 1 + random_.below(kLatestCalls);
+  }
   if (corrupt_gets_ > 0 && std::string(operation) == "get") {
     --corrupt_gets_;
     plan.corrupt = true;
   }
   plan.corrupt = plan.corrupt || chance(faults_.corrupt_one_in);
   return plan;
+}
+
+Result<ObjectInfo> FaultyStore::put(const std::string& key, const PutSource& source,
+                                    const PutOptions& options) {
+  const Plan what = plan("put");
+  return pass(what, {StoreCall::put, "put", key, source.size}, [&]() -> Result<ObjectInfo> {
+    if (what.late == 0) return inner().put(key, source, options);
+    Buffer content = to_buffer(source.bytes);
+    if (source.file != nullptr) {
+      content.resize(source.size);
+      TRY(source.file->read_at(0, content));
+    }
+    late_->add(key, std::move(content), options, what.late);
+    return Error(ErrorCode::unavailable, "put: simulated time-out, to be carried out later");
+  });
 }
 
 Status FaultyStore::get(const std::string& key, uint64_t offset, MutableBytes out) {

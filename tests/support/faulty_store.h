@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -17,7 +18,27 @@ struct StoreFaults {
   uint64_t error_one_in = 0;    // nothing done, unavailable
   uint64_t lost_one_in = 0;     // done, and unavailable all the same
   uint64_t corrupt_one_in = 0;  // a get gives a flipped bit
+  uint64_t late_one_in = 0;     // a put: unavailable, and done some calls later all the same
   int64_t max_latency_ms = 0;
+};
+
+// Puts that were given up and that the store still carries out: they outlive whoever gave them up.
+class LatePuts {
+ public:
+  // `calls` calls of take_due() from now.
+  void add(const std::string& key, Buffer content, const PutOptions& options, uint64_t calls);
+  struct Put {
+    std::string key;
+    Buffer content;
+    PutOptions options;
+    uint64_t calls = 0;
+  };
+  std::vector<Put> take_due();
+  std::vector<Put> take_all();
+
+ private:
+  std::mutex mutex_;
+  std::vector<Put> waiting_;
 };
 
 class FaultyStore final : public ForwardingStore<FaultyStore> {
@@ -31,6 +52,9 @@ class FaultyStore final : public ForwardingStore<FaultyStore> {
   // after having been carried out. Empty operation: of any.
   void fail_next(std::string operation, Error error, unsigned count = 1, bool done = false);
   void corrupt_next_gets(unsigned count);
+  // Shared by the stores of one bucket; without it late_one_in does nothing.
+  void set_late_puts(LatePuts* late) { late_ = late; }
+  void carry_out_all();  // of the late puts
   // Before and after each call of the inner store; may throw.
   using Watch = std::function<void(const char* operation, const std::string& key, bool after)>;
   void watch(Watch watch) { watch_ = std::move(watch); }
@@ -38,6 +62,8 @@ class FaultyStore final : public ForwardingStore<FaultyStore> {
   // Says that it can do less than the inner store; what is asked of it is passed on all the same.
   void set_capabilities(const StoreCapabilities& capabilities) { capabilities_ = capabilities; }
 
+  Result<ObjectInfo> put(const std::string& key, const PutSource& source,
+                         const PutOptions& options) override;
   Status get(const std::string& key, uint64_t offset, MutableBytes out) override;
   Status restore(const std::string& key, RestoreTier tier, unsigned days) override;
   Result<StoreCapabilities> capabilities() override;
@@ -54,11 +80,18 @@ class FaultyStore final : public ForwardingStore<FaultyStore> {
     std::optional<Error> before;
     std::optional<Error> after;
     bool corrupt = false;
+    uint64_t late = 0;  // how many calls later; 0: not
   };
   Plan plan(const char* operation);
+  void carry_out(const std::vector<LatePuts::Put>& puts);
   template <typename Work>
   auto pass(const StoreOperation& operation, const Work& work) -> decltype(work()) {
     const Plan what = plan(operation.name);
+    return pass(what, operation, work);
+  }
+  template <typename Work>
+  auto pass(const Plan& what, const StoreOperation& operation, const Work& work)
+      -> decltype(work()) {
     const std::string key(operation.key);
     if (watch_) watch_(operation.name, key, false);
     if (refused_keys_ && !refused_keys_->first.empty() &&
@@ -85,6 +118,7 @@ class FaultyStore final : public ForwardingStore<FaultyStore> {
   unsigned scripted_count_ = 0;
   bool scripted_done_ = false;
   unsigned corrupt_gets_ = 0;
+  LatePuts* late_ = nullptr;
   std::map<std::string, uint64_t> calls_;
 };
 

@@ -28,6 +28,7 @@ struct Sharing {
   std::string gateway;                  // empty: alone, and nothing is put under a condition
   SimFileSystem* store_disk = nullptr;  // null: its own
   SimClock* clock = nullptr;
+  LatePuts* late_puts = nullptr;
 };
 
 class ShelfRig {
@@ -42,6 +43,7 @@ class ShelfRig {
         store_disk_(sharing_.store_disk != nullptr ? *sharing_.store_disk : own_store_disk_) {
     instance_ = Uuid::generate(key_random_).to_string();
     options_.cartridges_directory = "/data/cartridges";
+    options_.start_check_threads = 1;
     EXPECT_TRUE(disk_.create_directories(options_.cartridges_directory).ok());
     open_catalog();
     files_ = std::make_unique<WatchedFileSystem>(
@@ -61,6 +63,7 @@ class ShelfRig {
     ASSERT_TRUE(opened.ok());
     store_ = std::move(opened).value();
     faulty_ = std::make_unique<FaultyStore>(*store_, clock_, store_random_);
+    faulty_->set_late_puts(sharing_.late_puts != nullptr ? sharing_.late_puts : &late_puts_);
     faulty_->set_faults(faults);
     faulty_->watch(
         [this](const char* op, const std::string& key, bool after) { on_store(op, key, after); });
@@ -126,6 +129,23 @@ class ShelfRig {
   bool run_once() {
     const bool renewed = ownership_ != nullptr && ownership_->tick();
     return shelf_->run_once() || renewed;
+  }
+
+  // What is asked of the store at once: an operator tries again.
+  template <typename Call>
+  void patiently(const Call& call) {
+    Status done = status_of(call());
+    for (int again = 0; again < 500 && !done.ok(); ++again) {
+      if (done.error().disposition != Disposition::retry) break;
+      run_until([] { return false; }, 500);
+      done = status_of(call());
+    }
+    EXPECT_TRUE(done.ok()) << done.error().message();
+  }
+  template <typename T>
+  static Status status_of(const Result<T>& result) {
+    if (result.ok()) return {};
+    return result.error();
   }
 
   // -- cartridges
@@ -340,7 +360,12 @@ class ShelfRig {
     if (op == "remove" && segment && disk_.content(path).ok()) {
       const auto& [id, name] = *segment;
       const TapeStatus now = status(id);
-      if (now != TapeStatus::deleting && now != TapeStatus::deleted && names(manifest(id), name)) {
+      const Manifest local = manifest(id);
+      const auto stored = stored_manifest(id);
+      const bool taken =
+          stored && stored->epoch > local.epoch;  // its new owner may have dropped it
+      if (now != TapeStatus::deleting && now != TapeStatus::deleted && !taken &&
+          names(local, name)) {
         const auto head = store_->head(segment_key(id, name.sequence, name.epoch));
         EXPECT_TRUE(head.ok()) << "evicted and not in the store: " << path;
         if (head.ok()) {
@@ -391,6 +416,7 @@ class ShelfRig {
   std::unique_ptr<Catalog> catalog_;
   std::unique_ptr<WatchedFileSystem> files_;
   std::unique_ptr<LocalDirectoryStore> store_;
+  LatePuts late_puts_;
   std::unique_ptr<FaultyStore> faulty_;
   std::unique_ptr<Ownership> ownership_;
   std::unique_ptr<Shelf> shelf_;

@@ -16,6 +16,7 @@ coldshelf_test(unit_image
   SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/uploader_image_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_attach_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/uploader_fence_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_range_test.cc
   DEPS coldshelf_uploader coldshelf_volume coldshelf_cartridge coldshelf_test_sim
     coldshelf_test_store
