@@ -133,7 +133,11 @@ class VolumeService final : public ImageDirectory {
   // Gives a volume up, for a gateway of the same store to attach: all of it goes into the store
   // first, and nothing of it stays here. A job. busy: initiators are logged in (unless `force`).
   Result<int64_t> detach(const std::string& volume, bool force);
+  // exists: it is here. One that another gateway had taken over from this one is replaced; busy:
+  // initiators are logged in to that (unless `force`), or a point of it is mounted.
   Result<VolumeView> attach(const Shelf::AttachRequest& request);
+  // Removes what is here of a volume that another gateway took over (Shelf::forget); busy as above.
+  Status forget(const std::string& volume, bool force);
   Result<std::vector<DetachedImage>> detached();
   // Gives space back: compaction as far as it pays, and a fresh map.
   Result<VolumeView> compact(const std::string& volume);
@@ -257,6 +261,9 @@ class VolumeService final : public ImageDirectory {
   Status begin_removal(const EntryPtr& entry);  // where the shelf is
   Status finish_removal(const EntryPtr& entry);
   Status check_not_stood_on(const EntryPtr& entry, const Manifest& manifest);
+  Status check_not_mounted(const EntryPtr& entry);
+  Status check_ours(const EntryPtr& entry);  // write_protected: another gateway took it over
+  Status replace_stale(const EntryPtr& entry, bool force, const std::function<Status()>& work);
   Status close(const EntryPtr& entry);
   using Sessions = std::map<std::string, size_t>;
   VolumeView view(const EntryPtr& entry);

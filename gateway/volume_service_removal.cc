@@ -44,6 +44,10 @@ Status VolumeService::check_not_stood_on(const EntryPtr& entry, const Manifest& 
                                           hold->first.substr(kPropertyHold.size()) +
                                           ") that share its data; delete them first");
   }
+  return check_not_mounted(entry);
+}
+
+Status VolumeService::check_not_mounted(const EntryPtr& entry) {
   const std::lock_guard lock(mutex_);
   for (const auto& [name, mount] : mounts_) {
     if (mount->volume != entry->uuid) continue;
@@ -81,6 +85,10 @@ Status VolumeService::remove(const std::string& volume, bool force) {
   settle(entry);
   if (entry->archive) TRY(check_idle(entry));
   TRY(check_deletable(entry));
+  if (const Status ours = check_ours(entry); !ours.ok()) {
+    return Error(ErrorCode::conflict, entry->name + " is " + ours.error().context +
+                                          "; `volume forget` removes what is here");
+  }
   Manifest manifest;
   bool closed = false;
   bool shelved = false;  // as it should be
@@ -380,18 +388,73 @@ void VolumeService::settle_detach(const EntryPtr& entry) {
   entries_.erase(entry->uuid);
 }
 
+Status VolumeService::check_ours(const EntryPtr& entry) {
+  return env_.shelf != nullptr ? env_.shelf->check_owned(entry->uuid) : Status();
+}
+
+// One that another gateway took over is served, read-only, until something else comes of it: `work`
+// makes that of it while nobody has it. After a failure it is as it was.
+Status VolumeService::replace_stale(const EntryPtr& entry, bool force,
+                                    const std::function<Status()>& work) {
+  const std::lock_guard life(entry->life);
+  TRY(check_not_mounted(entry));
+  std::string status;
+  {
+    const std::lock_guard lock(mutex_);
+    status = entry->status;
+  }
+  bool was_open = false;
+  {
+    ASSIGN_OR_RETURN(const auto taken, take_open(entry, status, force));
+    was_open = taken != nullptr;
+  }
+  Status done = work();
+  if (!done.ok()) {
+    if (was_open) static_cast<void>(reopen(entry, status).ok());  // it says what is wrong
+    return done;
+  }
+  const std::lock_guard lock(mutex_);
+  entries_.erase(entry->uuid);
+  return {};
+}
+
 Result<VolumeView> VolumeService::attach(const Shelf::AttachRequest& request) {
   if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
   const std::lock_guard making(making_);
-  if (!Uuid::parse(request.image)) TRY(check_name(request.image));
   if (env_.storage) TRY(env_.storage());
-  ASSIGN_OR_RETURN(const TapeRow row, env_.shelf->attach(request));
-  const EntryPtr entry = open_one(row.uuid);
+  std::optional<TapeRow> row;
+  const auto attach = [&]() -> Status {
+    ASSIGN_OR_RETURN(row, env_.shelf->attach(request));
+    return {};
+  };
+  if (const Result<EntryPtr> stale = find(request.image); stale.ok()) {
+    const Status ours = env_.shelf->look_at_owner((*stale)->uuid);
+    if (ours.ok()) {
+      return Error(ErrorCode::exists, "volume " + (*stale)->name + " is attached here");
+    }
+    if (ours.error().code != ErrorCode::write_protected) return ours.error();
+    TRY(replace_stale(*stale, request.force, attach));
+  } else {
+    if (!Uuid::parse(request.image)) TRY(check_name(request.image));
+    TRY(attach());
+  }
+  const EntryPtr entry = open_one(row->uuid);
   if (entry == nullptr) {
-    return Error(ErrorCode::internal, "volume " + row.barcode + " came without a manifest");
+    return Error(ErrorCode::internal, "volume " + row->barcode + " came without a manifest");
   }
   log_info("volumes", "volume attached", {{"name", entry->name}});
   return view(entry);
+}
+
+Status VolumeService::forget(const std::string& volume, bool force) {
+  if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
+  ASSIGN_OR_RETURN(const EntryPtr entry, find(volume));
+  return replace_stale(entry, force, [&]() -> Status {
+    TRY(env_.shelf->forget(entry->uuid, force));
+    if (env_.forget && !entry->archive) TRY(env_.forget(entry->name));
+    return remove_files(*env_.volume.cartridge.files,
+                        join_path(env_.units, entry->uuid.to_string()));
+  });
 }
 
 Result<std::vector<DetachedImage>> VolumeService::detached() {

@@ -74,6 +74,7 @@ constexpr Row kRows[] = {
     {"CreateStorediSCSIVolume", A, true},
     {"AttachVolume", A, true},
     {"DetachVolume", A, true},
+    {"ForgetVolume", A, true},
     {"DeleteVolume", A, true},
     {"CreateSnapshot", O, true},
     {"CreateSnapshotFromVolumeRecoveryPoint", O, true},

@@ -154,6 +154,12 @@ void Service::add_volume_operations() {
     if (env_.volume_schedules != nullptr) TRY(env_.volume_schedules->load());
     return volume_json(v);
   });
+  own("ForgetVolume", [&volumes](const Params& in) -> Result<Json> {
+    ASSIGN_OR_RETURN(const std::string name, in.text("Volume"));
+    ASSIGN_OR_RETURN(const bool force, in.flag_or("Force", false));
+    TRY(volumes.forget(name, force));
+    return Json{{"Volume", name}};
+  });
   own("ListDetachedVolumes", [&volumes](const Params&) -> Result<Json> {
     ASSIGN_OR_RETURN(const auto detached, volumes.detached());
     Json out = {{"Volumes", Json::array()}};

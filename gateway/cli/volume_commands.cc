@@ -193,7 +193,19 @@ void define_owners(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {
   add_volume(attach, v);
   attach->add_flag("--takeover", v->take_over,
                    "it was not detached: what its gateway had not uploaded is lost");
-  add_force(attach, v, "with --takeover: although its gateway is alive");
+  add_force(attach, v,
+            "with --takeover: although its gateway is alive; of one that was taken from here: "
+            "although initiators are logged in");
+  CLI::App* forget = line.command(
+      volume, "forget", "remove what is here of a volume that another gateway took over",
+      [&line, v] {
+        return line.act("ForgetVolume", {{"Volume", v->name}, {"Force", v->force}},
+                        [](const Json& a) { return a.value("Volume", "") + " is forgotten here"; });
+      },
+      "  coldshelf volume forget db1\n"
+      "Nothing in the store changes. Refused while part of the volume is only here.");
+  add_volume(forget, v);
+  add_force(forget, v, "give up what is only here; initiators that are logged in are logged out");
 }
 
 void define_points(CommandLine& line, CLI::App* volume, const ValuesPtr& v) {

@@ -138,11 +138,37 @@ TEST(VolumeSharing, IsTakenOverOnlyFromAGatewayThatIsGone) {
   expect(b, "v", 0, theirs);
   expect(b, "v", 1 * MiB, ByteView(first).subspan(1 * MiB));
   b.ok({"store", "verify", "--deep"});
+  const CommandResult used = a.cli({"volume", "attach", "V", "--takeover"});
+  EXPECT_EQ(used.exit_code, 4) << used.output;
+  EXPECT_NE(used.output.find("in use by 1 initiator session"), std::string::npos) << used.output;
   a.kill();
   ASSERT_EQ(b.stop(), 0) << b.log();
   ASSERT_TRUE(b.start().ok()) << b.log();
   expect(b, "v", 0, theirs);
   expect(b, "v", 1 * MiB, ByteView(first).subspan(1 * MiB));
+
+  // Started anew it knows from the beginning; it takes the volume back from one that has ended.
+  ASSERT_TRUE(a.start().ok()) << a.log();
+  EXPECT_NE(std::string(a.json({"volume", "show", "V"})["Problem"]).find("no longer"),
+            std::string::npos);
+  EXPECT_EQ(a.cli({"volume", "delete", "V", "--force"}).exit_code, 4) << "it is another's";
+  EXPECT_EQ(a.cli({"volume", "attach", "V"}).exit_code, 4) << "it is not detached";
+  EXPECT_EQ(a.cli({"volume", "attach", "V", "--takeover"}).exit_code, 4) << "its owner is alive";
+  expect(a, "v", 1 * MiB, ByteView(first).subspan(1 * MiB));  // as it had it
+  ASSERT_EQ(b.stop(), 0) << b.log();
+  a.ok({"volume", "attach", "V", "--takeover"});
+  EXPECT_FALSE(a.json({"volume", "show", "V"}).contains("Problem"));
+  expect(a, "v", 0, theirs);
+  expect(a, "v", 1 * MiB, ByteView(first).subspan(1 * MiB));
+  write(a, "v", 2 * MiB, theirs);
+  ASSERT_TRUE(b.start().ok()) << b.log();
+  EXPECT_NE(std::string(b.json({"volume", "show", "V"})["Problem"]).find("no longer"),
+            std::string::npos);
+  EXPECT_EQ(a.cli({"volume", "forget", "V"}).exit_code, 4) << "it is its own";
+  b.ok({"volume", "forget", "V", "--force"});
+  EXPECT_EQ(b.cli({"volume", "show", "V"}).exit_code, 3);
+  expect(a, "v", 2 * MiB, theirs);
+  a.ok({"volume", "delete", "V"});
 }
 
 // Whether some file below the directory holds the text.
