@@ -9,7 +9,8 @@ namespace coldshelf {
 using sqlite::Statement;
 
 namespace {
-// Of tapes alone: a volume may have the name of a tape, and volumes are few.
+// Of tapes alone: a volume may have the name of a tape, and volumes are few. Not INSERT OR IGNORE:
+// in a trigger the conflict clause of the statement that fires it counts, and put_tape() has one.
 constexpr const char* kCounters = R"sql(
 CREATE TEMP TABLE tape_counts (status TEXT PRIMARY KEY, tapes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TEMP TABLE tape_problems (barcode TEXT PRIMARY KEY, problem TEXT NOT NULL) WITHOUT ROWID;
@@ -18,7 +19,8 @@ INSERT INTO tape_counts SELECT status, COUNT(*) FROM main.tapes WHERE kind = 0
 INSERT INTO tape_problems SELECT barcode, problem FROM main.tapes
   WHERE kind = 0 AND problem <> '';
 CREATE TEMP TRIGGER tape_counted AFTER INSERT ON main.tapes WHEN NEW.kind = 0 BEGIN
-  INSERT OR IGNORE INTO tape_counts VALUES (NEW.status, 0);
+  INSERT INTO tape_counts SELECT NEW.status, 0
+    WHERE NOT EXISTS (SELECT 1 FROM tape_counts WHERE status = NEW.status);
   UPDATE tape_counts SET tapes = tapes + 1 WHERE status = NEW.status;
   DELETE FROM tape_problems WHERE barcode = NEW.barcode;
   INSERT INTO tape_problems SELECT NEW.barcode, NEW.problem WHERE NEW.problem <> '';
@@ -29,7 +31,8 @@ CREATE TEMP TRIGGER tape_uncounted AFTER DELETE ON main.tapes WHEN OLD.kind = 0 
 END;
 CREATE TEMP TRIGGER tape_recounted AFTER UPDATE OF status ON main.tapes
 WHEN NEW.kind = 0 AND OLD.status <> NEW.status BEGIN
-  INSERT OR IGNORE INTO tape_counts VALUES (NEW.status, 0);
+  INSERT INTO tape_counts SELECT NEW.status, 0
+    WHERE NOT EXISTS (SELECT 1 FROM tape_counts WHERE status = NEW.status);
   UPDATE tape_counts SET tapes = tapes - 1 WHERE status = OLD.status;
   UPDATE tape_counts SET tapes = tapes + 1 WHERE status = NEW.status;
 END;

@@ -174,6 +174,26 @@ TEST_F(CatalogTest, TapeFieldsAreSetOneByOne) {
   EXPECT_EQ(catalog_->set_tape_deleted(uuid(8), 1).error().code, ErrorCode::not_found);
 }
 
+TEST_F(CatalogTest, TapesAreCountedByStatusHoweverTheyChange) {
+  TapeRow first = tape(1, "AAA001L8"), second = tape(2, "AAA002L8");
+  second.status = TapeStatus::archived;
+  ASSERT_TRUE(catalog_->put_tape(first).ok());
+  ASSERT_TRUE(catalog_->put_tape(second).ok());
+  // To a status that is counted already, and back, as a whole row and alone.
+  first.status = TapeStatus::archived;
+  first.problem = "";
+  const Status put = catalog_->put_tape(first);
+  ASSERT_TRUE(put.ok()) << put.error().message();
+  using Counts = std::map<TapeStatus, uint64_t>;
+  EXPECT_EQ(*catalog_->tape_counts(), (Counts{{TapeStatus::archived, 2}}));
+  ASSERT_TRUE(catalog_->set_tape_status(uuid(2), TapeStatus::available, 9).ok());
+  first.status = TapeStatus::recovered;
+  ASSERT_TRUE(catalog_->put_tape(first).ok());
+  EXPECT_EQ(*catalog_->tape_counts(),
+            (Counts{{TapeStatus::available, 1}, {TapeStatus::recovered, 1}}));
+  EXPECT_EQ(catalog_->tape_problems(10)->size(), 1U);
+}
+
 TEST_F(CatalogTest, SegmentsAndTheirStates) {
   ASSERT_TRUE(catalog_
                   ->put_segments({segment(1, 3, SegmentState::sealed, true),
