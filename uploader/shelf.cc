@@ -96,7 +96,7 @@ bool Shelf::State::step(Work work) {
   {
     const std::lock_guard lock(mutex);
     const bool owners_unsure = work == Work::manifests && env.ownership != nullptr &&
-                               env.ownership->lapses() != lapses_seen;
+                               env.ownership->lapses() != lapses_seen && recheck_due_ms <= now_ms();
     if (due_of(work) > now_ms() && !owners_unsure) return false;
   }
   switch (work) {

@@ -145,19 +145,19 @@ bool Shelf::State::recheck_step() {
   {
     const std::lock_guard lock(mutex);
     begin = lapses != lapses_seen;
-    lapses_seen = lapses;
-    if (!begin && rechecks.empty()) return false;
+    if ((!begin && rechecks.empty()) || recheck_due_ms > now_ms()) return false;
   }
+  const auto later = [this] { recheck_due_ms = now_ms() + backoff_ms(1); };
   if (begin) {
     const Result<std::vector<Uuid>> cartridges = to_recheck();
     const std::lock_guard lock(mutex);
     if (!cartridges.ok()) {
       log_warning("shelf", "whose the cartridges are is looked at later",
                   {{"error", cartridges.error().message()}});
-      lapses_seen = lapses - 1;
-      wake_locked(Work::manifests, now_ms() + backoff_ms(1));
+      later();
       return true;
     }
+    lapses_seen = lapses;
     rechecks.assign(cartridges->begin(), cartridges->end());
     for (auto& [cartridge, watch] : manifests) watch.etag.reset();
   }
@@ -167,14 +167,12 @@ bool Shelf::State::recheck_step() {
     if (rechecks.empty()) return true;
     cartridge = rechecks.front();
     rechecks.pop_front();
-    wake_locked(Work::manifests);
   }
   const Status owned = recheck(cartridge);
-  if (!owned.ok() && is_passing(owned.error())) {
-    const std::lock_guard lock(mutex);
-    rechecks.push_back(cartridge);
-    due_of(Work::manifests) = now_ms() + backoff_ms(1);
-  }
+  if (owned.ok() || !is_passing(owned.error())) return true;
+  const std::lock_guard lock(mutex);
+  rechecks.push_back(cartridge);
+  later();
   return true;
 }
 

@@ -155,7 +155,9 @@ Status Shelf::State::advance(JobRun& run) {
   if (run.phase == JobPhase::fail) return end_failed(run);
   if (run.phase == JobPhase::cancel) return end_cancelled(run);
   const bool leaves = run.row.kind == JobKind::delete_tape || run.row.kind == JobKind::detach;
-  if (!leaves) TRY(check_owned(run.row.cartridge));
+  // What a start without its catalog began may be another gateway's since long.
+  const bool asks_itself = run.phase == JobPhase::begin && !parameter_of(run, "found").empty();
+  if (!leaves && !asks_itself) TRY(check_owned(run.row.cartridge));
   switch (run.row.kind) {
     case JobKind::archive:
       return advance_archive(run);
@@ -217,9 +219,11 @@ Status Shelf::State::begin_archive(JobRun& run) {
     ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(run.row.cartridge));
     ASSIGN_OR_RETURN(const bool open, archive_is_open(manifest));
     if (!open) {
+      TRY(lift_fence(run.row.cartridge));  // nobody goes on with an ARCHIVED one
       TRY(set_status(run.row.cartridge, TapeStatus::archived));
       return end_job(run, JobState::succeeded, "archived");
     }
+    TRY(check_owned(run.row.cartridge));
   }
   if (tape.status != TapeStatus::archiving) {
     TRY(set_status(run.row.cartridge, TapeStatus::in_transit_to_vts));

@@ -68,13 +68,14 @@ int64_t Shelf::State::manifest_due_ms(const ManifestWatch& watch) const {
 }
 
 bool Shelf::State::manifests_step() {
-  if (recheck_step()) return true;
+  const bool rechecked = recheck_step();
   Uuid cartridge;
   ManifestWatch watch;
   {
     const std::lock_guard lock(mutex);
     due_of(Work::manifests) = kNever;
     const int64_t now = now_ms();
+    if (!rechecks.empty()) wake_locked(Work::manifests, std::max(now, recheck_due_ms));
     bool found = false;
     for (auto& [uuid, w] : manifests) {
       const int64_t at = manifest_due_ms(w);
@@ -86,7 +87,7 @@ bool Shelf::State::manifests_step() {
       cartridge = uuid;
       watch = w;
     }
-    if (!found) return false;
+    if (!found) return rechecked;
     manifest_busy = cartridge;
   }
   const int64_t started = now_ms();

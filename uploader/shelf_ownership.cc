@@ -141,8 +141,11 @@ Result<int64_t> Shelf::State::with_shelved(const TapeRow& tape,
                                            const std::function<Result<int64_t>()>& begin) {
   if (env.ownership == nullptr) return begin();
   if (tape.status != TapeStatus::archived) {
-    TRY(check_owned(tape.uuid));
-    return begin();
+    const Status owned = check_owned(tape.uuid);
+    if (owned.ok()) return begin();
+    return Error(owned.error().code, owned.error().context +
+                                         "; forget what is here, and what is on the shelf can be "
+                                         "retrieved");
   }
   ASSIGN_OR_RETURN(const auto other, env.catalog->unfinished_job(tape.uuid));
   if (other) return begin();  // which says what stands against it
@@ -283,14 +286,12 @@ Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
   ASSIGN_OR_RETURN(const auto owner, s.env.ownership->owner_of(claim.cartridge));
   const std::string from = owner ? owner->gateway : claim.gateway;
   ASSIGN_OR_RETURN(const auto known, s.env.catalog->tape(claim.cartridge));
-  // Ours, and not known here: a takeover that was cut short, done again.
+  // Ours, and not known here or on the shelf: a takeover that was cut short, done again.
   if (known && from == s.env.ownership->self().id && s.check_owned(claim.cartridge).ok()) {
     ASSIGN_OR_RETURN(const auto job, s.env.catalog->unfinished_job(claim.cartridge));
     if (known->status != TapeStatus::archived || job) {
       return Error(ErrorCode::conflict, "tape " + barcode + " belongs to this gateway");
     }
-    TRY(s.give_to_shelf(claim.cartridge));  // only that was left of it
-    return *known;
   }
   // Without a manifest there is nothing to take, and its owner goes on undisturbed.
   const Result<ObjectInfo> there = s.env.store->head(manifest_key(claim.cartridge));

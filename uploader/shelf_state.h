@@ -256,6 +256,7 @@ struct Shelf::State {
   std::map<Uuid, Error> fenced;
   uint64_t lapses_seen = 0;
   std::deque<Uuid> rechecks;  // after a lapse of the lease: are they still ours?
+  int64_t recheck_due_ms = 0;
 
   // Jobs
   std::map<int64_t, std::shared_ptr<JobRun>> jobs;

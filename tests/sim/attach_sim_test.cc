@@ -138,8 +138,8 @@ class Moves {
       volume_ = std::move(*opened);
       const Tags now = read(*volume_);
       const auto at = std::find(states_.rbegin(), states_.rend(), now);
-      ASSERT_TRUE(at != states_.rend()) << "the disk is none that was; beside the last one "
-                                        << differences(now, states_.back());
+      ASSERT_TRUE(at != states_.rend())
+          << "the disk is none that was; beside the last one " << differences(now, states_.back());
       const auto index = static_cast<size_t>(states_.rend() - at) - 1;
       EXPECT_GE(index, least) << "of " << states_.size();
       states_.resize(index + 1);
@@ -236,8 +236,11 @@ class Moves {
     ASSERT_TRUE(owner_->run_until([&] { return !all || owner_->all_stored(image_); }));
     const size_t least = all ? states_.size() - 1 : 0;
     write(random_.below(3));
-    static_cast<void>(go_on(random_.below(4)));
     ImageRig& from = *owner_;
+    if (!go_on(random_.below(4))) {
+      volume_.reset();
+      restart(from);
+    }
     ImageRig& to = other();
     clock_.advance_ms(5 * 60'000);
     to.run_until([] { return false; }, 1'000);

@@ -41,7 +41,7 @@ class Shared {
     ShelfRig* other = &b_;
     const Uuid id = a_.create("SIM001L8");
     a_.patiently([&] { return a_.ownership().claim_barcode("SIM001L8", id); });
-    const uint64_t rounds = 3 + chance_.below(4);
+    const uint64_t rounds = 3 + chance_.below(storm_ ? 8 : 4);
     for (uint64_t round = 0; round < rounds; ++round) {
       const size_t had = owner->record_count(id);
       const size_t keep = had > 0 && chance_.one_in(2) ? chance_.below(had) : had;
@@ -52,6 +52,18 @@ class Shared {
       if (storm_ && chance_.one_in(2)) die(chance_.one_in(2) ? a_ : b_);
       if (chance_.one_in(2)) collect();
       if (testing::Test::HasFatalFailure()) return;
+      // Retrieved, it is read, goes back to the shelf, and the other one has it next.
+      if (storm_ && chance_.one_in(2) && owner->status(id) == TapeStatus::retrieved) {
+        const Status read = owner->read_all(id, 200);
+        if (!read.ok()) ADD_FAILURE() << read.error().message();
+        if (chance_.one_in(2)) {
+          hand_over(*owner, *other, id);
+        } else {
+          seize_retrieved(*owner, *other, id);
+        }
+        std::swap(owner, other);
+      }
+      if (testing::Test::HasFailure()) return;
       if (owner->status(id) != TapeStatus::available) continue;
       switch (chance_.below(3)) {
         case 0:
@@ -148,6 +160,13 @@ class Shared {
       return ShelfRig::status_of(from.shelf().archive(id));
     });
     ASSERT_TRUE(from.run_until([&] { return from.status(id) == TapeStatus::archived; }));
+    // What is left of what was taken from it.
+    ASSERT_TRUE(to.run_until([&] { return !(*to.catalog().unfinished_job(id)).has_value(); }));
+    const auto known = *to.catalog().tape(id);
+    if (known && known->status != TapeStatus::archived) {
+      EXPECT_FALSE(to.shelf().look_at_owner(id).ok());
+      to.patiently([&] { return to.shelf().forget(id, true); });
+    }
     to.knows(id, from.records(id));
     if (!(*to.catalog().tape(id)).has_value()) {
       to.patiently([&] { return to.shelf().import_from_shelf("SIM001L8"); });
@@ -176,6 +195,19 @@ class Shared {
     ASSERT_TRUE(from.run_until([&] { return !from.shelf().check_owned(id).ok(); }));
     from.run_until([] { return false; }, 10'000);
     EXPECT_EQ(*to.stored_manifest(id), theirs);
+  }
+
+  // It goes back to where it was: onto the shelf.
+  void seize_retrieved(ShelfRig& from, ShelfRig& to, const Uuid& id) {
+    // What a start without its catalog began.
+    ASSERT_TRUE(to.run_until([&] { return !(*to.catalog().unfinished_job(id)).has_value(); }));
+    clock_.advance_ms(5 * 60'000);
+    to.run_until([] { return false; }, 1'000);
+    to.patiently([&] { return to.shelf().take_over("SIM001L8", true); });
+    ASSERT_EQ(to.status(id), TapeStatus::archived);
+    to.knows(id, from.records(id));
+    retrieve(to, id);
+    ASSERT_TRUE(from.run_until([&] { return !from.shelf().check_owned(id).ok(); }));
   }
 
   void collect() {

@@ -115,10 +115,11 @@ class ShelfRig {
     start();
   }
 
-  // Runs the shelf until `done`, letting time pass when it has nothing to do. True: reached. The
-  // worst storm lets one upload in five through, a minute of backoff apart, and its lease lapses.
+  // Runs the shelf until `done`, letting time pass when it has nothing to do. True: reached. In the
+  // worst storm half of the calls succeed: of a manifest's five in a row one in twenty, a minute of
+  // backoff apart, and the lease lapses.
   template <typename Done>
-  bool run_until(const Done& done, int64_t limit_ms = 5 * 60 * 60'000) {
+  bool run_until(const Done& done, int64_t limit_ms = 7 * 60 * 60'000) {
     const int64_t end = clock_.elapsed_ms() + limit_ms;
     for (int steps = 0; steps < 1'000'000 && clock_.elapsed_ms() < end; ++steps) {
       if (done()) return true;
@@ -265,7 +266,11 @@ class ShelfRig {
     EXPECT_TRUE(replayed.ok());
     return replayed->manifest;
   }
-  TapeStatus status(const Uuid& id) { return (*catalog_->tape(id))->status; }
+  // DELETED: it is not known, or not any more.
+  TapeStatus status(const Uuid& id) {
+    const std::optional<TapeRow> row = *catalog_->tape(id);
+    return row ? row->status : TapeStatus::deleted;
+  }
   size_t local_segments(const Uuid& id) {
     size_t count = 0;
     for (const std::string& path : disk_.all_files()) {
