@@ -381,7 +381,7 @@ Status Ownership::change_owner(const Uuid& cartridge, const Judge& judge) {
         outlived ? Result<OwnerState>(conflict_with(cartridge, *now).error()) : judge(now);
     if (!wanted.ok() && guessed) continue;
     if (!wanted.ok()) return wanted.error();
-    Owner next{self_.id, self_.instance, epoch, *wanted, {}};
+    Owner next{self_.id, self_.instance, epoch, *wanted, now ? now->change + 1 : 1, {}};
     const bool same = now && now->gateway == next.gateway && now->instance == next.instance &&
                       now->state == next.state;
     if (!same) {

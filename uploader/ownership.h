@@ -59,6 +59,9 @@ struct Owner {
   std::string gateway, instance;
   uint64_t epoch = 0;  // of the gateway's lease
   OwnerState state = OwnerState::owned;
+  // One more each time, so that no content, and with it no ETag, comes twice: a put that a server
+  // carries out late must not find its condition true again.
+  uint64_t change = 0;
   std::string etag;
 };
 Buffer encode_owner(const Owner& owner);

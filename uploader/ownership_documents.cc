@@ -105,7 +105,8 @@ Buffer encode_owner(const Owner& owner) {
                {"gateway", owner.gateway},
                {"instance", owner.instance},
                {"epoch", owner.epoch},
-               {"state", to_string(owner.state)}});
+               {"state", to_string(owner.state)},
+               {"change", owner.change}});
 }
 
 Result<Owner> decode_owner(ByteView document) {
@@ -115,6 +116,9 @@ Result<Owner> decode_owner(ByteView document) {
   ASSIGN_OR_RETURN(owner.gateway, text_of(json, "gateway", kWhat));
   ASSIGN_OR_RETURN(owner.instance, text_of(json, "instance", kWhat));
   ASSIGN_OR_RETURN(owner.epoch, number_of(json, "epoch", kWhat));
+  if (json.contains("change")) {  // older ones do not count
+    ASSIGN_OR_RETURN(owner.change, number_of(json, "change", kWhat));
+  }
   ASSIGN_OR_RETURN(const std::string state, text_of(json, "state", kWhat));
   for (const OwnerState known : {OwnerState::owned, OwnerState::shelved, OwnerState::deleting}) {
     if (state != to_string(known)) continue;

@@ -253,9 +253,7 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
   if (shelved && property_of(manifest, "status") == to_string(TapeStatus::archived)) {
     // Any gateway may retrieve it; until then it is nobody's.
     ASSIGN_OR_RETURN(const Versioned stored, read_versioned(*s.env.store, manifest_key(image)));
-    ASSIGN_OR_RETURN(TapeRow row, s.enter_remote(manifest, TapeStatus::archived, stored.info.etag));
-    TRY(s.lift_fence(image));
-    return row;
+    return s.enter_remote(manifest, TapeStatus::archived, stored.info.etag);
   }
   // 1. The owner. 2. The manifest, with an epoch that its former owner never has. 3. Here. 4. What
   // says that it is to be had. Whatever comes between is made good by doing it again.
@@ -278,7 +276,6 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
       TapeRow row,
       s.enter_remote(taken.manifest, archived ? TapeStatus::archived : TapeStatus::available,
                      taken.etag));
-  TRY(s.lift_fence(image));
   if (archived) TRY(s.give_to_shelf(image));
   TRY(s.env.store->remove(detached_key(image)));
   if (taken.incomplete) {

@@ -109,6 +109,12 @@ Result<std::vector<Uuid>> Shelf::State::to_recheck() {
 }
 
 Status Shelf::State::recheck(const Uuid& cartridge) {
+  ASSIGN_OR_RETURN(const auto row, env.catalog->tape(cartridge));
+  if (row && row->status == TapeStatus::archived) {  // it was not given back
+    const std::lock_guard lending(lending_mutex);
+    ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
+    return job ? Status() : give_to_shelf(cartridge);
+  }
   const Status owned = env.ownership->ensure_owned(cartridge);
   if (!owned.ok() && owned.error().code == ErrorCode::conflict) fence(cartridge, owned.error());
   return owned;
@@ -120,8 +126,7 @@ Status Shelf::State::recheck_at_start() {
   const uint64_t lapses = env.ownership->lapses();
   if (lapses == lapses_seen) return {};
   const Result<std::vector<Uuid>> cartridges = to_recheck();
-  if (!cartridges.ok() && is_passing(cartridges.error())) return {};
-  if (!cartridges.ok()) return cartridges.error();
+  if (!cartridges.ok()) return {};
   const int64_t until_ms = now_ms() + options.start_check_ms;
   TRY(in_parallel(options.start_check_threads, cartridges->size(), [&](size_t i) -> Status {
     const Uuid& cartridge = (*cartridges)[i];
@@ -147,7 +152,7 @@ bool Shelf::State::recheck_step() {
     begin = lapses != lapses_seen;
     if ((!begin && rechecks.empty()) || recheck_due_ms > now_ms()) return false;
   }
-  const auto later = [this] { recheck_due_ms = now_ms() + backoff_ms(1); };
+  const auto later = [this] { recheck_due_ms = now_ms() + backoff_ms(++recheck_failures); };
   if (begin) {
     const Result<std::vector<Uuid>> cartridges = to_recheck();
     const std::lock_guard lock(mutex);
@@ -158,7 +163,8 @@ bool Shelf::State::recheck_step() {
       return true;
     }
     lapses_seen = lapses;
-    rechecks.assign(cartridges->begin(), cartridges->end());
+    recheck_failures = 0;
+    rechecks.insert(rechecks.end(), cartridges->begin(), cartridges->end());
     for (auto& [cartridge, watch] : manifests) watch.etag.reset();
   }
   Uuid cartridge;
@@ -169,8 +175,11 @@ bool Shelf::State::recheck_step() {
     rechecks.pop_front();
   }
   const Status owned = recheck(cartridge);
-  if (owned.ok() || !is_passing(owned.error())) return true;
   const std::lock_guard lock(mutex);
+  if (owned.ok() || !is_passing(owned.error())) {
+    recheck_failures = 0;
+    return true;
+  }
   rechecks.push_back(cartridge);
   later();
   return true;

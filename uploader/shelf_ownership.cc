@@ -124,13 +124,15 @@ Status Shelf::State::acquire_from_shelf(const TapeRow& tape) {
     }
     const Result<Manifest> local = read_manifest(tape.uuid);
     if (local.ok() && *local == stored.manifest) {
-      const std::lock_guard lock(mutex);
-      manifests[tape.uuid].etag = found.info.etag;
-    } else {
-      ASSIGN_OR_RETURN([[maybe_unused]] const TapeRow row,
-                       enter_remote(stored.manifest, TapeStatus::archived, found.info.etag));
+      {
+        const std::lock_guard lock(mutex);
+        manifests[tape.uuid].etag = found.info.etag;
+      }
+      return lift_fence(tape.uuid);
     }
-    return lift_fence(tape.uuid);
+    ASSIGN_OR_RETURN([[maybe_unused]] const TapeRow row,
+                     enter_remote(stored.manifest, TapeStatus::archived, found.info.etag));
+    return {};
   };
   Status done = refresh();
   if (!done.ok()) give_back_quietly(tape.uuid);
@@ -147,6 +149,7 @@ Result<int64_t> Shelf::State::with_shelved(const TapeRow& tape,
                                          "; forget what is here, and what is on the shelf can be "
                                          "retrieved");
   }
+  const std::lock_guard lending(lending_mutex);
   ASSIGN_OR_RETURN(const auto other, env.catalog->unfinished_job(tape.uuid));
   if (other) return begin();  // which says what stands against it
   TRY(acquire_from_shelf(tape));
@@ -165,6 +168,10 @@ void Shelf::State::give_back_quietly(const Uuid& cartridge) {
   if (back.ok()) return;
   log_warning("shelf", "tape not given back to the shelf",
               {{"cartridge", cartridge.to_string()}, {"error", back.error().message()}});
+  if (!is_passing(back.error())) return;
+  const std::lock_guard lock(mutex);
+  rechecks.push_back(cartridge);
+  wake_locked(Work::manifests, now_ms() + backoff_ms(1));
 }
 
 Status Shelf::State::ensure_pool(const Manifest& manifest, const std::string& gateway) {
@@ -216,6 +223,8 @@ Result<TapeRow> Shelf::State::enter_remote(const Manifest& manifest, TapeStatus 
     watch.announced = manifest.generation;
     watch.etag = etag;
   }
+  // 3. It may be gone on with.
+  TRY(lift_fence(uuid));
   return tape_row(uuid);
 }
 
@@ -271,10 +280,7 @@ Result<TapeRow> Shelf::import_from_shelf(const std::string& barcode) {
   TRY(s.ensure_pool(stored.manifest, owner->gateway));
   log_info("shelf", "tape of another gateway found on the shelf",
            {{"barcode", barcode}, {"gateway", owner->gateway}});
-  ASSIGN_OR_RETURN(TapeRow row,
-                   s.enter_remote(stored.manifest, TapeStatus::archived, found.info.etag));
-  TRY(s.lift_fence(claim->cartridge));
-  return row;
+  return s.enter_remote(stored.manifest, TapeStatus::archived, found.info.etag);
 }
 
 Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
@@ -313,7 +319,6 @@ Result<TapeRow> Shelf::take_over(const std::string& barcode, bool force) {
       TapeRow row,
       s.enter_remote(taken.manifest, archived ? TapeStatus::archived : TapeStatus::recovered,
                      taken.etag));
-  TRY(s.lift_fence(claim.cartridge));
   if (archived) TRY(s.give_to_shelf(claim.cartridge));
   if (taken.incomplete) {
     s.note_problem(claim.cartridge, "its former gateway had not uploaded all of it");

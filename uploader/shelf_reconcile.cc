@@ -264,9 +264,9 @@ Status Shelf::reconcile() {
   for (const std::string& name : names) {
     const std::optional<Uuid> uuid = Uuid::parse(name);
     if (!uuid) continue;
-    ASSIGN_OR_RETURN(const bool left_over, s.is_left_over(*uuid));
-    if (left_over) {
-      TRY(s.remove_local(*uuid));
+    if (const Result<bool> left_over = s.is_left_over(*uuid); left_over.ok() && *left_over) {
+      const Status removed = s.remove_local(*uuid);
+      if (!removed.ok()) s.note_problem(*uuid, removed.error().message());
       continue;
     }
     found.insert(*uuid);

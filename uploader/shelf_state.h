@@ -255,8 +255,11 @@ struct Shelf::State {
   // Cartridges that belong to another gateway now, and why we think so
   std::map<Uuid, Error> fenced;
   uint64_t lapses_seen = 0;
-  std::deque<Uuid> rechecks;  // after a lapse of the lease: are they still ours?
+  // After a lapse of the lease: are they still ours? And ARCHIVED ones that were not given back.
+  std::deque<Uuid> rechecks;
   int64_t recheck_due_ms = 0;
+  unsigned recheck_failures = 0;
+  std::mutex lending_mutex;  // from taking an ARCHIVED tape off the shelf to the job it is for
 
   // Jobs
   std::map<int64_t, std::shared_ptr<JobRun>> jobs;
@@ -386,7 +389,8 @@ struct Shelf::State {
   Status lift_fence(const Uuid& cartridge);
   Result<uint64_t> only_here(const Uuid& cartridge);
   Result<std::vector<Uuid>> to_recheck();
-  Status recheck(const Uuid& cartridge);  // conflict: it is fenced now
+  // conflict: it is fenced now.
+  Status recheck(const Uuid& cartridge);
   Status recheck_at_start();
   bool recheck_step();
 
@@ -403,7 +407,7 @@ struct Shelf::State {
   Result<int64_t> with_shelved(const TapeRow& tape, const std::function<Result<int64_t>()>& begin);
   void end_shelved(const JobRun& run);  // a job that failed or was cancelled
   Status give_to_shelf(const Uuid& cartridge);
-  void give_back_quietly(const Uuid& cartridge);  // after a failure that is told already
+  void give_back_quietly(const Uuid& cartridge);  // after a failure that is told already; later
   Status ensure_pool(const Manifest& manifest, const std::string& gateway);
   Result<TapeRow> enter_remote(const Manifest& manifest, TapeStatus status,
                                const std::string& etag);

@@ -130,6 +130,25 @@ TEST_F(UploaderFenceTest, OneThatWasDownKnowsBeforeItServes) {
   EXPECT_TRUE(a_.shelf().check_owned(kept).ok());
 }
 
+TEST_F(UploaderFenceTest, TapesAreTakenBackOneAfterTheOther) {
+  std::vector<Uuid> ids;
+  for (const char* barcode : {"ABC001L8", "ABC002L8", "ABC003L8"}) {
+    ids.push_back(make_tape(a_, barcode));
+    ASSERT_TRUE(b_.shelf().take_over(barcode, true).ok());
+    EXPECT_FALSE(a_.shelf().look_at_owner(ids.back()).ok());
+  }
+  for (const char* barcode : {"ABC001L8", "ABC002L8", "ABC003L8"}) {
+    const auto row = a_.shelf().take_over(barcode, true);
+    ASSERT_TRUE(row.ok()) << row.error().message();
+    EXPECT_EQ(row->status, TapeStatus::recovered);
+    EXPECT_EQ(row->problem, "");
+  }
+  for (const Uuid& id : ids) {
+    EXPECT_TRUE(a_.shelf().check_owned(id).ok());
+    EXPECT_TRUE(a_.read_all(id, 20).ok());
+  }
+}
+
 TEST_F(UploaderFenceTest, WhatTheStoreDidNotAnswerForIsLookedAtLater) {
   const Uuid tape = make_tape(a_, "ABC001L8");
   clock_.advance_ms(5 * 60'000);

@@ -233,6 +233,35 @@ TEST_F(TwoGateways, WhatIsHereOfATapeThatWasTakenCanBeForgotten) {
   EXPECT_FALSE(a_.catalog().tape(id)->has_value());
 }
 
+// The store fails in the middle of a retrieval, and again when the tape is to be given back.
+TEST_F(TwoGateways, ATapeThatWasNotGivenBackIsGivenBackLater) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 8);
+  ASSERT_TRUE(idle(a_, id));
+  archive(a_, id);
+  StoreFaults faults;
+  faults.error_one_in = 3;
+  a_.faulty().set_faults(faults);
+  bool kept = false;
+  for (int i = 0; i < 1'000 && !kept; ++i) {
+    const auto begun = a_.shelf().retrieve(id, RestoreTier::standard, 3);
+    if (begun.ok()) {  // not so this time
+      a_.faulty().set_faults({});
+      ASSERT_TRUE(a_.run_until([&] { return a_.status(id) == TapeStatus::retrieved; }));
+      archive(a_, id);
+      a_.faulty().set_faults(faults);
+    }
+    kept = owner(b_, id)->state == OwnerState::owned;
+  }
+  ASSERT_TRUE(kept);
+  a_.faulty().set_faults({});
+  EXPECT_EQ(a_.status(id), TapeStatus::archived);
+  ASSERT_TRUE(a_.run_until([&] { return owner(b_, id)->state == OwnerState::shelved; }, 60'000));
+  ASSERT_TRUE(b_.shelf().import_from_shelf("ABC001L8").ok());
+  b_.knows(id, a_.records(id));
+  retrieve(b_, id);
+}
+
 TEST_F(TwoGateways, ALeaseThatCannotBeRenewedStopsUploadsAndNotWriting) {
   const Uuid id = create(a_, "ABC001L8");
   ASSERT_TRUE(idle(a_, id));
