@@ -72,7 +72,6 @@ Result<TakenManifest> take_over_manifest(ObjectStore& store, const Uuid& cartrid
     if (!put.ok() && put.error().code == ErrorCode::precondition_failed) continue;
     if (!put.ok()) return put.error();
     out.etag = put->etag;
-    out.changed = true;
     return out;
   }
   return Error(ErrorCode::busy, key + " keeps changing: its gateway is alive and writes");

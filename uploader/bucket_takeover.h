@@ -9,7 +9,6 @@ namespace coldshelf {
 struct TakenManifest {
   Manifest manifest;
   std::string etag;
-  bool changed = false;     // false: the cartridge was on the shelf, or a tape taken before
   bool incomplete = false;  // its gateway had not uploaded all of it
 };
 

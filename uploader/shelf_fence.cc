@@ -91,6 +91,12 @@ Status Shelf::State::lift_fence(const Uuid& cartridge) {
   return cleared;
 }
 
+Status Shelf::State::ensure_owned(const Uuid& cartridge) {
+  const Status owned = env.ownership->ensure_owned(cartridge);
+  if (!owned.ok() && owned.error().code == ErrorCode::conflict) fence(cartridge, owned.error());
+  return owned;
+}
+
 // What another gateway may have taken over while this one had no lease.
 Result<std::vector<Uuid>> Shelf::State::to_recheck() {
   std::vector<Uuid> out;
@@ -115,9 +121,7 @@ Status Shelf::State::recheck(const Uuid& cartridge) {
     ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
     return job ? Status() : give_to_shelf(cartridge);
   }
-  const Status owned = env.ownership->ensure_owned(cartridge);
-  if (!owned.ok() && owned.error().code == ErrorCode::conflict) fence(cartridge, owned.error());
-  return owned;
+  return ensure_owned(cartridge);
 }
 
 // Before anything is served. What the store does not answer for in time is looked at later.

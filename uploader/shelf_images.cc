@@ -115,9 +115,7 @@ Status Shelf::State::claim_image(const Uuid& cartridge) {
     const std::lock_guard lock(mutex);
     if (!images.contains(cartridge)) return {};
   }
-  const Status owned = env.ownership->ensure_owned(cartridge);
-  if (!owned.ok() && owned.error().code == ErrorCode::conflict) fence(cartridge, owned.error());
-  return owned;
+  return ensure_owned(cartridge);
 }
 
 Status Shelf::State::check_no_clones(const TapeRow& image) {

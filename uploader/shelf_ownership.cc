@@ -78,9 +78,8 @@ Result<ObjectInfo> Shelf::State::put_manifest(const Manifest& local, const PutSo
 
 // Whether the store's manifest is one this gateway put; then the next may go on top of it.
 Result<std::string> Shelf::State::look_at_manifest(const Manifest& local) {
-  const Status owned = env.ownership->ensure_owned(local.uuid);
+  const Status owned = ensure_owned(local.uuid);
   if (!owned.ok() && owned.error().code == ErrorCode::conflict) {
-    fence(local.uuid, owned.error());
     return check_owned(local.uuid).error();
   }
   TRY(owned);

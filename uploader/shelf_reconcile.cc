@@ -207,9 +207,11 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
 
 // A removal or a takeover that was cut short: nothing tells what it was, and nothing of it is left.
 Result<bool> Shelf::State::is_left_over(const Uuid& cartridge) {
+  ASSIGN_OR_RETURN(const bool known, env.files->exists(manifest_path_of(cartridge)));
+  if (known) return false;
   ASSIGN_OR_RETURN(const auto names, env.files->list(directory_of(cartridge)));
   return std::none_of(names.begin(), names.end(), [&](const std::string& name) {
-    return name == "manifest" || name.ends_with(".seg") || name.ends_with(".open");
+    return name.ends_with(".seg") || name.ends_with(".open");
   });
 }
 

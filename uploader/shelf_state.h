@@ -389,8 +389,8 @@ struct Shelf::State {
   Status lift_fence(const Uuid& cartridge);
   Result<uint64_t> only_here(const Uuid& cartridge);
   Result<std::vector<Uuid>> to_recheck();
-  // conflict: it is fenced now.
-  Status recheck(const Uuid& cartridge);
+  Status ensure_owned(const Uuid& cartridge);  // conflict: it is fenced now
+  Status recheck(const Uuid& cartridge);       // the same
   Status recheck_at_start();
   bool recheck_step();
 
@@ -407,7 +407,7 @@ struct Shelf::State {
   Result<int64_t> with_shelved(const TapeRow& tape, const std::function<Result<int64_t>()>& begin);
   void end_shelved(const JobRun& run);  // a job that failed or was cancelled
   Status give_to_shelf(const Uuid& cartridge);
-  void give_back_quietly(const Uuid& cartridge);  // after a failure that is told already; later
+  void give_back_quietly(const Uuid& cartridge);  // after a failure that is told already
   Status ensure_pool(const Manifest& manifest, const std::string& gateway);
   Result<TapeRow> enter_remote(const Manifest& manifest, TapeStatus status,
                                const std::string& etag);

@@ -34,7 +34,7 @@ class Moves {
     }
     volume_ = a_.make_image("v", kBlocks * kBlock);
     image_ = volume_->uuid();
-    for (ImageRig* rig : {&a_, &b_}) rig->set_faults(draw_faults());
+    for (ImageRig* rig : {&a_, &b_}) rig->set_faults(draw_storm(random_));
   }
 
   void run() {
@@ -64,13 +64,6 @@ class Moves {
     options.cache_limit_bytes = random.one_in(2) ? 1 * MiB : 0;
     options.manifest_interval_ms = 2'000;
     return options;
-  }
-  StoreFaults draw_faults() {
-    StoreFaults faults;
-    faults.error_one_in = 10 + random_.below(20);
-    faults.lost_one_in = 10 + random_.below(20);
-    faults.late_one_in = 4 + random_.below(10);
-    return faults;
   }
   static bool failed() { return testing::Test::HasFailure(); }
   ImageRig& other() { return owner_ == &a_ ? b_ : a_; }

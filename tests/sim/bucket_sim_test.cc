@@ -27,7 +27,7 @@ class Shared {
     a_.run_once();
     b_.run_once();
     for (ShelfRig* rig : {&a_, &b_}) {
-      if (storm_) rig->set_faults(draw_faults());
+      if (storm_) rig->set_faults(draw_storm(chance_));
     }
     // The collector's own calls: between any two of them the gateways go on.
     gc_store_.watch([this](const char* op, const std::string&, bool after) {
@@ -105,14 +105,6 @@ class Shared {
     options.restore_poll_ms = 500;
     options.manifest_interval_ms = 2'000;
     return options;
-  }
-
-  StoreFaults draw_faults() {
-    StoreFaults faults;
-    faults.error_one_in = 10 + chance_.below(20);
-    faults.lost_one_in = 10 + chance_.below(20);
-    faults.late_one_in = 4 + chance_.below(10);
-    return faults;
   }
 
   // Killed somewhere in its next steps, and started anew, perhaps without its catalog.

@@ -9,6 +9,14 @@ namespace {
 constexpr uint64_t kLatestCalls = 40;
 }
 
+StoreFaults draw_storm(Random& random) {
+  StoreFaults faults;
+  faults.error_one_in = 10 + random.below(20);
+  faults.lost_one_in = 10 + random.below(20);
+  faults.late_one_in = 4 + random.below(10);
+  return faults;
+}
+
 void LatePuts::add(const std::string& key, Buffer content, const PutOptions& options,
                    uint64_t calls) {
   const std::lock_guard lock(mutex_);

@@ -22,6 +22,9 @@ struct StoreFaults {
   int64_t max_latency_ms = 0;
 };
 
+// For gateways without retries of single calls: up to four puts of ten fail.
+StoreFaults draw_storm(Random& random);
+
 // Puts that were given up and that the store still carries out: they outlive whoever gave them up.
 class LatePuts {
  public:

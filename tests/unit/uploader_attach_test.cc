@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "tests/support/image_content.h"
 #include "tests/support/image_rig.h"
 #include "uploader/bucket_check.h"
 
@@ -9,26 +10,6 @@ namespace coldshelf::test {
 namespace {
 
 constexpr uint64_t kSize = 8 * MiB;
-
-Buffer pattern(uint64_t seed) {
-  SeededRandom random(seed);
-  Buffer out(64 * KiB);
-  random.fill(out);
-  return out;
-}
-void fill(Volume& volume, uint64_t from, uint64_t bytes, uint64_t seed) {
-  for (uint64_t at = from; at < from + bytes; at += 64 * KiB) {
-    ASSERT_TRUE(volume.write(at, pattern(seed + at), false).ok());
-  }
-}
-void expect_content(BlockDevice& volume, uint64_t from, uint64_t bytes, uint64_t seed) {
-  Buffer read(64 * KiB);
-  for (uint64_t at = from; at < from + bytes; at += 64 * KiB) {
-    const Status done = volume.read(at, read);
-    ASSERT_TRUE(done.ok()) << done.error().message();
-    ASSERT_TRUE(equal(read, pattern(seed + at))) << "at " << at;
-  }
-}
 
 // Two gateways on one store.
 class UploaderAttachTest : public testing::Test {

@@ -5,20 +5,14 @@
 #include <set>
 
 #include "base/log.h"
+#include "tests/support/image_content.h"
 #include "tests/support/image_rig.h"
 
 namespace coldshelf::test {
 namespace {
 
 constexpr uint64_t kSize = 4 * MiB;
-constexpr uint64_t kStep = 64 * KiB;
-
-Buffer pattern(uint64_t seed) {
-  SeededRandom random(seed);
-  Buffer out(kStep);
-  random.fill(out);
-  return out;
-}
+constexpr uint64_t kWritten = 1 * MiB;
 
 class UploaderFenceTest : public testing::Test {
  protected:
@@ -30,23 +24,10 @@ class UploaderFenceTest : public testing::Test {
   }
   ~UploaderFenceTest() override { capture_log(nullptr); }
 
-  static void fill(Volume& volume, uint64_t seed) {
-    for (uint64_t at = 0; at < 1 * MiB; at += kStep) {
-      ASSERT_TRUE(volume.write(at, pattern(seed + at), false).ok());
-    }
-  }
-  static void expect_content(BlockDevice& volume, uint64_t seed) {
-    Buffer read(kStep);
-    for (uint64_t at = 0; at < 1 * MiB; at += kStep) {
-      const Status done = volume.read(at, read);
-      ASSERT_TRUE(done.ok()) << done.error().message();
-      ASSERT_TRUE(equal(read, pattern(seed + at))) << "at " << at;
-    }
-  }
   // Closed, and in the store.
   Uuid make_image(ImageRig& rig, const std::string& name, uint64_t seed) {
     const auto volume = rig.make_image(name, kSize);
-    fill(*volume, seed);
+    fill(*volume, 0, kWritten, seed);
     EXPECT_TRUE(volume->close().ok());
     EXPECT_TRUE(rig.run_until([&] { return rig.all_stored(volume->uuid()); }));
     return volume->uuid();
@@ -69,7 +50,7 @@ class UploaderFenceTest : public testing::Test {
     ASSERT_TRUE(by.shelf().attach(taking(name)).ok());
     auto volume = by.open_image(image);
     ASSERT_TRUE(volume.ok()) << volume.error().message();
-    fill(**volume, seed);
+    fill(**volume, 0, kWritten, seed);
     ASSERT_TRUE((*volume)->close().ok());
     volume->reset();
     ASSERT_TRUE(by.run_until([&] { return by.all_stored(image); }));
@@ -188,14 +169,14 @@ TEST_F(UploaderFenceTest, AnOldCopyNeverPassesForTheImage) {
     if (a_.catalog().tape(id)->has_value() && a_.shelf().check_owned(id).ok()) {
       auto volume = a_.open_image(id);
       ASSERT_TRUE(volume.ok()) << volume.error().message();
-      expect_content(**volume, 1'000 + events);
+      expect_content(**volume, 0, kWritten, 1'000 + events);
     }
     const auto again = a_.shelf().attach(taking(id.to_string()));
     EXPECT_TRUE(again.ok() || again.error().code == ErrorCode::exists) << again.error().message();
     EXPECT_TRUE(a_.shelf().check_owned(id).ok());
     auto volume = a_.open_image(id);
     ASSERT_TRUE(volume.ok()) << volume.error().message();
-    expect_content(**volume, 1'000 + events);
+    expect_content(**volume, 0, kWritten, 1'000 + events);
     if (HasFailure()) FAIL() << "killed after " << events << " operations";
   }
 }
@@ -221,7 +202,7 @@ TEST_F(UploaderFenceTest, AnImageThatWasTakenCanBeForgotten) {
     {
       auto volume = a_.open_image(id);
       ASSERT_TRUE(volume.ok());
-      fill(**volume, 500);
+      fill(**volume, 0, kWritten, 500);
       ASSERT_TRUE((*volume)->flush().ok());
     }
     take(b_, id, name, 1'000 + events);

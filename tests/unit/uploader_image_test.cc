@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
+#include "tests/support/image_content.h"
 #include "tests/support/image_rig.h"
 
 namespace coldshelf::test {
@@ -9,33 +10,11 @@ namespace {
 
 constexpr uint64_t kSize = 16 * MiB;
 
-Buffer pattern(uint64_t seed, size_t bytes) {
-  SeededRandom random(seed);
-  Buffer out(bytes);
-  random.fill(out);
-  return out;
-}
-
 // As the daemon does it.
 void follow(ImageRig& rig, Volume& volume) {
   rig.on_evicted = [&volume](const Uuid& image, uint64_t sequence, uint64_t epoch) {
     volume.segment_evicted(image, sequence, epoch);
   };
-}
-
-void fill(Volume& volume, uint64_t from, uint64_t bytes, uint64_t seed) {
-  for (uint64_t at = from; at < from + bytes; at += 64 * KiB) {
-    ASSERT_TRUE(volume.write(at, pattern(seed + at, 64 * KiB), false).ok());
-  }
-}
-
-void expect_content(BlockDevice& volume, uint64_t from, uint64_t bytes, uint64_t seed) {
-  Buffer read(64 * KiB);
-  for (uint64_t at = from; at < from + bytes; at += 64 * KiB) {
-    const Status done = volume.read(at, read);
-    ASSERT_TRUE(done.ok()) << done.error().message();
-    ASSERT_TRUE(equal(read, pattern(seed + at, 64 * KiB))) << "at " << at;
-  }
 }
 
 class UploaderImageTest : public testing::Test {
