@@ -229,8 +229,18 @@ Result<bool> Shelf::State::object_lost(JobRun& run, const SegmentRow& row, const
   return Error(ErrorCode::corrupt, describe(id_of(row)) + ": " + why);
 }
 
+Result<bool> Shelf::State::enter_settled(JobRun& run, SegmentRow row, const ObjectInfo& object) {
+  TRY(lock_object(run, segment_key(row.cartridge, row.sequence, row.epoch)));
+  row.storage_class = to_string(object.storage_class);
+  row.restored_until_ms = object.restored_until_ms;
+  if (!row.object_sha256) row.object_sha256 = object.sha256;
+  TRY(env.catalog->put_segments({row}));
+  return true;
+}
+
 // Archive and reassign: the object is in the pool's class, with the right size and digest, and
-// locked where the pool says so. A reassigned one is restored first when it must be.
+// locked where the pool says so. What an archive finds in one that wants a restore stays there. A
+// reassigned one is restored first when it must be.
 Result<bool> Shelf::State::settle_object(JobRun& run, size_t index) {
   SegmentRow row;
   std::string pool;
@@ -265,12 +275,7 @@ Result<bool> Shelf::State::settle_object(JobRun& run, size_t index) {
       return object_lost(run, row, "the store holds something else in its place");
     }
     if (head->storage_class == target) {
-      TRY(lock_object(run, key));
-      row.storage_class = to_string(target);
-      row.restored_until_ms = head->restored_until_ms;
-      if (!row.object_sha256) row.object_sha256 = head->sha256;
-      TRY(env.catalog->put_segments({row}));
-      return true;
+      return enter_settled(run, row, *head);
     }
     if (may_restore && needs_restore(head->storage_class) &&
         head->restored_until_ms <= env.clock->unix_ms()) {
@@ -280,11 +285,10 @@ Result<bool> Shelf::State::settle_object(JobRun& run, size_t index) {
     const Result<ObjectInfo> moved = env.store->change_class(key, target);
     if (may_restore && !moved.ok() && moved.error().code == ErrorCode::cold) return false;
     if (!moved.ok() && moved.error().code == ErrorCode::cold) {
-      // Lasting: nothing restores it unless somebody asks for that.
-      return Error(ErrorCode::conflict, describe(id) + " is in " +
-                                            std::string(to_string(head->storage_class)) +
-                                            " and must be retrieved before it can go to " +
-                                            std::string(to_string(target)));
+      // Where a reassignment was cut short, for one: nothing restores it, and on the shelf it is.
+      log_info("shelf", "segment stays in its archive class",
+               {{"segment", describe(id)}, {"class", to_string(head->storage_class)}});
+      return enter_settled(run, row, *head);
     }
     if (!moved.ok()) return moved.error();
   }

@@ -38,24 +38,42 @@ Result<ObjectInfo> Shelf::State::put_segment(const std::string& key, const PutSo
 }
 
 // Always on top of the manifest put before: one that somebody else put is found out.
-Result<ObjectInfo> Shelf::State::put_manifest(const Manifest& local, const PutSource& source) {
-  const std::string key = manifest_key(local.uuid);
-  if (env.ownership == nullptr) return env.store->put(key, source, StorageClass::standard);
+Result<std::string> Shelf::State::manifest_before(const Manifest& local) {
+  if (env.ownership == nullptr) return std::string();
   TRY(env.ownership->may_write());
   TRY(check_owned(local.uuid));
-  std::optional<std::string> etag;
   {
     const std::lock_guard lock(mutex);
-    etag = manifests[local.uuid].etag;
+    const auto& etag = manifests[local.uuid].etag;
+    if (etag) return *etag;
   }
-  if (!etag) {
-    ASSIGN_OR_RETURN(etag, look_at_manifest(local));
-    TRY(env.ownership->may_write());
+  ASSIGN_OR_RETURN(std::string etag, look_at_manifest(local));
+  TRY(env.ownership->may_write());
+  return etag;
+}
+
+Status Shelf::State::put_manifest(const Manifest& local, const Manifest& stored) {
+  ASSIGN_OR_RETURN(const std::string etag, manifest_before(local));
+  const Buffer image = encode_manifest_after(stored, etag);
+  const PutSource source = source_of(image);
+  TRY(put_manifest_after(local, source, etag));
+  const std::string key = manifest_key(local.uuid);
+  ASSIGN_OR_RETURN(const ObjectInfo head, env.store->head(key));
+  if (head.size != image.size() || (head.sha256 && *head.sha256 != source.sha256)) {
+    return Error(ErrorCode::unavailable, key + ": the store does not confirm what was put");
   }
+  uploaded_bytes += image.size();
+  return {};
+}
+
+Result<ObjectInfo> Shelf::State::put_manifest_after(const Manifest& local, const PutSource& source,
+                                                    const std::string& etag) {
+  const std::string key = manifest_key(local.uuid);
+  if (env.ownership == nullptr) return env.store->put(key, source, StorageClass::standard);
   PutOptions options;
   if (env.ownership->conditional()) {
-    options.condition = etag->empty() ? PutCondition::must_not_exist : PutCondition::must_match;
-    options.etag = *etag;
+    options.condition = etag.empty() ? PutCondition::must_not_exist : PutCondition::must_match;
+    options.etag = etag;
   }
   Result<ObjectInfo> put = env.store->put(key, source, options);
   {

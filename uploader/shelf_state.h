@@ -399,7 +399,11 @@ struct Shelf::State {
   Result<ObjectInfo> put_segment(const std::string& key, const PutSource& source,
                                  StorageClass storage_class);
   // `source`: of the cartridge's manifest `local`, or of a part of it, or of an earlier one.
-  Result<ObjectInfo> put_manifest(const Manifest& local, const PutSource& source);
+  // What the store is to have of it, on top of what it has; confirmed.
+  Status put_manifest(const Manifest& local, const Manifest& stored);
+  Result<std::string> manifest_before(const Manifest& local);  // its etag; empty: none
+  Result<ObjectInfo> put_manifest_after(const Manifest& local, const PutSource& source,
+                                        const std::string& etag);
   Result<std::string> look_at_manifest(const Manifest& local);  // gives its etag
   Status acquire_from_shelf(const TapeRow& tape);
   // Takes an ARCHIVED tape from the shelf for the job that `begin` begins, and gives it back when
@@ -526,6 +530,7 @@ struct Shelf::State {
   void object_finished(const ObjectTask& task, const Result<bool>& result);
   Result<bool> object_lost(JobRun& run, const SegmentRow& row, const std::string& why);
   Result<bool> settle_object(JobRun& run, size_t index);
+  Result<bool> enter_settled(JobRun& run, SegmentRow row, const ObjectInfo& object);
   Result<bool> restore_object(JobRun& run, size_t index);
   Result<PoolRow> pool_row(const std::string& pool);
   Result<StorageClass> class_of_pool(const std::string& pool);

@@ -158,6 +158,10 @@ Status apply_edit(Manifest& manifest, const ManifestEdit& edit, std::vector<Segm
 
 // The file image holding one snapshot: what goes to the store, and what ManifestLog compacts to.
 Buffer encode_manifest(const Manifest& manifest);
+// The same, to be put on top of the one whose ETag that is (empty: the first). It reads as the
+// manifest does, and as no two have the same one before them no two have the same bytes: no ETag
+// comes twice, and a put that a server carries out late never finds its condition true again.
+Buffer encode_manifest_after(const Manifest& manifest, const std::string& etag);
 // Replays a file image. A torn last edit is dropped when `tolerate_torn_tail` (local log after a
 // crash), else corrupt.
 struct ReplayedManifest {

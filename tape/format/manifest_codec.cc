@@ -416,6 +416,17 @@ Buffer encode_manifest(const Manifest& manifest) {
   return out;
 }
 
+Buffer encode_manifest_after(const Manifest& manifest, const std::string& etag) {
+  if (etag.empty() || manifest.generation == 0) return encode_manifest(manifest);
+  Manifest before = manifest;
+  --before.generation;
+  Buffer out = encode_manifest(before);
+  // Removes a property that is not there, and counts.
+  const ManifestEdit after = SetProperty{"after:" + etag, ""};
+  append(out, encode_manifest_commit({&after, 1}, manifest.generation));
+  return out;
+}
+
 Result<ReplayedManifest> decode_manifest(ByteView file_image, bool tolerate_torn_tail) {
   TRY(check_header(file_image));
   ReplayedManifest out;

@@ -161,6 +161,9 @@ json make_manifests(const std::string& directory, const Secret& data_key) {
   Buffer image = encode_manifest(m);
   write(directory + "/manifest-snapshot", image);
   out["manifest-snapshot"] = json_of(m);
+  write(directory + "/manifest-after",
+        encode_manifest_after(m, "\"9e107d9d372bb6826bd81d3542a419d6\""));
+  out["manifest-after"] = json_of(m);
   // Every kind of edit once, the last ones in one commit.
   const std::vector<std::vector<ManifestEdit>> commits = {
       {SetEpoch{2, 5}},

@@ -394,6 +394,12 @@ TEST_F(ImageSimTest, LivesThatFoundSomething) {
   for (const uint64_t seed : {283U, 332U, 920U}) run_life(seed);
 }
 
+// A manifest of the same bytes, and so the same ETag, as one before: what had been put on top of
+// that one, and was given up, came after it and named a segment that was gone.
+TEST_F(ImageSimTest, LatePutsThatFoundSomething) {
+  run_life(207851000683U, ImageSim::Puts::late_too);
+}
+
 TEST_F(ImageSimTest, RandomLives) {
   for (const uint64_t seed : sim_seeds(40)) {
     run_life(seed);

@@ -291,6 +291,10 @@ void live(uint64_t usual, uint64_t first, Life::Puts puts) {
   }
 }
 
+// Of the long runs: a reassignment cut short, with the catalog lost, left an AVAILABLE tape that
+// could not be archived any more.
+TEST(UploaderSim, ALifeThatFoundSomething) { Life(207850001683U, Life::Puts::at_once).run(); }
+
 TEST(UploaderSim, ATapesLifeUnderFaultsAndKills) { live(60, 1, Life::Puts::at_once); }
 
 TEST(UploaderSim, ATapesLifeWithPutsCarriedOutLate) { live(30, 1'000'001, Life::Puts::late_too); }

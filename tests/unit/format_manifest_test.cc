@@ -73,6 +73,17 @@ TEST(FormatManifest, RoundTrips) {
   }
 }
 
+TEST(FormatManifest, OnTopOfAnotherItReadsTheSameAndHasOtherBytes) {
+  Manifest m = small_manifest();
+  ASSERT_GT(m.generation, 0U);
+  EXPECT_EQ(encode_manifest_after(m, ""), encode_manifest(m)) << "the first";
+  const Buffer one = encode_manifest_after(m, "\"9e107d9d372bb6826bd81d3542a419d6\"");
+  EXPECT_NE(one, encode_manifest_after(m, "\"e4d909c290d0fb1ca068ffaddf22cbd0\""));
+  const auto back = decode_manifest(one, false);
+  ASSERT_TRUE(back.ok()) << back.error().message();
+  EXPECT_EQ(back->manifest, m);
+}
+
 TEST(FormatManifest, AQuarterOfAMillionSegments) {
   const Manifest m = big_manifest(250'000);
   const Buffer image = encode_manifest(m);

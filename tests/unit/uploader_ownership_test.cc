@@ -92,6 +92,23 @@ TEST_F(TwoGateways, WhatOneArchivesTheOtherRetrieves) {
   EXPECT_FALSE(a_.fenced(id));
 }
 
+// A put that was given up may be carried out while its condition is true: never again, then.
+TEST_F(TwoGateways, TheSameManifestPutAgainHasAnotherETag) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 30);
+  ASSERT_TRUE(idle(a_, id));
+  const Manifest before = *a_.stored_manifest(id);
+  std::set<std::string> etags{a_.store().head(manifest_key(id))->etag};
+  for (int again = 0; again < 3; ++again) {
+    a_.lose_catalog();
+    ASSERT_TRUE(a_.ownership().open().ok());
+    ASSERT_TRUE(a_.shelf().reconcile().ok());
+    ASSERT_TRUE(idle(a_, id));
+    EXPECT_EQ(*a_.stored_manifest(id), before);
+    EXPECT_TRUE(etags.insert(a_.store().head(manifest_key(id))->etag).second);
+  }
+}
+
 TEST_F(TwoGateways, ASurveyIsOneLookHoweverManyAsk) {
   const Uuid shelved = create(a_, "ABC002L8");
   a_.write(shelved, 0, 30);

@@ -340,6 +340,29 @@ TEST(ShelfPools, ReassignGoesToAColderPoolOnly) {
   EXPECT_TRUE(rig.read_all(id).ok());
 }
 
+TEST(ShelfPools, AnArchiveLeavesWhatIsInAColderClassAlready) {
+  ShelfRig rig(1);
+  const Uuid id = rig.create("T00001", "glacier");
+  rig.write(id, SIZE_MAX, 60);
+  ASSERT_TRUE(rig.run_until([&] {
+    return rig.stored_manifest(id).has_value() && rig.all_in_state(id, SegmentState::verified);
+  }));
+  // As a reassignment does that is cut short.
+  const SegmentEntry cold = rig.manifest(id).partitions[0].segments[1];
+  const std::string key = segment_key(id, cold.sequence, cold.epoch);
+  ASSERT_TRUE(rig.store().change_class(key, StorageClass::deep_archive).ok());
+  run_job(rig, rig.shelf().archive(id));
+  EXPECT_EQ(rig.status(id), TapeStatus::archived);
+  EXPECT_EQ(rig.store().head(key)->storage_class, StorageClass::deep_archive);
+  const auto row = rig.catalog().segment(id, cold.sequence, cold.epoch);
+  EXPECT_EQ((*row)->storage_class, "DEEP_ARCHIVE");
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::standard, 3));
+  EXPECT_TRUE(rig.read_all(id, 20).ok());
+  rig.clock().advance_ms(5 * kDayMs);
+  run_job(rig, rig.shelf().archive(id));
+  EXPECT_EQ(rig.status(id), TapeStatus::archived) << "what was restored is so no more";
+}
+
 TEST(ShelfPools, ACancelledReassignLeavesAWholeTape) {
   ShelfRig rig(10);
   rig.restore_takes_ms(5'000);
