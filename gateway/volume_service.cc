@@ -41,6 +41,11 @@ std::string VolumeService::path_of(const Uuid& uuid) const {
   return join_path(env_.directory, uuid.to_string());
 }
 
+Result<std::string> VolumeService::stored_directory_of(const Uuid& image) {
+  if (env_.shelf != nullptr) return env_.shelf->stored_image_directory(image);
+  return ImageDirectory::stored_directory_of(image);
+}
+
 Result<std::string> VolumeService::directory_of(const Uuid& image) {
   if (env_.shelf != nullptr) return env_.shelf->image_directory(image);
   const std::string path = path_of(image);

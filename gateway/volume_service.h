@@ -217,6 +217,7 @@ class VolumeService final : public ImageDirectory {
   void stop_all_writes(const Error& why);
 
   Result<std::string> directory_of(const Uuid& image) override;
+  Result<std::string> stored_directory_of(const Uuid& image) override;
 
  private:
   struct Entry;

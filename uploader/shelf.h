@@ -153,7 +153,8 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   Result<int64_t> detach(const Uuid& image);
   Status cancel_detach(const Uuid& image);
   Result<std::vector<DetachedImage>> detached_images();  // asks the store
-  Result<bool> store_has(const Uuid& image);             // its manifest, whose it ever is; asks
+  // Its manifest, whose it ever is, or at least another gateway's claim to it; asks the store.
+  Result<bool> store_has(const Uuid& image);
   // One that was detached; with `take_over` one of a gateway that is gone (`force`: or alive): what
   // that had not uploaded is lost then, and the image is as it was before. Comes as AVAILABLE with
   // nothing of it here but the manifest; an archived one as ARCHIVED. exists: it is here, or the
@@ -167,6 +168,7 @@ class Shelf : public SegmentSource, public CartridgeObserver, public WriteGate {
   // Where the manifest of an image lies that an image here was cloned from (ImageDirectory): its
   // own directory, or, of another gateway's, a copy from the store.
   Result<std::string> image_directory(const Uuid& image);
+  Result<std::string> stored_image_directory(const Uuid& image);  // such a copy, as it is now
 
   // Why this gateway must not write the cartridge any more (write_protected); ok: it may.
   Status check_owned(const Uuid& cartridge);

@@ -18,10 +18,13 @@ constexpr uint64_t kDocumentLimit = 64 * KiB;
 }  // namespace
 
 Result<bool> Shelf::store_has(const Uuid& image) {
-  const auto manifest = state_->env.store->head(manifest_key(image));
+  State& s = *state_;
+  const auto manifest = s.env.store->head(manifest_key(image));
   if (manifest.ok()) return true;
-  if (manifest.error().code == ErrorCode::not_found) return false;
-  return manifest.error();
+  if (manifest.error().code != ErrorCode::not_found) return manifest.error();
+  if (s.env.ownership == nullptr) return false;
+  ASSIGN_OR_RETURN(const auto owner, s.env.ownership->owner_of(image));
+  return owner && owner->gateway != s.env.ownership->self().id;
 }
 
 // -- detach
@@ -288,22 +291,28 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
 
 Result<std::string> Shelf::image_directory(const Uuid& image) {
   State& s = *state_;
-  const std::string mine = s.directory_of(image);
-  const std::string reference = join_path(
-      join_path(parent_directory(s.options.cartridges_directory), "references"), image.to_string());
-  for (const std::string& where : {mine, reference}) {
+  for (const std::string& where : {s.directory_of(image), s.reference_directory_of(image)}) {
     ASSIGN_OR_RETURN(const bool there, s.env.files->exists(join_path(where, "manifest")));
     if (there) return where;
   }
-  // Another gateway's, that one of ours was cloned from: its manifest is all that is needed here.
-  const Result<Versioned> found = read_versioned(*s.env.store, manifest_key(image));
-  if (!found.ok()) return found.error();
-  ASSIGN_OR_RETURN(const ReplayedManifest replayed, decode_manifest(found->content, false));
+  return stored_image_directory(image);
+}
+
+std::string Shelf::State::reference_directory_of(const Uuid& image) const {
+  return join_path(join_path(parent_directory(options.cartridges_directory), "references"),
+                   image.to_string());
+}
+
+Result<std::string> Shelf::stored_image_directory(const Uuid& image) {
+  State& s = *state_;
+  const std::string reference = s.reference_directory_of(image);
+  ASSIGN_OR_RETURN(const Versioned found, read_versioned(*s.env.store, manifest_key(image)));
+  ASSIGN_OR_RETURN(const ReplayedManifest replayed, decode_manifest(found.content, false));
   if (replayed.manifest.uuid != image || replayed.manifest.kind != CartridgeKind::image) {
     return Error(ErrorCode::corrupt, manifest_key(image) + " is of something else");
   }
   TRY(s.env.files->create_directories(reference));
-  TRY(s.env.files->replace_file(join_path(reference, "manifest"), found->content));
+  TRY(s.env.files->replace_file(join_path(reference, "manifest"), found.content));
   return reference;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tape/format/image_manifest.h"
+#include "uploader/bucket_scan.h"
 #include "uploader/shelf_state.h"
 
 namespace coldshelf {
@@ -96,15 +97,41 @@ Result<bool> Shelf::State::base_is_stored(const Manifest& manifest) {
   ASSIGN_OR_RETURN(const auto base, image_base(manifest));
   if (!base) return true;
   ASSIGN_OR_RETURN(const std::optional<TapeRow> row, env.catalog->tape(base->image));
-  if (!row) return true;  // another gateway's: it was in the store when the clone came here
+  bool ours = row.has_value();
   {
     const std::lock_guard lock(mutex);
     const auto at = images.find(base->image);
     if (at != images.end() && at->second.sent_holds.contains(manifest.uuid)) return true;
+    ours = ours && !fenced.contains(base->image);
   }
+  if (!ours) return others_base_is_stored(manifest.uuid, *base);
   // Nothing of it was sent since the start: then the store has what the disk has, or will get it.
   ASSIGN_OR_RETURN(const Manifest source, read_manifest(base->image));
   return source.generation == row->uploaded_manifest_generation;
+}
+
+// What a clone stands on has come to be another gateway's: that must know of the recovery point.
+Result<bool> Shelf::State::others_base_is_stored(const Uuid& clone, const ImageBase& base) {
+  {
+    const std::lock_guard lock(mutex);
+    if (images[clone].base_seen) return true;
+  }
+  ASSIGN_OR_RETURN(const BucketCartridge found, read_cartridge(*env.store, base.image, false));
+  if (!found.manifest) return *found.problem;
+  bool named = false;
+  for (const Partition& partition : found.manifest->partitions) {
+    for (const SegmentEntry& e : partition.segments) {
+      named = named || (e.sequence == base.sequence && e.epoch == base.epoch);
+    }
+  }
+  if (!named) {
+    return Error(ErrorCode::conflict,
+                 "image " + found.manifest->label +
+                     ", another gateway's by now, lacks the recovery point this clone stands on");
+  }
+  const std::lock_guard lock(mutex);
+  images[clone].base_seen = true;
+  return true;
 }
 
 // Nobody must take its first segments for garbage: before they go up, the store says whose they

@@ -30,6 +30,8 @@
 
 namespace coldshelf {
 
+struct ImageBase;  // tape/format/image_manifest.h
+
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
 struct SegmentId {
@@ -139,6 +141,7 @@ struct ImageWatch {
   std::shared_ptr<const Manifest> last;
   std::deque<std::shared_ptr<const Manifest>> history;  // each the last before a map entered
   std::set<Uuid> sent_holds;  // clones that the store's manifest knows of, sent since the start
+  bool base_seen = false;     // of a clone: its base, another gateway's, is in the store
 };
 struct Recall {
   SegmentEntry entry;
@@ -300,6 +303,7 @@ struct Shelf::State {
   void wake(Work work, int64_t at_ms = 0);  // takes the lock
   void wake_locked(Work work, int64_t at_ms = 0);
   std::string directory_of(const Uuid& cartridge) const;
+  std::string reference_directory_of(const Uuid& image) const;  // of another gateway's
   std::string segment_path_of(const SegmentId& id) const;
   std::string manifest_path_of(const Uuid& cartridge) const;
 
@@ -367,6 +371,7 @@ struct Shelf::State {
   void note_image_sent(const Manifest& sent);                   // likewise
   std::optional<Manifest> storable(const Manifest& now, const std::vector<SegmentRow>& rows,
                                    bool& complete, std::set<SegmentId>& whole);
+  Result<bool> others_base_is_stored(const Uuid& clone, const ImageBase& base);
   Result<bool> base_is_stored(const Manifest& manifest);
   Status claim_image(const Uuid& cartridge);
   Status check_no_clones(const TapeRow& image);  // busy: there are some

@@ -43,29 +43,59 @@ ImageSegment sealed_segment(const Uuid& image, const std::string& directory, con
   return segment;
 }
 
+Result<std::string> ImageDirectory::stored_directory_of(const Uuid& image) {
+  return Error(ErrorCode::not_found, "no store has image " + image.to_string());
+}
+
+Result<Ancestor> Ancestors::read(const Uuid& image, const std::string& directory) const {
+  Ancestor a;
+  a.directory = directory;
+  ASSIGN_OR_RETURN(const Buffer bytes, env_.cartridge.files->read_file(
+                                           join_path(directory, "manifest"), kMaxManifestBytes));
+  // It may be written to at this moment.
+  ASSIGN_OR_RETURN(ReplayedManifest replayed, decode_manifest(bytes, true));
+  a.manifest = std::move(replayed.manifest);
+  if (a.manifest.uuid != image || a.manifest.kind != CartridgeKind::image) {
+    return Error(ErrorCode::corrupt, directory + " holds another cartridge");
+  }
+  ASSIGN_OR_RETURN(a.data_key, unwrap_image_key(options_.key, a.manifest));
+  return a;
+}
+
 Result<const Ancestor*> Ancestors::find(const Uuid& image) {
   const auto found = found_.find(image);
   if (found != found_.end()) return &found->second;
   if (env_.images == nullptr) {
     return Error(ErrorCode::not_found, "image " + image.to_string() + ", which this one needs");
   }
-  Ancestor a;
-  ASSIGN_OR_RETURN(a.directory, env_.images->directory_of(image));
-  ASSIGN_OR_RETURN(const Buffer bytes, env_.cartridge.files->read_file(
-                                           join_path(a.directory, "manifest"), kMaxManifestBytes));
-  // It may be written to at this moment.
-  ASSIGN_OR_RETURN(ReplayedManifest replayed, decode_manifest(bytes, true));
-  a.manifest = std::move(replayed.manifest);
-  if (a.manifest.uuid != image || a.manifest.kind != CartridgeKind::image) {
-    return Error(ErrorCode::corrupt, a.directory + " holds another cartridge");
+  ASSIGN_OR_RETURN(const std::string directory, env_.images->directory_of(image));
+  Result<Ancestor> a = read(image, directory);
+  if (!a.ok()) {
+    // Its key may have been wrapped anew since.
+    const auto stored = find_stored(image);
+    return stored.ok() ? stored : Result<const Ancestor*>(std::move(a).error());
   }
-  ASSIGN_OR_RETURN(a.data_key, unwrap_image_key(options_.key, a.manifest));
+  return &(found_[image] = std::move(*a));
+}
+
+Result<const Ancestor*> Ancestors::find_stored(const Uuid& image) {
+  ASSIGN_OR_RETURN(const std::string directory, env_.images->stored_directory_of(image));
+  ASSIGN_OR_RETURN(Ancestor a, read(image, directory));
   return &(found_[image] = std::move(a));
 }
 
 Result<ImageSegment> Ancestors::segment(const SegmentId& id, uint32_t partition) {
   ASSIGN_OR_RETURN(const Ancestor* a, find(id.cartridge));
   const SegmentEntry* entry = find_segment(a->manifest, partition, id.sequence, id.epoch);
+  if (entry == nullptr) {
+    // The image is another gateway's, and what is here of it is older than the recovery point.
+    const auto stored = find_stored(id.cartridge);
+    if (!stored.ok() && stored.error().code != ErrorCode::not_found) return stored.error();
+    if (stored.ok()) {
+      a = *stored;
+      entry = find_segment(a->manifest, partition, id.sequence, id.epoch);
+    }
+  }
   if (entry == nullptr) {
     return Error(ErrorCode::corrupt, "image " + id.cartridge.to_string() + " has lost segment " +
                                          segment_file_stem(id.sequence, id.epoch));

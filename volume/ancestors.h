@@ -23,6 +23,9 @@ class Ancestors {
   Result<ImageSegment> segment(const SegmentId& id, uint32_t partition);
 
  private:
+  Result<Ancestor> read(const Uuid& image, const std::string& directory) const;
+  Result<const Ancestor*> find_stored(const Uuid& image);
+
   const VolumeEnv& env_;
   const VolumeOptions& options_;
   std::map<Uuid, Ancestor> found_;

@@ -25,6 +25,8 @@ class ImageDirectory {
   virtual ~ImageDirectory() = default;
   // not_found: this gateway has no such image.
   virtual Result<std::string> directory_of(const Uuid& image) = 0;
+  // One with the manifest that the store has now: another gateway's may have grown since.
+  virtual Result<std::string> stored_directory_of(const Uuid& image);
 };
 
 struct VolumeEnv {

@@ -1,11 +1,15 @@
-// A volume that two gateways of one store hand to and fro, or take from each other, in a storm of
-// the store: calls fail, answers are lost, puts that were given up are carried out late; gateways
-// are killed, lose power and catalogs. Whoever has it has all that was written and synced, except
-// for what the store had not got when it was taken.
+// Volumes, their recovery points and clones, that two gateways of one store hand to and fro, or
+// take from each other, in a storm of the store: calls fail, answers are lost, puts that were given
+// up are carried out late; gateways are killed, lose power and catalogs. Whoever has a volume has
+// all that was written and synced, except for what the store had not got when it was taken; and a
+// clone reads what its source was, whoever has the source.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <deque>
+#include <set>
+#include <utility>
 
 #include "base/coding.h"
 #include "base/log.h"
@@ -18,6 +22,7 @@ namespace {
 
 constexpr uint64_t kBlock = 4 * KiB;
 constexpr uint64_t kBlocks = 400;
+constexpr size_t kMostImages = 3;
 
 class Moves {
  public:
@@ -27,37 +32,56 @@ class Moves {
         b_(seed + 1'000'000, options(random_), {"sgw-B", &store_disk_, &clock_, &late_puts_}) {
     for (ImageRig* rig : {&a_, &b_}) {
       rig->volume_options.map_interval_bytes = 600 * KiB;
-      rig->on_evicted = [this, rig](const Uuid&, uint64_t sequence, uint64_t epoch) {
-        if (volume_ && rig == owner_) volume_->segment_evicted(image_, sequence, epoch);
+      rig->on_evicted = [this, rig](const Uuid& id, uint64_t sequence, uint64_t epoch) {
+        for (Image& image : images_) {
+          if (image.volume && image.owner == rig)
+            image.volume->segment_evicted(id, sequence, epoch);
+        }
       };
       rig->run_once();
     }
-    volume_ = a_.make_image("v", kBlocks * kBlock);
-    image_ = volume_->uuid();
+    Image& first = images_.emplace_back();
+    first.name = "v";
+    first.owner = &a_;
+    first.volume = a_.make_image(first.name, kBlocks * kBlock);
+    first.id = first.volume->uuid();
     for (ImageRig* rig : {&a_, &b_}) rig->set_faults(draw_storm(random_));
   }
 
   void run() {
-    const uint64_t rounds = 3 + random_.below(6);
-    for (uint64_t round = 0; round < rounds; ++round) {
-      write(1 + random_.below(4));
+    const uint64_t rounds = 3 + random_.below(8);
+    for (uint64_t round = 0; round < rounds && !failed(); ++round) {
+      write(any(), 1 + random_.below(4));
       if (failed()) return;
-      if (!go_on(random_.below(40))) die(*owner_);
+      if (!go_on(random_.below(40))) die(*killed_);
       if (failed()) return;
       if (random_.one_in(3)) die(random_.one_in(2) ? a_ : b_);
       if (failed()) return;
-      if (random_.one_in(3)) {
-        hand_over();
-      } else if (random_.one_in(3)) {
-        seize();
-      }
+      if (random_.one_in(4)) make_clone(any());
       if (failed()) return;
+      if (random_.one_in(6)) delete_clone();
+      if (failed()) return;
+      if (random_.one_in(3)) {
+        hand_over(any());
+      } else if (random_.one_in(3)) {
+        seize(any());
+      }
     }
-    settle();
+    if (!failed()) settle();
   }
 
  private:
   using Tags = std::vector<uint64_t>;  // of each block; 0: zeroes
+  struct Image {
+    Uuid id;
+    std::string name;
+    ImageRig* owner = nullptr;
+    std::unique_ptr<Volume> volume;  // null: on its way
+    std::vector<Tags> states = {Tags(kBlocks, 0)};
+    std::map<Uuid, Tags> points;
+    std::map<Uuid, Tags> dropped;  // points that whoever takes it by force may find again
+    std::optional<Uuid> source;    // of a clone
+  };
 
   static ShelfOptions options(Random& random) {
     ShelfOptions options;
@@ -66,37 +90,112 @@ class Moves {
     return options;
   }
   static bool failed() { return testing::Test::HasFailure(); }
-  ImageRig& other() { return owner_ == &a_ ? b_ : a_; }
+  Image& any() { return images_[random_.below(images_.size())]; }
+  ImageRig& other(const ImageRig* rig) { return rig == &a_ ? b_ : a_; }
+  bool has_clones(const Image& of) {
+    return std::any_of(images_.begin(), images_.end(),
+                       [&](const Image& image) { return image.source == of.id; });
+  }
   // Runs `work` with a store that answers.
   template <typename Work>
-  void calmly(const Work& work) {
-    owner_->faulty().set_faults({});
+  void calmly(ImageRig& rig, const Work& work) {
+    rig.faulty().set_faults({});
     work();
-    owner_->faulty().set_faults(owner_->faults);
+    rig.faulty().set_faults(rig.faults);
   }
 
-  // Synced each time, so that only the store can have less.
-  void write(uint64_t batches) {
-    calmly([&] {
+  // -- the volumes. Synced each time, so that only the store can have less.
+  void write(Image& image, uint64_t batches) {
+    calmly(*image.owner, [&] {
       for (uint64_t i = 0; i < batches; ++i) {
-        const uint64_t first = random_.below(kBlocks);
-        const uint64_t count = 1 + random_.below(std::min<uint64_t>(kBlocks - first, 200));
-        Tags next = states_.back();
-        const uint64_t tag = next_tag_++;
-        Buffer content(count * kBlock);
-        for (uint64_t b = 0; b < count; ++b) {
-          next[first + b] = tag;
-          for (size_t k = 0; k < kBlock; k += 8) {
-            store_le(content.data() + b * kBlock + k, tag * 1'000'003 + first + b + (k << 40));
-          }
-        }
-        states_.push_back(next);
-        expect(volume_->write(first * kBlock, content, true));
-        if (random_.one_in(2)) expect(volume_->seal());
-        if (random_.one_in(8)) expect(volume_->collect());
+        write_some(image);
+        if (random_.one_in(2)) expect(image.volume->seal());
+        if (random_.one_in(8)) expect(image.volume->collect());
+        if (random_.one_in(4)) change_points(image);
       }
     });
   }
+  void write_some(Image& image) {
+    const uint64_t first = random_.below(kBlocks);
+    const uint64_t count = 1 + random_.below(std::min<uint64_t>(kBlocks - first, 200));
+    Tags next = image.states.back();
+    const uint64_t tag = next_tag_++;
+    Buffer content(count * kBlock);
+    for (uint64_t b = 0; b < count; ++b) {
+      next[first + b] = tag;
+      for (size_t k = 0; k < kBlock; k += 8) {
+        store_le(content.data() + b * kBlock + k, tag * 1'000'003 + first + b + (k << 40));
+      }
+    }
+    image.states.push_back(next);
+    expect(image.volume->write(first * kBlock, content, true));
+  }
+  void change_points(Image& image) {
+    const uint64_t kind = random_.below(4);
+    if (kind < 2 || image.points.empty()) {
+      const auto point = image.volume->create_point("p");
+      ASSERT_TRUE(point.ok()) << point.error().message();
+      image.points[point->id] = image.states.back();
+      return;
+    }
+    const auto at = any_point(image);
+    if (kind == 2) {
+      image.states.push_back(at->second);
+      expect(image.volume->roll_back(at->first));
+      return;
+    }
+    const Status done = image.volume->delete_point(at->first);
+    if (done.ok()) {
+      image.dropped.insert(*at);
+      image.points.erase(at);
+    } else {
+      EXPECT_EQ(done.error().code, ErrorCode::busy) << done.error().message();
+    }
+  }
+  std::map<Uuid, Tags>::iterator any_point(Image& image) {
+    return std::next(image.points.begin(),
+                     static_cast<std::ptrdiff_t>(random_.below(image.points.size())));
+  }
+  void make_clone(Image& from) {
+    if (images_.size() == kMostImages || from.points.empty()) return;
+    calmly(*from.owner, [&] {
+      const auto at = any_point(from);
+      Image clone;
+      clone.name = "c" + std::to_string(next_tag_++);
+      clone.owner = from.owner;
+      clone.source = from.id;
+      clone.states = {at->second};
+      auto made = from.owner->clone_image(*from.volume, at->first, clone.name);
+      ASSERT_TRUE(made.ok()) << made.error().message();
+      clone.volume = std::move(*made);
+      clone.id = clone.volume->uuid();
+      images_.push_back(std::move(clone));
+    });
+  }
+  // Then its source may give up the point it stood on, whoever has that.
+  void delete_clone() {
+    const auto at = std::find_if(images_.begin(), images_.end(), [&](const Image& image) {
+      return image.source && !has_clones(image);
+    });
+    if (at == images_.end()) return;
+    ImageRig& rig = *at->owner;
+    rig.faulty().carry_out_all();  // a first manifest that comes later still would be there again
+    at->volume.reset();
+    calmly(rig, [&] {
+      const auto job = rig.shelf().remove(at->id);
+      ASSERT_TRUE(job.ok()) << job.error().message();
+      ASSERT_TRUE(
+          rig.run_until([&] { return (*rig.catalog().job(*job))->state >= JobState::succeeded; }));
+      EXPECT_EQ((*rig.catalog().job(*job))->state, JobState::succeeded)
+          << (*rig.catalog().job(*job))->error;
+    });
+    if (failed()) return;
+    Image& source = *std::find_if(images_.begin(), images_.end(),
+                                  [&](const Image& image) { return image.id == at->source; });
+    calmly(*source.owner, [&] { expect(source.volume->release_clone(at->id)); });
+    images_.erase(at);
+  }
+
   static Tags read(BlockDevice& disk) {
     Tags tags(kBlocks, 0);
     Buffer all(disk.size_bytes());
@@ -123,47 +222,81 @@ class Moves {
     }
     return out;
   }
-  // The state that the disk is in, not older than `least`.
-  void open(size_t least) {
-    calmly([&] {
-      auto opened = owner_->open_image(image_);
-      ASSERT_TRUE(opened.ok()) << opened.error().message();
-      volume_ = std::move(*opened);
-      const Tags now = read(*volume_);
-      const auto at = std::find(states_.rbegin(), states_.rend(), now);
-      ASSERT_TRUE(at != states_.rend())
-          << "the disk is none that was; beside the last one " << differences(now, states_.back());
-      const auto index = static_cast<size_t>(states_.rend() - at) - 1;
-      EXPECT_GE(index, least) << "of " << states_.size();
-      states_.resize(index + 1);
+  // The state that the disk is in, not older than `least`, with these recovery points at least.
+  void open(Image& image, size_t least, const std::set<Uuid>& points) {
+    calmly(*image.owner, [&] {
+      auto opened = image.owner->open_image(image.id);
+      ASSERT_TRUE(opened.ok()) << image.name << ": " << opened.error().message();
+      image.volume = std::move(*opened);
+      const Tags now = read(*image.volume);
+      const auto at = std::find(image.states.rbegin(), image.states.rend(), now);
+      ASSERT_TRUE(at != image.states.rend())
+          << image.name << " is none that was; beside the last one "
+          << differences(now, image.states.back());
+      const auto index = static_cast<size_t>(image.states.rend() - at) - 1;
+      EXPECT_GE(index, least) << image.name << ", of " << image.states.size();
+      image.states.resize(index + 1);
+      find_points(image, points);
     });
   }
+  void open_as_it_was(Image& image) {
+    std::set<Uuid> points;
+    for (const auto& [id, tags] : image.points) points.insert(id);
+    const size_t count = points.size();
+    open(image, image.states.size() - 1, points);
+    EXPECT_TRUE(failed() || image.points.size() == count) << image.name << ": one came back";
+  }
+  void find_points(Image& image, std::set<Uuid> wanted) {
+    std::map<Uuid, Tags> known = std::exchange(image.points, {});
+    known.insert(image.dropped.begin(), image.dropped.end());
+    const auto points = image.volume->points();
+    ASSERT_TRUE(points.ok());
+    for (const RecoveryPoint& point : *points) {
+      const auto at = known.find(point.id);
+      ASSERT_TRUE(at != known.end()) << image.name << ": a point that never was";
+      check_point(image, *image.volume, *at);
+      image.points.insert(*at);
+      wanted.erase(point.id);
+    }
+    EXPECT_TRUE(wanted.empty()) << image.name << " lost a recovery point";
+  }
+  static void check_point(const Image& image, Volume& volume, const std::pair<Uuid, Tags>& point) {
+    const auto view = volume.open_point(point.first);
+    ASSERT_TRUE(view.ok()) << image.name << ": " << view.error().message();
+    EXPECT_EQ(read(**view), point.second) << image.name << ": a recovery point";
+  }
 
-  // -- the gateways. False: the owner was killed.
+  // -- the gateways. False: one was killed, killed_.
   bool go_on(uint64_t steps) {
-    if (random_.one_in(3)) owner_->kill_after(1 + random_.below(60));
+    killed_ = random_.one_in(2) ? &a_ : &b_;
+    if (random_.one_in(3)) killed_->kill_after(1 + random_.below(60));
     bool alive = true;
     try {
       for (uint64_t i = 0; i < steps; ++i) {
-        ImageRig& rig = random_.one_in(3) ? other() : *owner_;
+        ImageRig& rig = random_.one_in(2) ? a_ : b_;
         if (!rig.run_once()) clock_.advance_ms(static_cast<int64_t>(random_.below(300)));
       }
     } catch (const Killed&) {
       alive = false;
     }
-    owner_->kill_after(0);
+    killed_->kill_after(0);
     return alive;
   }
+  // With the volumes that are open there, as they were.
   void die(ImageRig& rig) {
-    if (&rig == owner_) volume_.reset();
-    restart(rig);
-    if (&rig == owner_) open(states_.size() - 1);
-  }
-  void restart(ImageRig& rig) {
+    std::vector<Image*> opened;
+    for (Image& image : images_) {
+      if (image.owner != &rig || image.volume == nullptr) continue;
+      opened.push_back(&image);
+      image.volume.reset();
+    }
     rig.restart(random_.one_in(2));
     if (random_.one_in(3)) rig.lose_catalog();
     static_cast<void>(rig.ownership().open().ok());
     expect(rig.shelf().reconcile());
+    for (Image* image : opened) {
+      if (!failed()) open_as_it_was(*image);
+    }
   }
   // Until `done`, however often the program is killed on the way.
   template <typename Action, typename Done>
@@ -176,36 +309,43 @@ class Moves {
         rig.kill_after(0);
         return;
       } catch (const Killed&) {
-        restart(rig);
+        rig.kill_after(0);
+        die(rig);
       }
+      if (failed()) return;
     }
     FAIL() << "killed every time";
   }
 
-  void hand_over() {
-    calmly([&] { expect(volume_->close()); });
-    volume_.reset();
-    ImageRig& from = *owner_;
-    ImageRig& to = other();
+  void hand_over(Image& image) {
+    ImageRig& from = *image.owner;
+    ImageRig& to = other(&from);
+    const Uuid id = image.id;
+    if (has_clones(image)) {
+      calmly(from, [&] { EXPECT_EQ(from.shelf().detach(id).error().code, ErrorCode::busy); });
+      return;
+    }
+    calmly(from, [&] { expect(image.volume->close()); });
+    image.volume.reset();
     reach(
         from,
         [&] {
           from.patiently([&]() -> Status {
-            if (!(*from.catalog().tape(image_)).has_value()) return {};
-            if ((*from.catalog().unfinished_job(image_)).has_value()) return {};
-            return ShelfRig::status_of(from.shelf().detach(image_));
+            if (!(*from.catalog().tape(id)).has_value()) return {};
+            if ((*from.catalog().unfinished_job(id)).has_value()) return {};
+            return ShelfRig::status_of(from.shelf().detach(id));
           });
         },
-        [&] { return !(*from.catalog().tape(image_)).has_value(); });
+        [&] { return !(*from.catalog().tape(id)).has_value(); });
     if (failed()) return;
-    attach(to, false);
+    attach(image, to, false);
     if (failed()) return;
-    owner_ = &to;
-    open(states_.size() - 1);
+    image.owner = &to;
+    open_as_it_was(image);
   }
-  void attach(ImageRig& to, bool take) {
+  void attach(const Image& image, ImageRig& to, bool take) {
     Shelf::AttachRequest request;
-    request.image = "v";
+    request.image = image.name;
     request.take_over = take;
     request.force = take;
     reach(
@@ -221,59 +361,75 @@ class Moves {
   }
 
   // Its owner stands still, and wakes up when all is over.
-  void seize() {
-    ASSERT_TRUE(owner_->run_until([&] { return owner_->all_stored(image_); }))
-        << owner_->describe_stored(image_);
-    calmly([&] { expect(volume_->seal()); });
-    const bool all = random_.one_in(2);
-    ASSERT_TRUE(owner_->run_until([&] { return !all || owner_->all_stored(image_); }));
-    const size_t least = all ? states_.size() - 1 : 0;
-    write(random_.below(3));
-    ImageRig& from = *owner_;
-    if (!go_on(random_.below(4))) {
-      volume_.reset();
-      restart(from);
+  void seize(Image& image) {
+    ImageRig& from = *image.owner;
+    // What the store does not know of cannot be taken into account.
+    for (const Image& one : images_) {
+      if (one.id != image.id && one.source != image.id) continue;
+      ASSERT_TRUE(one.owner->run_until([&] { return one.owner->all_stored(one.id); }))
+          << one.owner->describe_stored(one.id);
     }
-    ImageRig& to = other();
+    calmly(from, [&] { expect(image.volume->seal()); });
+    const bool all = random_.one_in(2);
+    ASSERT_TRUE(from.run_until([&] { return !all || from.all_stored(image.id); }));
+    const size_t least = all ? image.states.size() - 1 : 0;
+    std::set<Uuid> points;
+    for (const auto& [id, tags] : image.points) {
+      if (all) points.insert(id);
+    }
+    write(image, random_.below(3));
+    for (const auto& [id, tags] : image.dropped) points.erase(id);
+    if (!go_on(random_.below(4))) die(*killed_);
+    if (failed()) return;
+    ImageRig& to = other(&from);
     clock_.advance_ms(5 * 60'000);
     to.run_until([] { return false; }, 1'000);
-    attach(to, true);
+    // Until then the old owner writes on; what it is told comes when it wakes up.
+    image.volume.reset();
+    attach(image, to, true);
     if (failed()) return;
-    volume_.reset();
-    owner_ = &to;
-    open(least);
+    image.owner = &to;
+    open(image, least, points);
     if (failed()) return;
-    ASSERT_TRUE(from.run_until([&] { return !from.shelf().check_owned(image_).ok(); }))
+    ASSERT_TRUE(from.run_until([&] { return !from.shelf().check_owned(image.id).ok(); }))
         << "the old owner goes on";
   }
 
   void settle() {
     for (ImageRig* rig : {&a_, &b_}) rig->set_faults({});
-    expect(volume_->close());
-    owner_->faulty().carry_out_all();
-    for (ImageRig* rig : {&other(), owner_}) rig->run_until([] { return false; }, 60'000);
-    ASSERT_TRUE(owner_->run_until([&] { return owner_->all_stored(image_); }))
-        << owner_->describe_stored(image_);
-    EXPECT_EQ(read(*volume_), states_.back());
-    const auto stored = owner_->open_stored(image_);
-    ASSERT_NE(stored, nullptr);
-    EXPECT_EQ(read(*stored->volume), states_.back());
+    for (Image& image : images_) expect(image.volume->close());
+    a_.faulty().carry_out_all();
+    for (ImageRig* rig : {&a_, &b_}) rig->run_until([] { return false; }, 60'000);
+    for (Image& image : images_) {
+      ASSERT_TRUE(image.owner->run_until([&] { return image.owner->all_stored(image.id); }))
+          << image.owner->describe_stored(image.id);
+    }
+    for (Image& image : images_) {
+      EXPECT_EQ(read(*image.volume), image.states.back());
+      const auto stored = image.owner->open_stored(image.id);
+      ASSERT_NE(stored, nullptr);
+      EXPECT_EQ(read(*stored->volume), image.states.back()) << image.name;
+      for (const auto& point : image.points) check_point(image, *stored->volume, point);
+    }
     check();
     StoreGcOptions gc;
     gc.threads = 1;
     gc.min_age_ms = 0;
     clock_.advance_ms(1'000);
-    const auto collected = collect_store_garbage(owner_->store(), clock_, gc);
+    const auto collected = collect_store_garbage(a_.store(), clock_, gc);
     ASSERT_TRUE(collected.ok()) << collected.error().message();
     check();
-    EXPECT_EQ(read(*volume_), states_.back());
+    for (Image& image : images_) {
+      EXPECT_EQ(read(*image.volume), image.states.back()) << image.name;
+      for (const auto& point : image.points) check_point(image, *image.volume, point);
+    }
   }
   void check() {
     const auto buffers = BufferPool::create(1 * MiB);
     StoreCheckOptions deep;
     deep.threads = 1;
     deep.deep = true;
-    const auto report = check_store(owner_->store(), clock_, *buffers, deep);
+    const auto report = check_store(a_.store(), clock_, *buffers, deep);
     ASSERT_TRUE(report.ok());
     EXPECT_EQ(report->problems_total, 0U) << report->problems.front().what;
   }
@@ -286,14 +442,12 @@ class Moves {
   SimClock clock_;
   SimFileSystem store_disk_;
   ImageRig a_, b_;
-  ImageRig* owner_ = &a_;
-  Uuid image_;
-  std::unique_ptr<Volume> volume_;
-  std::vector<Tags> states_ = {Tags(kBlocks, 0)};
+  ImageRig* killed_ = nullptr;
+  std::deque<Image> images_;
   uint64_t next_tag_ = 1;
 };
 
-TEST(AttachSim, AVolumeMovesBetweenTwoGatewaysInAStorm) {
+TEST(AttachSim, VolumesMoveBetweenTwoGatewaysInAStorm) {
   if (std::getenv("COLDSHELF_SIM_LOG") == nullptr) capture_log([](std::string_view) {});
   for (const uint64_t seed : sim_seeds(30)) {
     SCOPED_TRACE("seed " + std::to_string(seed));

@@ -19,9 +19,10 @@ class ImageRig : public ShelfRig, public ImageDirectory {
   VolumeOptions volume_options;
 
   Result<std::string> directory_of(const Uuid& image) override {
-    const std::string where = directory(image);
-    if (disk().content(where + "/manifest").ok()) return where;
-    return Error(ErrorCode::not_found, image.to_string());
+    return shelf().image_directory(image);
+  }
+  Result<std::string> stored_directory_of(const Uuid& image) override {
+    return shelf().stored_image_directory(image);
   }
   VolumeEnv volume_env() { return {cartridge_env(), this}; }
 

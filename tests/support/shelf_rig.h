@@ -367,8 +367,8 @@ class ShelfRig {
       const TapeStatus now = status(id);
       const Manifest local = manifest(id);
       const auto stored = stored_manifest(id);
-      const bool taken =
-          stored && stored->epoch > local.epoch;  // its new owner may have dropped it
+      // Its new owner may have dropped it, or deleted all.
+      const bool taken = stored ? stored->epoch > local.epoch : !shelf_->check_owned(id).ok();
       if (now != TapeStatus::deleting && now != TapeStatus::deleted && !taken &&
           names(local, name)) {
         const auto head = store_->head(segment_key(id, name.sequence, name.epoch));

@@ -46,6 +46,26 @@ class UploaderAttachTest : public testing::Test {
     return out;
   }
 
+  // A clone of `source` as it is, of which 1 MiB was written anew; in the store, closed.
+  Uuid stored_clone(ImageRig& rig, Volume& source, const std::string& name, uint64_t seed) {
+    const auto point = source.create_point(name);
+    EXPECT_TRUE(point.ok());
+    const auto clone = rig.clone_image(source, point->id, name);
+    EXPECT_TRUE(clone.ok()) << clone.error().message();
+    fill(**clone, 0, 1 * MiB, seed);
+    EXPECT_TRUE((*clone)->close().ok());
+    EXPECT_TRUE(source.seal().ok());
+    const Uuid id = (*clone)->uuid();
+    EXPECT_TRUE(rig.run_until([&] { return rig.all_stored(id) && rig.all_stored(source.uuid()); }));
+    return id;
+  }
+  void expect_clone(ImageRig& rig, const Uuid& id, uint64_t seed, uint64_t source_seed) {
+    const auto moved = rig.open_image(id);
+    ASSERT_TRUE(moved.ok()) << moved.error().message();
+    expect_content(**moved, 0, 1 * MiB, seed);
+    expect_content(**moved, 1 * MiB, 1 * MiB, source_seed);
+  }
+
   SimFileSystem store_disk;
   SimClock clock;
   ImageRig a, b;
@@ -159,38 +179,72 @@ TEST_F(UploaderAttachTest, AGatewayThatIsGoneLosesItsImage) {
 TEST_F(UploaderAttachTest, ACloneMovesAndItsSourceStays) {
   const auto source = a.make_image("source", kSize);
   fill(*source, 0, 2 * MiB, 1);
-  const auto point = source->create_point("p");
-  ASSERT_TRUE(point.ok());
-  auto clone = a.clone_image(*source, point->id, "clone");
-  ASSERT_TRUE(clone.ok());
-  fill(**clone, 0, 1 * MiB, 2);
-  ASSERT_TRUE((*clone)->close().ok());
-  const Uuid id = (*clone)->uuid();
-  clone->reset();
-  ASSERT_TRUE(source->seal().ok());
+  const Uuid id = stored_clone(a, *source, "clone", 2);
   EXPECT_EQ(a.shelf().detach(source->uuid()).error().code, ErrorCode::busy);
-  ASSERT_TRUE(a.run_until([&] { return a.all_stored(id) && a.all_stored(source->uuid()); }));
   detach(a, id);
   ASSERT_TRUE(b.shelf().attach(request("clone")).ok());
-  struct References : ImageDirectory {
-    explicit References(Shelf& s) : shelf(s) {}
-    Result<std::string> directory_of(const Uuid& image) override {
-      return shelf.image_directory(image);
-    }
-    Shelf& shelf;
-  } references(b.shelf());
-  VolumeEnv env = b.volume_env();
-  env.cartridge.files = &b.disk();
-  env.images = &references;
-  auto moved = Volume::open(env, b.volume_options, b.directory(id));
-  ASSERT_TRUE(moved.ok()) << moved.error().message();
-  expect_content(**moved, 0, 1 * MiB, 2);
-  expect_content(**moved, 1 * MiB, 1 * MiB, 1);
+  expect_clone(b, id, 2, 1);
   // The source goes on meanwhile, and collects what it does not need.
   fill(*source, 0, 2 * MiB, 5);
   ASSERT_TRUE(source->collect().ok());
   ASSERT_TRUE(a.run_until([&] { return a.all_stored(source->uuid()); }));
-  expect_content(**moved, 1 * MiB, 1 * MiB, 1);
+  expect_clone(b, id, 2, 1);
+  // A second clone, of a point that the other gateway's copy of the manifest does not know.
+  const Uuid second = stored_clone(a, *source, "second", 6);
+  detach(a, second);
+  ASSERT_TRUE(b.shelf().attach(request("second")).ok());
+  expect_clone(b, second, 6, 5);
+  expect_clone(b, id, 2, 1);
+}
+
+TEST_F(UploaderAttachTest, WhatAnotherGatewayHasOnlyBegunToUploadIsThere) {
+  a.faulty().refuse_keys("/manifest", Error(ErrorCode::unavailable, "away"));
+  const Uuid id = make(a, "v", 1);
+  EXPECT_FALSE(*b.shelf().store_has(id));
+  ASSERT_TRUE(a.run_until([&] { return a.stored_objects(id) > 0; }));
+  EXPECT_TRUE(*b.shelf().store_has(id));
+  EXPECT_FALSE(*a.shelf().store_has(id)) << "its own, which it would know";
+  a.faulty().refuse_keys("", Error(ErrorCode::unavailable, "away"));
+  ASSERT_TRUE(a.run_until([&] { return a.all_stored(id); }));
+  EXPECT_TRUE(*a.shelf().store_has(id));
+}
+
+TEST_F(UploaderAttachTest, ACloneMovesToWhereItsSourceOnceWas) {
+  const Uuid source = make(a, "source", 1);
+  ASSERT_TRUE(a.run_until([&] { return a.all_stored(source); }));
+  ASSERT_TRUE(b.shelf().attach(request("source", true, true)).ok());
+  const auto volume = b.open_image(source);
+  ASSERT_TRUE(volume.ok());
+  fill(**volume, 0, 2 * MiB, 3);
+  const Uuid id = stored_clone(b, **volume, "clone", 4);
+  detach(b, id);
+  ASSERT_TRUE(a.run_until([&] { return !a.shelf().look_at_owner(source).ok(); }));
+  // What is left there of the source lacks what the clone stands on.
+  ASSERT_TRUE(a.shelf().attach(request("clone")).ok());
+  expect_clone(a, id, 4, 3);
+}
+
+TEST_F(UploaderAttachTest, AClonesManifestGoesUpWhenItsSourceIsAnothers) {
+  auto source = a.make_image("source", kSize);
+  fill(*source, 0, 2 * MiB, 1);
+  const Uuid id = stored_clone(a, *source, "clone", 2);
+  // What was not uploaded yet is only here, and no more of it goes up.
+  fill(*source, 0, 1 * MiB, 9);
+  ASSERT_TRUE(source->seal().ok());
+  ASSERT_TRUE(b.shelf().attach(request("source", true, true)).ok());
+  ASSERT_TRUE(a.run_until([&] { return a.fenced(source->uuid()); }));
+  source.reset();
+  a.restart(false);
+  ASSERT_TRUE(a.ownership().open().ok());
+  ASSERT_TRUE(a.shelf().reconcile().ok());
+  {
+    const auto clone = a.open_image(id);
+    ASSERT_TRUE(clone.ok()) << clone.error().message();
+    fill(**clone, 0, 1 * MiB, 7);
+    ASSERT_TRUE((*clone)->close().ok());
+  }
+  EXPECT_TRUE(a.run_until([&] { return a.all_stored(id); })) << a.describe_stored(id);
+  expect_clone(a, id, 7, 1);
 }
 
 TEST_F(UploaderAttachTest, ArchivedAndRetrievedLikeATape) {
