@@ -236,6 +236,8 @@ class Catalog {
   Status update_job(const JobRow& row);
   Result<std::optional<JobRow>> job(int64_t id);
   Result<std::optional<JobRow>> unfinished_job(const Uuid& cartridge);
+  // `code`, with what is under way: the cartridge has an unfinished job.
+  Status check_no_job(const Uuid& cartridge, ErrorCode code = ErrorCode::conflict);
   Result<std::vector<JobRow>> unfinished_jobs();
   Result<std::vector<JobRow>> jobs(size_t limit);  // newest first
 

@@ -137,6 +137,13 @@ Result<std::optional<JobRow>> Catalog::unfinished_job(const Uuid& cartridge) {
   return one_job(s);
 }
 
+Status Catalog::check_no_job(const Uuid& cartridge, ErrorCode code) {
+  ASSIGN_OR_RETURN(const std::optional<JobRow> job, unfinished_job(cartridge));
+  if (!job) return {};
+  return Error(code, std::string(to_string(job->kind)) + " job " + std::to_string(job->id) +
+                         " of " + job->barcode + " is under way");
+}
+
 Result<std::vector<JobRow>> Catalog::unfinished_jobs() {
   const std::lock_guard lock(state_->mutex);
   ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT id, " JOB_COLUMNS

@@ -320,11 +320,7 @@ Result<TapeView> TapeService::take_over(std::string_view barcode, bool force) {
                                         library_->element_name(element->address) +
                                         "; unload it first");
     }
-    ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(known->uuid));
-    if (job) {
-      return Error(ErrorCode::conflict, "job " + std::to_string(job->id) + " of tape " +
-                                            known->barcode + " is under way");
-    }
+    TRY(env_.catalog->check_no_job(known->uuid));
   }
   ASSIGN_OR_RETURN(TapeRow row, env_.shelf->take_over(std::string(barcode), force));
   return view(std::move(row));

@@ -10,8 +10,7 @@ Result<uint64_t> TapeService::set_wrapped_key(const Uuid& uuid, const WrappedKey
                                               const WrappedKey& after) {
   // No job begins meanwhile: jobs write manifests, too.
   const std::lock_guard operation(operations_mutex_);
-  ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(uuid));
-  if (job) return Error(ErrorCode::busy, "job " + std::to_string(job->id) + " is at work on it");
+  TRY(env_.catalog->check_no_job(uuid, ErrorCode::busy));
   return env_.vault->set_wrapped_key(uuid, before, after);
 }
 
@@ -19,11 +18,7 @@ Status TapeService::set_property(std::string_view barcode, const std::string& na
                                  const std::string& value) {
   const std::lock_guard operation(operations_mutex_);
   ASSIGN_OR_RETURN(const TapeRow row, tape(barcode));
-  ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(row.uuid));
-  if (job) {
-    return Error(ErrorCode::conflict,
-                 "job " + std::to_string(job->id) + " is at work on tape " + row.barcode);
-  }
+  TRY(env_.catalog->check_no_job(row.uuid));
   return env_.vault->set_property(row.uuid, name, value);
 }
 

@@ -62,11 +62,7 @@ Result<int64_t> TapeService::set_hold(std::string_view barcode, bool on) {
                                           std::string(to_string(row.status)) +
                                           "; it must be in the library or ARCHIVED");
   }
-  ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(row.uuid));
-  if (job) {
-    return Error(ErrorCode::conflict,
-                 "job " + std::to_string(job->id) + " of tape " + row.barcode + " is under way");
-  }
+  TRY(env_.catalog->check_no_job(row.uuid));
   if (here) {
     // A tape in a drive may be written this very moment.
     if (env_.vault->in_use(row.uuid)) {

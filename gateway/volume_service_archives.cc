@@ -108,11 +108,7 @@ Result<VolumeService::Archive> VolumeService::open_archive(const std::string& ar
 
 Status VolumeService::check_idle(const EntryPtr& entry) {
   if (env_.catalog == nullptr) return {};
-  ASSIGN_OR_RETURN(const auto job, env_.catalog->unfinished_job(entry->uuid));
-  if (!job) return {};
-  return Error(ErrorCode::busy, "job " + std::to_string(job->id) + " (" +
-                                    std::string(to_string(job->kind)) + ") works on " +
-                                    entry->name);
+  return env_.catalog->check_no_job(entry->uuid, ErrorCode::busy);
 }
 
 Status VolumeService::check_deletable(const EntryPtr& entry) {

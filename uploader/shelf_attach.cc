@@ -236,11 +236,7 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
   ASSIGN_OR_RETURN(const auto known, s.env.catalog->tape(image));
   const bool shelved = found.owner && found.owner->state == OwnerState::shelved;
   if (known) {
-    ASSIGN_OR_RETURN(const auto job, s.env.catalog->unfinished_job(image));
-    if (job) {
-      return Error(ErrorCode::conflict, "job " + std::to_string(job->id) + " of volume " +
-                                            manifest.label + " is under way");
-    }
+    TRY(s.env.catalog->check_no_job(image));
     const bool here =
         s.still_ours(found.owner) || (shelved && known->status == TapeStatus::archived);
     if (here && s.check_owned(image).ok()) {

@@ -239,11 +239,7 @@ Status Shelf::forget(const Uuid& cartridge, bool force) {
     return Error(ErrorCode::conflict, name + " is this gateway's; it is " +
                                           (image ? "detached" : "archived") + " or deleted");
   }
-  ASSIGN_OR_RETURN(const auto job, s.env.catalog->unfinished_job(cartridge));
-  if (job) {
-    return Error(ErrorCode::conflict,
-                 "job " + std::to_string(job->id) + " of " + name + " is under way");
-  }
+  TRY(s.env.catalog->check_no_job(cartridge));
   if (!force) {
     ASSIGN_OR_RETURN(const uint64_t bytes, s.only_here(cartridge));
     if (bytes > 0) {

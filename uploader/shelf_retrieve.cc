@@ -215,7 +215,6 @@ Status Shelf::State::await_restores(JobRun& run) {
   ASSIGN_OR_RETURN(const bool swept, sweep(run));
   if (!swept) return save(run, false);
   note_sweep(run);
-  bool all = false;
   {
     const std::lock_guard lock(mutex);
     // The copies restored first may have expired before the last one came.
@@ -226,10 +225,19 @@ Status Shelf::State::await_restores(JobRun& run) {
         --run.ready;
       }
     }
+  }
+  return restores_swept(run, "are back");
+}
+
+// The manifest when all are ready, else another look at what is left.
+Status Shelf::State::restores_swept(JobRun& run, const char* what) {
+  bool all = false;
+  {
+    const std::lock_guard lock(mutex);
     all = run.ready == run.rows.size();
     if (!all) {
       run.row.step = "waiting for restores: " + std::to_string(run.ready) + " of " +
-                     std::to_string(run.rows.size()) + " segments are back";
+                     std::to_string(run.rows.size()) + " segments " + what;
     }
   }
   if (all) {
@@ -326,22 +334,7 @@ Status Shelf::State::await_moves(JobRun& run) {
   ASSIGN_OR_RETURN(const bool swept, sweep(run));
   if (!swept) return save(run, false);
   note_sweep(run);
-  bool all = false;
-  {
-    const std::lock_guard lock(mutex);
-    all = run.ready == run.rows.size();
-    if (!all) {
-      run.row.step = "waiting for restores: " + std::to_string(run.ready) + " of " +
-                     std::to_string(run.rows.size()) + " segments are moved";
-    }
-  }
-  if (all) {
-    set_phase(run, JobPhase::manifest, "writing the manifest");
-  } else {
-    begin_sweep(run);
-    look_again(run, restore_poll_ms(run));
-  }
-  return save(run, true);
+  return restores_swept(run, "are moved");
 }
 
 // -- what begins them
@@ -397,8 +390,7 @@ Status Shelf::assign_pool(const Uuid& cartridge, const std::string& pool) {
       tape.status != TapeStatus::recovered) {
     return wrong_status(tape, "its pool cannot be changed now");
   }
-  ASSIGN_OR_RETURN(const auto job, s.env.catalog->unfinished_job(cartridge));
-  if (job) return wrong_status(tape, "a job is under way");
+  TRY(s.env.catalog->check_no_job(cartridge));
   ASSIGN_OR_RETURN(const StorageClass to, s.class_of_pool(pool));
   ASSIGN_OR_RETURN(const Holdings held, holdings(cartridge, {}));
   for (const ObjectGroup& group : held.stored) {

@@ -484,6 +484,7 @@ struct Shelf::State {
   Status advance_reassign(JobRun& run);
   Status begin_reassign(JobRun& run);
   Status await_moves(JobRun& run);
+  Status restores_swept(JobRun& run, const char* what);
   // -- legal holds (shelf_hold.cc)
   Status choose_hold(JobRun& run, const TapeRow& tape);
   Status advance_hold(JobRun& run);

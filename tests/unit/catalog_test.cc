@@ -385,6 +385,12 @@ TEST_F(CatalogTest, OneUnfinishedJobPerCartridge) {
   EXPECT_EQ((*row)->barcode, "T00001");
   EXPECT_EQ(catalog_->unfinished_jobs()->size(), 2U);
   EXPECT_EQ((*catalog_->unfinished_job(uuid(2)))->id, *other);
+  const Status busy = catalog_->check_no_job(uuid(2));
+  EXPECT_EQ(busy.error().code, ErrorCode::conflict);
+  EXPECT_NE(busy.error().context.find(" job " + std::to_string(*other) + " of "), std::string::npos)
+      << busy.error().context;
+  EXPECT_EQ(catalog_->check_no_job(uuid(2), ErrorCode::busy).error().code, ErrorCode::busy);
+  EXPECT_TRUE(catalog_->check_no_job(uuid(9)).ok());
   JobRow done = **row;
   done.state = JobState::failed;
   done.error = "no";
