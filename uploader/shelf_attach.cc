@@ -256,7 +256,10 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
   }
   // 1. The owner. 2. The manifest, with an epoch that its former owner never has. 3. Here. 4. What
   // says that it is to be had. Whatever comes between is made good by doing it again.
-  if (known) TRY(s.fence_while_taken(*known, from));
+  if (known) {
+    TRY(s.check_clones_stand(*known));
+    TRY(s.fence_while_taken(*known, from));
+  }
   if (request.take_over) {
     TRY(s.env.ownership->take_over(image, request.force));
   } else {

@@ -240,6 +240,7 @@ Status Shelf::forget(const Uuid& cartridge, bool force) {
                                           (image ? "detached" : "archived") + " or deleted");
   }
   TRY(s.env.catalog->check_no_job(cartridge));
+  if (image) TRY(s.check_clones_stand(tape));
   if (!force) {
     ASSIGN_OR_RETURN(const uint64_t bytes, s.only_here(cartridge));
     if (bytes > 0) {

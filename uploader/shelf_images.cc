@@ -134,6 +134,24 @@ Result<bool> Shelf::State::others_base_is_stored(const Uuid& clone, const ImageB
   return true;
 }
 
+// What is here of an image that is another gateway's may go when no clone here stands on a recovery
+// point that nothing else has.
+Status Shelf::State::check_clones_stand(const TapeRow& image) {
+  ASSIGN_OR_RETURN(const std::vector<TapeRow> rows, env.catalog->images());
+  for (const TapeRow& row : rows) {
+    const Result<Manifest> clone = read_manifest(row.uuid);
+    if (!clone.ok()) continue;  // damaged, or on its way here or out
+    const auto base = image_base(*clone);
+    if (!base.ok() || !*base || (*base)->image != image.uuid) continue;
+    const Result<bool> stored = others_base_is_stored(row.uuid, **base);
+    if (stored.ok()) continue;
+    if (is_passing(stored.error())) return stored.error();
+    return Error(ErrorCode::conflict, "clone " + row.barcode + " stands on a recovery point of " +
+                                          image.barcode + " that only what is here of it has");
+  }
+  return {};
+}
+
 // Nobody must take its first segments for garbage: before they go up, the store says whose they
 // are. Asked once; after that it is remembered.
 Status Shelf::State::claim_image(const Uuid& cartridge) {

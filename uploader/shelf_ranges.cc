@@ -37,7 +37,8 @@ uint64_t Shelf::State::range_limit(const ShelfOptions& options) {
 Status Shelf::State::check_readable(const SegmentId& id) {
   {
     const std::lock_guard lock(mutex);
-    if (deleting.contains(id.cartridge)) {
+    // What is forgotten here is there, and clones read it.
+    if (deleting.contains(id.cartridge) && !fenced.contains(id.cartridge)) {
       return Error(ErrorCode::not_found, describe(id) + " is being deleted");
     }
   }

@@ -107,8 +107,7 @@ if [[ $kind = disk ]]; then
   cli volume create --name four --size 256MiB --block-size 4096 >/dev/null
 elif [[ $kind = backup ]]; then
   # Slot 1 is btape's, which fills it; 2 to 6 are Bacula's, 7 to 9 Amanda's.
-  tape BAC001L8 256MiB
-  for n in 2 3 4; do tape "BAC00${n}L8" 2GiB; done
+  for n in 1 2 3 4; do tape "BAC00${n}L8" 2GiB; done
   for n in 5 6; do tape "BAC00${n}L8" ${small_mib}MiB; done
   for n in 1 2 3; do tape "AMA00${n}L8" ${small_mib}MiB; done
   files=("$here/../../docs/runbook.md")

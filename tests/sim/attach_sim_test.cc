@@ -393,6 +393,13 @@ class Moves {
     if (failed()) return;
     ASSERT_TRUE(from.run_until([&] { return !from.shelf().check_owned(image.id).ok(); }))
         << "the old owner goes on";
+    if (!random_.one_in(3)) return;
+    // Its clones there go on without what was there of it.
+    calmly(from, [&] { expect(from.shelf().forget(image.id, true)); });
+    for (Image& clone : images_) {
+      if (clone.owner != &from) continue;
+      calmly(from, [&] { EXPECT_EQ(read(*clone.volume), clone.states.back()) << clone.name; });
+    }
   }
 
   void settle() {

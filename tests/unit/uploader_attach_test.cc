@@ -247,6 +247,41 @@ TEST_F(UploaderAttachTest, AClonesManifestGoesUpWhenItsSourceIsAnothers) {
   expect_clone(a, id, 7, 1);
 }
 
+TEST_F(UploaderAttachTest, WhatAloneHasWhatACloneStandsOnIsKept) {
+  auto source = a.make_image("source", kSize);
+  fill(*source, 0, 2 * MiB, 1);
+  const Uuid other = stored_clone(a, *source, "other", 2);
+  // A second one, of a point that the store does not hear of any more.
+  fill(*source, 0, 1 * MiB, 5);
+  const auto point = source->create_point("late");
+  ASSERT_TRUE(point.ok());
+  auto clone = a.clone_image(*source, point->id, "clone");
+  ASSERT_TRUE(clone.ok());
+  const Uuid id = (*clone)->uuid();
+  ASSERT_TRUE((*clone)->close().ok());
+  clone->reset();
+  ASSERT_TRUE(source->close().ok());
+  const Uuid source_id = source->uuid();
+  source.reset();
+  ASSERT_TRUE(b.shelf().attach(request("source", true, true)).ok());
+  ASSERT_TRUE(a.run_until([&] { return a.fenced(source_id); }));
+  const Status refused = a.shelf().forget(source_id, true);
+  EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+  EXPECT_NE(refused.error().context.find("clone"), std::string::npos) << refused.error().context;
+  EXPECT_EQ(a.shelf().attach(request("source", true, true)).error().code, ErrorCode::conflict);
+  const auto still = a.open_image(id);
+  ASSERT_TRUE(still.ok()) << still.error().message();
+  expect_content(**still, 0, 1 * MiB, 5);
+  expect_content(**still, 1 * MiB, 1 * MiB, 1);
+  // Without it nothing stands in the way, and the one that is in the store is read from there.
+  const auto job = a.shelf().remove(id);
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  ASSERT_TRUE(a.run_until([&] { return !a.catalog().tape(id)->has_value(); }));
+  const Status forgotten = a.shelf().forget(source_id, true);
+  EXPECT_TRUE(forgotten.ok()) << forgotten.error().message();
+  expect_clone(a, other, 2, 1);
+}
+
 TEST_F(UploaderAttachTest, ArchivedAndRetrievedLikeATape) {
   ASSERT_TRUE(b.catalog().put_pool({"glacier", "GLACIER"}).ok());
   const Uuid id = make(a, "v", 1);
