@@ -71,9 +71,21 @@ TEST(VolumeSharing, MovesWithItsRecoveryPointsAndAClone) {
   EXPECT_EQ(a.cli({"volume", "delete", "src"}).exit_code, 4);
   expect(b, "copy", 1 * MiB, mine);
 
-  // Deleted there, it holds nothing here.
-  b.ok({"volume", "delete", "copy"});
-  ASSERT_TRUE(gone(b, "copy")) << b.log();
+  // So does one of a point that came after the first one went there.
+  a.ok({"volume", "point", "create", "src", "--name", "r"});
+  a.ok({"volume", "clone", "src@r", "--name", "late"});
+  a.ok({"volume", "detach", "late"});
+  ASSERT_TRUE(gone(a, "late")) << a.log();
+  b.ok({"volume", "attach", "late"});
+  expect(b, "late", 0, after);
+  expect(b, "late", 1 * MiB, ByteView(before).subspan(1 * MiB));
+
+  // Deleted there, they hold nothing here.
+  for (const char* clone : {"copy", "late"}) {
+    b.ok({"volume", "delete", clone});
+    ASSERT_TRUE(gone(b, clone)) << b.log();
+  }
+  a.ok({"volume", "point", "delete", "src@r"});
   a.ok({"volume", "point", "create", "src", "--name", "q"});
   a.ok({"volume", "point", "delete", "src@p"});
 
