@@ -73,7 +73,8 @@ struct StoreGcReport {
 // that more goes up; nothing of an image that another was cloned from and that does not say so. The
 // manifest is read after the listing, and once more
 // before the deletion. A cartridge without a manifest goes when nobody owns it and no barcode names
-// it, or when its deletion was begun. What probes left behind (is_probe) goes when it is old.
+// it, or when its deletion was begun. What probes left behind (is_probe) goes when it is
+// old, and so does what says that an image is detached which is not.
 Result<StoreGcReport> collect_store_garbage(ObjectStore& store, Clock& clock,
                                             const StoreGcOptions& options);
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -8,6 +9,7 @@
 #include "uploader/bucket_check.h"
 #include "uploader/bucket_takeover.h"
 #include "uploader/cloud/s3_probe.h"
+#include "uploader/detached_document.h"
 #include "uploader/shelf.h"
 
 namespace coldshelf {
@@ -37,6 +39,7 @@ class Collector {
     }));
     report_.cartridges = cartridges.size();
     TRY(collect_probes());
+    TRY(collect_detached());
     if (!options_.dry_run) {
       ASSIGN_OR_RETURN(report_.unfinished, store_.abort_unfinished("", options_.min_age_ms));
     }
@@ -92,12 +95,31 @@ class Collector {
 
   // A probe removes its objects itself, but not one whose put a server carried out after that.
   Status collect_probes() {
+    return collect_old(std::string(kProbePrefix), [](const ObjectInfo& object) -> Result<bool> {
+      return is_probe(object.key);
+    });
+  }
+
+  // What says that nobody has an image, which somebody has: its put, too, came after its removal.
+  Status collect_detached() {
+    return collect_old(std::string(kDetachedPrefix), [&](const ObjectInfo& object) -> Result<bool> {
+      const auto image = Uuid::parse(object.key.substr(kDetachedPrefix.size()));
+      if (!image) return false;
+      ASSIGN_OR_RETURN(const BucketCartridge found, read_cartridge(store_, *image, true));
+      if (found.owner) return found.owner->state != OwnerState::shelved;
+      return !found.manifest && found.problem->code == ErrorCode::not_found;
+    });
+  }
+
+  Status collect_old(const std::string& prefix,
+                     const std::function<Result<bool>(const ObjectInfo&)>& is_garbage) {
     std::vector<ObjectInfo> garbage;
     std::string after;
     do {
-      ASSIGN_OR_RETURN(auto page, store_.list(std::string(kProbePrefix), after, kPage));
+      ASSIGN_OR_RETURN(auto page, store_.list(prefix, after, kPage));
       for (ObjectInfo& object : page.objects) {
-        if (!is_probe(object.key)) continue;
+        ASSIGN_OR_RETURN(const bool goes, is_garbage(object));
+        if (!goes) continue;
         if (young(object)) {
           count(report_.kept_young, true);
         } else {

@@ -183,12 +183,22 @@ Result<std::vector<DetachedImage>> Shelf::detached_images() {
                     {{"key", object.key}, {"error", image.error().message()}});
         continue;
       }
+      // A put that a server carries out late says so of one that is attached or gone by now.
+      ASSIGN_OR_RETURN(const bool still, state_->is_detached(image->uuid));
+      if (!still) continue;
       out.push_back(std::move(*image));
     }
     after = page.next;
   } while (!after.empty());
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return out;
+}
+
+Result<bool> Shelf::State::is_detached(const Uuid& image) {
+  if (env.ownership == nullptr) return true;
+  ASSIGN_OR_RETURN(const auto owner, env.ownership->owner_of(image));
+  if (owner) return owner->state == OwnerState::shelved;
+  return shelf->store_has(image);
 }
 
 // The image of that name or uuid: a detached one, else any of the store.

@@ -134,11 +134,12 @@ Result<bool> Shelf::State::others_base_is_stored(const Uuid& clone, const ImageB
   return true;
 }
 
-// What is here of an image that is another gateway's may go when no clone here stands on a recovery
-// point that nothing else has.
+// What is here of an image that is another gateway's may go when no clone of this one stands on a
+// recovery point that nothing else has.
 Status Shelf::State::check_clones_stand(const TapeRow& image) {
   ASSIGN_OR_RETURN(const std::vector<TapeRow> rows, env.catalog->images());
   for (const TapeRow& row : rows) {
+    if (!check_owned(row.uuid).ok()) continue;
     const Result<Manifest> clone = read_manifest(row.uuid);
     if (!clone.ok()) continue;  // damaged, or on its way here or out
     const auto base = image_base(*clone);

@@ -371,6 +371,7 @@ struct Shelf::State {
   void note_image_sent(const Manifest& sent);                   // likewise
   std::optional<Manifest> storable(const Manifest& now, const std::vector<SegmentRow>& rows,
                                    bool& complete, std::set<SegmentId>& whole);
+  Result<bool> is_detached(const Uuid& image);  // what its document says is so; asks the store
   Status check_clones_stand(const TapeRow& image);
   Result<bool> others_base_is_stored(const Uuid& clone, const ImageBase& base);
   Result<bool> base_is_stored(const Manifest& manifest);

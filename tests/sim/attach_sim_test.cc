@@ -16,6 +16,7 @@
 #include "tests/support/image_rig.h"
 #include "tests/support/sim_seeds.h"
 #include "uploader/bucket_check.h"
+#include "uploader/detached_document.h"
 
 namespace coldshelf::test {
 namespace {
@@ -411,6 +412,7 @@ class Moves {
       ASSERT_TRUE(image.owner->run_until([&] { return image.owner->all_stored(image.id); }))
           << image.owner->describe_stored(image.id);
     }
+    EXPECT_TRUE(a_.shelf().detached_images()->empty());
     for (Image& image : images_) {
       EXPECT_EQ(read(*image.volume), image.states.back());
       const auto stored = image.owner->open_stored(image.id);
@@ -425,6 +427,7 @@ class Moves {
     clock_.advance_ms(1'000);
     const auto collected = collect_store_garbage(a_.store(), clock_, gc);
     ASSERT_TRUE(collected.ok()) << collected.error().message();
+    EXPECT_TRUE(a_.store().list(std::string(kDetachedPrefix), "", 10)->objects.empty());
     check();
     for (Image& image : images_) {
       EXPECT_EQ(read(*image.volume), image.states.back()) << image.name;

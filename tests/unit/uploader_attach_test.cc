@@ -5,6 +5,7 @@
 #include "tests/support/image_content.h"
 #include "tests/support/image_rig.h"
 #include "uploader/bucket_check.h"
+#include "uploader/detached_document.h"
 
 namespace coldshelf::test {
 namespace {
@@ -87,12 +88,23 @@ TEST_F(UploaderAttachTest, DetachedHereAttachedThere) {
   EXPECT_EQ((*detached)[0].size_bytes, kSize);
   EXPECT_EQ((*detached)[0].gateway, "sgw-A");
 
+  const Buffer document = *a.store().get_all(detached_key(id));
+
   const auto row = b.shelf().attach(request("v"));
   ASSERT_TRUE(row.ok()) << row.error().message();
   EXPECT_EQ(row->status, TapeStatus::available);
   EXPECT_EQ(b.shelf().attach(request("v")).error().code, ErrorCode::exists);
   EXPECT_EQ(a.shelf().attach(request("v")).error().code, ErrorCode::conflict);
   EXPECT_TRUE(b.shelf().detached_images()->empty());
+  // Put once more, late: it says so no more, and goes.
+  ASSERT_TRUE(a.store().put(detached_key(id), source_of(document), PutOptions()).ok());
+  EXPECT_TRUE(b.shelf().detached_images()->empty());
+  clock.advance_ms(1'000);
+  StoreGcOptions gc;
+  gc.threads = 1;
+  gc.min_age_ms = 0;
+  ASSERT_TRUE(collect_store_garbage(a.store(), clock, gc).ok());
+  EXPECT_FALSE(a.store().head(detached_key(id)).ok());
   {
     auto volume = b.open_image(id);
     ASSERT_TRUE(volume.ok()) << volume.error().message();
