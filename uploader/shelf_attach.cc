@@ -247,8 +247,9 @@ Result<TapeRow> Shelf::attach(const AttachRequest& request) {
   const bool shelved = found.owner && found.owner->state == OwnerState::shelved;
   if (known) {
     TRY(s.env.catalog->check_no_job(image));
-    const bool here =
-        s.still_ours(found.owner) || (shelved && known->status == TapeStatus::archived);
+    // An ARCHIVED one that is not on the shelf: it was being taken when this gateway ended.
+    const bool archived = known->status == TapeStatus::archived;
+    const bool here = archived ? shelved : s.still_ours(found.owner);
     if (here && s.check_owned(image).ok()) {
       return Error(ErrorCode::exists, "image " + manifest.label + " is attached here");
     }

@@ -137,17 +137,20 @@ Result<bool> Shelf::State::others_base_is_stored(const Uuid& clone, const ImageB
 // What is here of an image that is another gateway's may go when no clone of this one stands on a
 // recovery point that nothing else has.
 Status Shelf::State::check_clones_stand(const TapeRow& image) {
-  ASSIGN_OR_RETURN(const std::vector<TapeRow> rows, env.catalog->images());
-  for (const TapeRow& row : rows) {
-    if (!check_owned(row.uuid).ok()) continue;
-    const Result<Manifest> clone = read_manifest(row.uuid);
-    if (!clone.ok()) continue;  // damaged, or on its way here or out
+  const Result<Manifest> local = read_manifest(image.uuid);
+  if (!local.ok() && local.error().code == ErrorCode::not_found) return {};
+  if (!local.ok()) return local.error();
+  for (const Uuid& uuid : clones_of(*local)) {
+    ASSIGN_OR_RETURN(const auto row, env.catalog->tape(uuid));
+    if (!row || !check_owned(uuid).ok()) continue;
+    const Result<Manifest> clone = read_manifest(uuid);
+    if (!clone.ok()) continue;  // damaged, or on its way out
     const auto base = image_base(*clone);
     if (!base.ok() || !*base || (*base)->image != image.uuid) continue;
-    const Result<bool> stored = others_base_is_stored(row.uuid, **base);
+    const Result<bool> stored = others_base_is_stored(uuid, **base);
     if (stored.ok()) continue;
     if (is_passing(stored.error())) return stored.error();
-    return Error(ErrorCode::conflict, "clone " + row.barcode + " stands on a recovery point of " +
+    return Error(ErrorCode::conflict, "clone " + row->barcode + " stands on a recovery point of " +
                                           image.barcode + " that only what is here of it has");
   }
   return {};

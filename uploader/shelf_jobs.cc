@@ -186,6 +186,8 @@ Status Shelf::State::advance_archive(JobRun& run) {
       return settle_objects(run);
     case JobPhase::manifest: {
       ASSIGN_OR_RETURN(const TapeRow tape, tape_row(run.row.cartridge));
+      // Before the manifest says so: then an ARCHIVED one that nobody owns was deleted.
+      if (env.ownership != nullptr) TRY(ensure_owned(run.row.cartridge));
       ASSIGN_OR_RETURN(std::vector<ManifestEdit> edits, note_lock(run));
       run.edited = true;
       edits.push_back(SetProperty{"pool", tape.pool});
@@ -217,9 +219,11 @@ Status Shelf::State::begin_archive(JobRun& run) {
   }
   if (!parameter_of(run, "found").empty()) {  // begun by a start without its catalog
     ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(run.row.cartridge));
-    ASSIGN_OR_RETURN(const bool open, archive_is_open(manifest));
-    if (!open) {
-      TRY(lift_fence(run.row.cartridge));  // nobody goes on with an ARCHIVED one
+    ASSIGN_OR_RETURN(const FoundArchive found, find_archive(manifest));
+    if (found != FoundArchive::open) {
+      // Nobody goes on with an ARCHIVED one; but what is replaced is not what the store has.
+      if (found == FoundArchive::over) TRY(lift_fence(run.row.cartridge));
+      TRY(env.catalog->set_uploaded_generation(run.row.cartridge, manifest.generation));
       TRY(set_status(run.row.cartridge, TapeStatus::archived));
       return end_job(run, JobState::succeeded, "archived");
     }
@@ -501,7 +505,8 @@ Status Shelf::State::end_failed(JobRun& run) {
       const std::lock_guard lock(mutex);
       if (run.data_lost) back = TapeStatus::irrecoverable;
     }
-    if (run.edited) {
+    // Of one that a start found the manifest was not put yet.
+    if (run.edited || !parameter_of(run, "found").empty()) {
       // Best effort: the tape's row decides here, the property is for a rebuild from the store.
       const Status undone =
           edit_manifest(run, {SetProperty{"status", std::string(to_string(back))}});

@@ -115,36 +115,46 @@ Status Shelf::State::enter_tape(const Manifest& manifest, const std::string& poo
 }
 
 // The manifest of a tape that is archived says so before the store has all of it; how far the
-// archive came the lost catalog knew. True: not to its end, where the store has this manifest, and
-// its lock, and nothing is here but the manifest. False: so far, and given to the shelf, if that
-// was left to do; or not ours to go on with.
-Result<bool> Shelf::State::archive_is_open(const Manifest& manifest) {
+// archive came the lost catalog knew. What is over is given to the shelf, if that was left to do.
+Result<FoundArchive> Shelf::State::find_archive(const Manifest& manifest) {
+  bool given = false;
   if (env.ownership != nullptr) {
     ASSIGN_OR_RETURN(const auto owner, env.ownership->owner_of(manifest.uuid));
     const bool ours = !owner || owner->gateway == env.ownership->self().id;
-    if (!ours || (owner && owner->state == OwnerState::deleting)) return false;
+    if (!ours || (owner && owner->state == OwnerState::deleting)) return FoundArchive::over;
+    given = owner && owner->state == OwnerState::shelved;
   }
   ASSIGN_OR_RETURN(const auto names, env.files->list(directory_of(manifest.uuid)));
-  if (std::any_of(names.begin(), names.end(),
-                  [](const std::string& name) { return name.ends_with(".seg"); })) {
-    return true;
-  }
+  const bool here = std::any_of(names.begin(), names.end(),
+                                [](const std::string& name) { return name.ends_with(".seg"); });
   const Result<Buffer> there = env.store->get_all(manifest_key(manifest.uuid));
   if (!there.ok()) {
     const ErrorCode code = there.error().code;
-    if (code == ErrorCode::not_found || code == ErrorCode::corrupt) return true;  // it is put again
-    return there.error();
+    if (code != ErrorCode::not_found && code != ErrorCode::corrupt) return there.error();
+    const bool alone = env.ownership == nullptr;
+    if (here || alone || code == ErrorCode::corrupt) return FoundArchive::open;  // it is put again
+    // Its owner was there: whoever took it from the shelf has deleted it.
+    const std::string prefix = std::string(kCartridgesPrefix) + manifest.uuid.to_string() + "/";
+    ASSIGN_OR_RETURN(const ObjectStore::ListPage left, env.store->list(prefix, "", 1));
+    return left.objects.empty() ? FoundArchive::over : FoundArchive::open;
   }
   const Result<ReplayedManifest> stored = decode_manifest(*there, false);
-  if (!stored.ok() || stored->manifest != manifest) return true;
-  if (!property_of(manifest, "lock").empty()) {
+  if (!stored.ok()) return FoundArchive::open;
+  // Another gateway had it meanwhile, and this one was taking it: from the shelf, or from there.
+  const bool newer =
+      stored->manifest.epoch > manifest.epoch || stored->manifest.generation > manifest.generation;
+  if (newer && property_of(stored->manifest, "status") != to_string(TapeStatus::archived)) {
+    return FoundArchive::replaced;
+  }
+  if (!newer && (here || stored->manifest != manifest)) return FoundArchive::open;
+  if (!newer && !property_of(manifest, "lock").empty()) {
     const Result<ObjectInfo> locked =
         env.store->head(locked_manifest_key(manifest.uuid, manifest.generation));
-    if (!locked.ok() && locked.error().code == ErrorCode::not_found) return true;
+    if (!locked.ok() && locked.error().code == ErrorCode::not_found) return FoundArchive::open;
     if (!locked.ok()) return locked.error();
   }
-  TRY(give_to_shelf(manifest.uuid));
-  return false;
+  if (!given) TRY(give_to_shelf(manifest.uuid));
+  return FoundArchive::over;
 }
 
 Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answers) {
@@ -158,14 +168,20 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
     TapeStatus status =
         parse_tape_status(property_of(manifest, "status")).value_or(TapeStatus::available);
     if (status == TapeStatus::archived) {
-      const Result<bool> open =
-          store_answers ? archive_is_open(manifest)
-                        : Result<bool>(Error(ErrorCode::unavailable, "the store does not answer"));
-      store_answers = open.ok();
-      if (!open.ok() || *open) status = TapeStatus::archiving;  // not known: the job asks again
+      const Result<FoundArchive> found =
+          store_answers
+              ? find_archive(manifest)
+              : Result<FoundArchive>(Error(ErrorCode::unavailable, "the store does not answer"));
+      store_answers = found.ok();
+      // Not known: the job asks again.
+      if (!found.ok() || *found == FoundArchive::open) status = TapeStatus::archiving;
     }
     if (image && property_of(manifest, "status") == kDetachedStatus) status = TapeStatus::detaching;
     TRY(enter_tape(manifest, property_of(manifest, "pool"), status));
+    // The store has it, or a later one of whoever took it from the shelf: it is not put again.
+    if (status == TapeStatus::archived) {
+      TRY(env.catalog->set_uploaded_generation(cartridge, manifest.generation));
+    }
     log_info("shelf", "cartridge entered from its manifest", {{"barcode", manifest.label}});
     ASSIGN_OR_RETURN(row, env.catalog->tape(cartridge));
   } else {
@@ -184,9 +200,16 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
     }
     garbage = !manifests[cartridge].garbage.empty();
   }
-  const bool dirty = garbage || row->uploaded_manifest_generation == 0 ||
-                     row->uploaded_manifest_generation != manifest.generation;
-  if (dirty) {
+  ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
+  // Only so, and by a start that was killed before it came here, it has no job.
+  const bool archiving = row->status == TapeStatus::archiving;
+  const bool lost = !job && (archiving || row->status == TapeStatus::detaching);
+  // A job that a start found first asks what has become of the cartridge: it may be somebody else's
+  // and even gone, and nothing is put of it before that is known.
+  const bool asks = lost || (job && job->parameters.contains("found"));
+  const bool dirty = !asks && (garbage || row->uploaded_manifest_generation == 0 ||
+                               row->uploaded_manifest_generation != manifest.generation);
+  if (dirty || asks) {
     // Its last edit may be in the page cache only, left there by a killed program; the store must
     // not have what a power loss can still take back here.
     ASSIGN_OR_RETURN(const auto file,
@@ -194,14 +217,9 @@ Status Shelf::State::reconcile_cartridge(const Uuid& cartridge, bool& store_answ
     TRY(file->sync());
   }
   watch_manifest(cartridge, manifest.generation, dirty, false);
-  // Only so, and by a start that was killed before it came here, it has no job.
-  const bool archiving = row->status == TapeStatus::archiving;
-  if (archiving || row->status == TapeStatus::detaching) {
-    ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
-    if (job) return {};
-    TRY(begin_job(archiving ? JobKind::archive : JobKind::detach, *row,
-                  {{"before", std::string(to_string(TapeStatus::available))}, {"found", "yes"}}));
-  }
+  if (!lost) return {};
+  TRY(begin_job(archiving ? JobKind::archive : JobKind::detach, *row,
+                {{"before", std::string(to_string(TapeStatus::available))}, {"found", "yes"}}));
   return {};
 }
 

@@ -143,6 +143,12 @@ struct ImageWatch {
   std::set<Uuid> sent_holds;  // clones that the store's manifest knows of, sent since the start
   bool base_seen = false;     // of a clone: its base, another gateway's, is in the store
 };
+// What has become of an archive of which only the manifest tells.
+enum class FoundArchive {
+  open,      // to be gone on with
+  over,      // on the shelf, another gateway's by now, or deleted
+  replaced,  // the store has a later state, which is not on the shelf: it was being taken over
+};
 struct Recall {
   SegmentEntry entry;
   bool done = false;  // with the file under its part name until the recall is no longer known
@@ -338,7 +344,7 @@ struct Shelf::State {
   Status sync_rows(const Manifest& manifest, bool at_start);
   // `store_answers`: false once it did not; then it is not asked again.
   Status reconcile_cartridge(const Uuid& cartridge, bool& store_answers);
-  Result<bool> archive_is_open(const Manifest& manifest);
+  Result<FoundArchive> find_archive(const Manifest& manifest);
   Status reconcile_missing(const TapeRow& row);
   Status enter_tape(const Manifest& manifest, const std::string& pool, TapeStatus status);
   void watch_manifest(const Uuid& cartridge, uint64_t generation, bool dirty, bool urgent);

@@ -62,8 +62,11 @@ class Moves {
       if (failed()) return;
       if (random_.one_in(6)) delete_clone();
       if (failed()) return;
-      if (random_.one_in(3)) {
-        hand_over(any());
+      if (random_.one_in(6)) {
+        shelve(any());
+      } else if (random_.one_in(3)) {
+        Image& image = any();
+        image.shelved ? shelve(image) : hand_over(image);
       } else if (random_.one_in(3)) {
         seize(any());
       }
@@ -82,6 +85,7 @@ class Moves {
     std::map<Uuid, Tags> points;
     std::map<Uuid, Tags> dropped;  // points that whoever takes it by force may find again
     std::optional<Uuid> source;    // of a clone
+    bool shelved = false;          // it was on the shelf once, and is RETRIEVED
   };
 
   static ShelfOptions options(Random& random) {
@@ -158,7 +162,8 @@ class Moves {
                      static_cast<std::ptrdiff_t>(random_.below(image.points.size())));
   }
   void make_clone(Image& from) {
-    if (images_.size() == kMostImages || from.points.empty()) return;
+    // Restored copies expire, so that nothing is cloned from one.
+    if (images_.size() == kMostImages || from.points.empty() || from.shelved) return;
     calmly(*from.owner, [&] {
       const auto at = any_point(from);
       Image clone;
@@ -344,14 +349,63 @@ class Moves {
     image.owner = &to;
     open_as_it_was(image);
   }
+  // To the shelf, and back to whichever gateway.
+  void shelve(Image& image) {
+    ImageRig& from = *image.owner;
+    const Uuid id = image.id;
+    calmly(from, [&] { expect(image.volume->close()); });
+    image.volume.reset();
+    calmly(from, [&] { expect(from.shelf().assign_pool(id, "glacier")); });
+    if (has_clones(image)) {
+      calmly(from, [&] { EXPECT_EQ(from.shelf().archive(id).error().code, ErrorCode::busy); });
+      open_as_it_was(image);
+      return;
+    }
+    bring(from, id, TapeStatus::archived, [&] { return from.shelf().archive(id); });
+    if (failed()) return;
+    ImageRig& to = random_.one_in(2) ? from : other(&from);
+    if (&to != &from) attach(image, to, false);
+    if (failed()) return;
+    retrieve(image, to);
+    if (failed()) return;
+    image.owner = &to;
+    open_as_it_was(image);
+  }
+  void retrieve(Image& image, ImageRig& rig) {
+    bring(rig, image.id, TapeStatus::retrieved,
+          [&] { return rig.shelf().retrieve(image.id, RestoreTier::standard, 30); });
+    image.shelved = true;
+  }
+  template <typename Begin>
+  void bring(ImageRig& rig, const Uuid& id, TapeStatus wanted, const Begin& begin) {
+    const auto at_work = [&] { return (*rig.catalog().unfinished_job(id)).has_value(); };
+    reach(
+        rig,
+        [&] {
+          rig.patiently([&]() -> Status {
+            if (at_work() || rig.status(id) == wanted) return {};
+            return ShelfRig::status_of(begin());
+          });
+        },
+        [&] {
+          if (at_work()) return false;
+          if (rig.status(id) == wanted) return true;
+          // Lost with the catalog, and an archival that a start found to be open is over now.
+          static_cast<void>(begin().ok());
+          return false;
+        });
+  }
   void attach(const Image& image, ImageRig& to, bool take) {
     Shelf::AttachRequest request;
-    request.image = image.name;
+    // By name many calls of a failing store must go well, one after the other.
+    request.image = random_.one_in(4) ? image.name : image.id.to_string();
     request.take_over = take;
     request.force = take;
     reach(
         to,
         [&] {
+          // Of an archival, which a start found to be open and nobody's.
+          to.run_until([&] { return !(*to.catalog().unfinished_job(image.id)).has_value(); });
           to.patiently([&]() -> Status {
             const auto row = to.shelf().attach(request);
             if (row.ok() || row.error().code == ErrorCode::exists) return {};
@@ -388,6 +442,8 @@ class Moves {
     // Until then the old owner writes on; what it is told comes when it wakes up.
     image.volume.reset();
     attach(image, to, true);
+    if (failed()) return;
+    if (image.shelved) retrieve(image, to);  // there it went
     if (failed()) return;
     image.owner = &to;
     open(image, least, points);

@@ -109,6 +109,69 @@ TEST_F(TwoGateways, TheSameManifestPutAgainHasAnotherETag) {
   }
 }
 
+// A give-back that was given up before would find its condition true else, and take it off again.
+TEST_F(TwoGateways, WhoTakesItOnceMorePutsItsOwnerOnceMore) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 30);
+  ASSERT_TRUE(idle(a_, id));
+  archive(a_, id);
+  std::set<std::string> etags;
+  const auto changed = [&] { return etags.insert(a_.store().head(owner_key(id))->etag).second; };
+  ASSERT_TRUE(changed());
+  for (int again = 0; again < 2; ++again) {
+    ASSERT_TRUE(b_.ownership().acquire(id).ok());
+    EXPECT_TRUE(changed());
+  }
+  for (int again = 0; again < 2; ++again) {
+    ASSERT_TRUE(b_.ownership().shelve(id).ok());
+    EXPECT_TRUE(changed());
+  }
+  ASSERT_TRUE(b_.ownership().ensure_owned(id).ok());
+  EXPECT_FALSE(changed()) << "that changes nothing";
+}
+
+// The catalog of a gateway is lost that has archived a tape: what it was since then, the store
+// knows.
+TEST_F(TwoGateways, WhatWasDeletedFromTheShelfStaysSoAfterALostCatalog) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 30);
+  ASSERT_TRUE(idle(a_, id));
+  archive(a_, id);
+  ASSERT_TRUE(b_.shelf().import_from_shelf("ABC001L8").ok());
+  retrieve(b_, id);
+  const auto job = b_.shelf().remove(id);
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  ASSERT_TRUE(b_.run_until([&] { return b_.status(id) == TapeStatus::deleted; }));
+  a_.lose_catalog();
+  ASSERT_TRUE(a_.ownership().open().ok());
+  ASSERT_TRUE(a_.shelf().reconcile().ok());
+  a_.run_until([] { return false; }, 10 * 60'000);
+  EXPECT_EQ(a_.status(id), TapeStatus::archived);
+  EXPECT_FALSE(a_.stored_manifest(id).has_value());
+  EXPECT_FALSE(owner(a_, id).has_value());
+}
+
+TEST_F(TwoGateways, ATakeoverCutShortIsNoArchivalAfterALostCatalog) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 30);
+  ASSERT_TRUE(idle(a_, id));
+  archive(a_, id);
+  ASSERT_TRUE(b_.shelf().import_from_shelf("ABC001L8").ok());
+  b_.knows(id, a_.records(id));
+  retrieve(b_, id);
+  // Of A's takeover nothing came to be but the owner.
+  ASSERT_TRUE(a_.ownership().take_over(id, true).ok());
+  a_.lose_catalog();
+  ASSERT_TRUE(a_.ownership().open().ok());
+  ASSERT_TRUE(a_.shelf().reconcile().ok());
+  a_.run_until([] { return false; }, 10 * 60'000);
+  EXPECT_EQ(a_.stored_manifest(id)->properties.at("status"), "RETRIEVED") << "B's, untouched";
+  EXPECT_EQ(owner(a_, id)->state, OwnerState::owned);
+  const auto taken = a_.shelf().take_over("ABC001L8", true);
+  ASSERT_TRUE(taken.ok()) << taken.error().message();
+  EXPECT_TRUE(a_.shelf().check_owned(id).ok());
+}
+
 TEST_F(TwoGateways, ASurveyIsOneLookHoweverManyAsk) {
   const Uuid shelved = create(a_, "ABC002L8");
   a_.write(shelved, 0, 30);
