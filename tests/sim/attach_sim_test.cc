@@ -372,8 +372,13 @@ class Moves {
     open_as_it_was(image);
   }
   void retrieve(Image& image, ImageRig& rig) {
-    bring(rig, image.id, TapeStatus::retrieved,
-          [&] { return rig.shelf().retrieve(image.id, RestoreTier::standard, 30); });
+    bring(rig, image.id, TapeStatus::retrieved, [&]() -> Result<int64_t> {
+      // Of one that was attached nothing is here when the power and the catalog are lost at once.
+      Shelf::AttachRequest request;
+      request.image = image.id.to_string();
+      if (!(*rig.catalog().tape(image.id)).has_value()) TRY(rig.shelf().attach(request));
+      return rig.shelf().retrieve(image.id, RestoreTier::standard, 30);
+    });
     image.shelved = true;
   }
   template <typename Begin>
