@@ -84,6 +84,7 @@ Status Shelf::State::lift_fence(const Uuid& cartridge) {
   {
     const std::lock_guard lock(mutex);
     fenced.erase(cartridge);
+    wake_locked(Work::uploads);  // what of it was not looked at meanwhile
     new_problems.erase(cartridge);
   }
   const Status cleared = env.catalog->set_tape_problem(cartridge, "");
