@@ -358,7 +358,7 @@ Status Ownership::conflict_with(const Uuid& cartridge, const Owner& owner) const
   return Error(ErrorCode::conflict, "cartridge " + cartridge.to_string() + state + owner.gateway);
 }
 
-Status Ownership::change_owner(const Uuid& cartridge, bool once_more, const Judge& judge) {
+Status Ownership::change_owner(const Uuid& cartridge, const Judge& judge, bool once_more) {
   TRY(may_write());
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     std::optional<Owner> now;
@@ -404,41 +404,37 @@ Status Ownership::change_owner(const Uuid& cartridge, bool once_more, const Judg
 }
 
 Status Ownership::ensure_owned(const Uuid& cartridge) {
-  return change_owner(cartridge, false,
-                      [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
-                        if (!owner) return OwnerState::owned;
-                        if (ours(*owner) && owner->state != OwnerState::deleting)
-                          return owner->state;
-                        return conflict_with(cartridge, *owner).error();
-                      });
+  const Judge judge = [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
+    if (!owner) return OwnerState::owned;
+    if (ours(*owner) && owner->state != OwnerState::deleting) return owner->state;
+    return conflict_with(cartridge, *owner).error();
+  };
+  return change_owner(cartridge, judge, false);
 }
 
 Status Ownership::acquire(const Uuid& cartridge) {
-  return change_owner(cartridge, true,
-                      [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
-                        const bool free = !owner || owner->state == OwnerState::shelved ||
-                                          (ours(*owner) && owner->state == OwnerState::owned);
-                        if (free) return OwnerState::owned;
-                        return conflict_with(cartridge, *owner).error();
-                      });
+  return change_owner(cartridge, [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
+    const bool free = !owner || owner->state == OwnerState::shelved ||
+                      (ours(*owner) && owner->state == OwnerState::owned);
+    if (free) return OwnerState::owned;
+    return conflict_with(cartridge, *owner).error();
+  });
 }
 
 Status Ownership::shelve(const Uuid& cartridge) {
-  return change_owner(cartridge, true,
-                      [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
-                        if (!owner || (ours(*owner) && owner->state != OwnerState::deleting)) {
-                          return OwnerState::shelved;
-                        }
-                        return conflict_with(cartridge, *owner).error();
-                      });
+  return change_owner(cartridge, [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
+    if (!owner || (ours(*owner) && owner->state != OwnerState::deleting)) {
+      return OwnerState::shelved;
+    }
+    return conflict_with(cartridge, *owner).error();
+  });
 }
 
 Status Ownership::begin_delete(const Uuid& cartridge) {
-  return change_owner(cartridge, true,
-                      [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
-                        if (!owner || ours(*owner)) return OwnerState::deleting;
-                        return conflict_with(cartridge, *owner).error();
-                      });
+  return change_owner(cartridge, [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
+    if (!owner || ours(*owner)) return OwnerState::deleting;
+    return conflict_with(cartridge, *owner).error();
+  });
 }
 
 Status Ownership::take_over(const Uuid& cartridge, bool force) {
@@ -449,23 +445,21 @@ Status Ownership::take_over(const Uuid& cartridge, bool force) {
                                                "taken over from a gateway that may still write it");
   }
   forget(cartridge);
-  return change_owner(
-      cartridge, true, [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
-        if (!owner || ours(*owner)) return OwnerState::owned;
-        if (owner->state == OwnerState::deleting) return conflict_with(cartridge, *owner).error();
-        if (owner->state == OwnerState::shelved || force) return OwnerState::owned;
-        const Result<Versioned> found =
-            read_versioned(*env_.store, lease_key(owner->gateway), kDocumentLimit);
-        if (!found.ok() && found.error().code != ErrorCode::not_found) return found.error();
-        if (!found.ok()) return OwnerState::owned;
-        ASSIGN_OR_RETURN(const Lease lease, decode_lease(found->content));
-        if (!lease.alive(env_.clock->unix_ms())) return OwnerState::owned;
-        return Error(
-            ErrorCode::conflict,
-            "cartridge " + cartridge.to_string() + " belongs to gateway " + named(lease) +
-                ", which is alive; archive it there, or force the takeover: what it has not " +
-                "uploaded is lost then");
-      });
+  return change_owner(cartridge, [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
+    if (!owner || ours(*owner)) return OwnerState::owned;
+    if (owner->state == OwnerState::deleting) return conflict_with(cartridge, *owner).error();
+    if (owner->state == OwnerState::shelved || force) return OwnerState::owned;
+    const Result<Versioned> found =
+        read_versioned(*env_.store, lease_key(owner->gateway), kDocumentLimit);
+    if (!found.ok() && found.error().code != ErrorCode::not_found) return found.error();
+    if (!found.ok()) return OwnerState::owned;
+    ASSIGN_OR_RETURN(const Lease lease, decode_lease(found->content));
+    if (!lease.alive(env_.clock->unix_ms())) return OwnerState::owned;
+    return Error(ErrorCode::conflict,
+                 "cartridge " + cartridge.to_string() + " belongs to gateway " + named(lease) +
+                     ", which is alive; archive it there, or force the takeover: what it has not " +
+                     "uploaded is lost then");
+  });
 }
 
 }  // namespace coldshelf

@@ -152,7 +152,7 @@ class Ownership {
   using Judge = std::function<Result<OwnerState>(const std::optional<Owner>&)>;
   // `once_more`: put even when it says so already. Of whoever changes it the last word counts, and
   // a put given up before, should a server carry it out late, must find another one before it.
-  Status change_owner(const Uuid& cartridge, bool once_more, const Judge& judge);
+  Status change_owner(const Uuid& cartridge, const Judge& judge, bool once_more = true);
   Status conflict_with(const Uuid& cartridge, const Owner& owner) const;
   bool ours(const Owner& owner) const { return owner.gateway == self_.id; }
   Status ask_capabilities();

@@ -117,13 +117,13 @@ Result<std::vector<Uuid>> Shelf::State::to_recheck() {
 
 Status Shelf::State::recheck(const Uuid& cartridge) {
   ASSIGN_OR_RETURN(const auto row, env.catalog->tape(cartridge));
+  if (row && row->status == TapeStatus::archived) {  // it was not given back
+    const std::lock_guard lending(lending_mutex);
+    ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
+    return job ? Status() : give_to_shelf(cartridge);
+  }
   ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
   if (job && job->parameters.contains("found")) return {};  // it asks itself
-  if (row && row->status == TapeStatus::archived) {         // it was not given back
-    const std::lock_guard lending(lending_mutex);
-    ASSIGN_OR_RETURN(const auto other, env.catalog->unfinished_job(cartridge));
-    return other ? Status() : give_to_shelf(cartridge);
-  }
   return ensure_owned(cartridge);
 }
 

@@ -118,13 +118,7 @@ Result<bool> Shelf::State::others_base_is_stored(const Uuid& clone, const ImageB
   }
   ASSIGN_OR_RETURN(const BucketCartridge found, read_cartridge(*env.store, base.image, false));
   if (!found.manifest) return *found.problem;
-  bool named = false;
-  for (const Partition& partition : found.manifest->partitions) {
-    for (const SegmentEntry& e : partition.segments) {
-      named = named || (e.sequence == base.sequence && e.epoch == base.epoch);
-    }
-  }
-  if (!named) {
+  if (!segments_of(*found.manifest).contains({base.image, base.sequence, base.epoch})) {
     return Error(ErrorCode::conflict,
                  "image " + found.manifest->label +
                      ", another gateway's by now, lacks the recovery point this clone stands on");

@@ -411,8 +411,8 @@ struct Shelf::State {
   Status may_write() { return env.ownership != nullptr ? env.ownership->may_write() : Status(); }
   Result<ObjectInfo> put_segment(const std::string& key, const PutSource& source,
                                  StorageClass storage_class);
-  // `source`: of the cartridge's manifest `local`, or of a part of it, or of an earlier one.
-  // What the store is to have of it, on top of what it has; confirmed.
+  // `stored`: what the store is to have of `local`, or a part of it, or an earlier one; on top of
+  // what it has, and confirmed.
   Status put_manifest(const Manifest& local, const Manifest& stored);
   Result<std::string> manifest_before(const Manifest& local);  // its etag; empty: none
   Result<ObjectInfo> put_manifest_after(const Manifest& local, const PutSource& source,

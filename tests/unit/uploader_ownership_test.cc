@@ -51,6 +51,16 @@ class TwoGateways : public testing::Test {
     ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::retrieved; }))
         << (*rig.catalog().tape(id))->problem;
   }
+  Uuid archived_by_a_retrieved_by_b() {
+    const Uuid id = create(a_, "ABC001L8");
+    a_.write(id, 0, 30);
+    EXPECT_TRUE(idle(a_, id));
+    archive(a_, id);
+    EXPECT_TRUE(b_.shelf().import_from_shelf("ABC001L8").ok());
+    b_.knows(id, a_.records(id));
+    retrieve(b_, id);
+    return id;
+  }
   static std::optional<Owner> owner(ShelfRig& rig, const Uuid& id) {
     auto found = rig.ownership().owner_of(id);
     EXPECT_TRUE(found.ok());
@@ -133,12 +143,7 @@ TEST_F(TwoGateways, WhoTakesItOnceMorePutsItsOwnerOnceMore) {
 // The catalog of a gateway is lost that has archived a tape: what it was since then, the store
 // knows.
 TEST_F(TwoGateways, WhatWasDeletedFromTheShelfStaysSoAfterALostCatalog) {
-  const Uuid id = create(a_, "ABC001L8");
-  a_.write(id, 0, 30);
-  ASSERT_TRUE(idle(a_, id));
-  archive(a_, id);
-  ASSERT_TRUE(b_.shelf().import_from_shelf("ABC001L8").ok());
-  retrieve(b_, id);
+  const Uuid id = archived_by_a_retrieved_by_b();
   const auto job = b_.shelf().remove(id);
   ASSERT_TRUE(job.ok()) << job.error().message();
   ASSERT_TRUE(b_.run_until([&] { return b_.status(id) == TapeStatus::deleted; }));
@@ -152,13 +157,7 @@ TEST_F(TwoGateways, WhatWasDeletedFromTheShelfStaysSoAfterALostCatalog) {
 }
 
 TEST_F(TwoGateways, ATakeoverCutShortIsNoArchivalAfterALostCatalog) {
-  const Uuid id = create(a_, "ABC001L8");
-  a_.write(id, 0, 30);
-  ASSERT_TRUE(idle(a_, id));
-  archive(a_, id);
-  ASSERT_TRUE(b_.shelf().import_from_shelf("ABC001L8").ok());
-  b_.knows(id, a_.records(id));
-  retrieve(b_, id);
+  const Uuid id = archived_by_a_retrieved_by_b();
   // Of A's takeover nothing came to be but the owner.
   ASSERT_TRUE(a_.ownership().take_over(id, true).ok());
   a_.lose_catalog();
