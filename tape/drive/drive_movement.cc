@@ -27,7 +27,7 @@ Status TapeDrive::rewind() {
   TRY(s.require_loaded());
   TRY(s.flush());
   // SSC-5 7.12: the beginning of the current partition.
-  s.jump_to(Position{s.at.partition, 0, 0});
+  s.go_to(Position{s.at.partition, 0, 0});
   return {};
 }
 
@@ -39,11 +39,11 @@ Result<LocateOutcome> TapeDrive::locate_block(uint32_t partition, uint64_t block
   TRY(s.flush());
   const Position end = s.cartridge->end_of_data(partition);
   if (block >= end.block) {
-    s.jump_to(end);
+    s.go_to(end);
     return block > end.block ? LocateOutcome::end_of_data : LocateOutcome::done;
   }
   ASSIGN_OR_RETURN(const Position target, s.cartridge->position_of(partition, block));
-  s.jump_to(target);
+  s.go_to(target);
   return LocateOutcome::done;
 }
 
@@ -55,11 +55,11 @@ Result<LocateOutcome> TapeDrive::locate_filemark(uint32_t partition, uint64_t fi
   TRY(s.flush());
   const Position end = s.cartridge->end_of_data(partition);
   if (filemark > end.filemark) {
-    s.jump_to(end);
+    s.go_to(end);
     return LocateOutcome::end_of_data;
   }
   if (filemark == 0) {
-    s.jump_to(Position{partition, 0, 0});
+    s.go_to(Position{partition, 0, 0});
     return LocateOutcome::done;
   }
   ASSIGN_OR_RETURN(const std::optional<uint64_t> block,
@@ -68,7 +68,7 @@ Result<LocateOutcome> TapeDrive::locate_filemark(uint32_t partition, uint64_t fi
     return Error(ErrorCode::corrupt,
                  "filemark " + std::to_string(filemark - 1) + " is missing in the index");
   }
-  s.jump_to(Position{partition, *block + 1, filemark});
+  s.go_to(Position{partition, *block + 1, filemark});
   return LocateOutcome::done;
 }
 
@@ -78,7 +78,7 @@ Result<LocateOutcome> TapeDrive::locate_end_of_data(uint32_t partition) {
   const State::Doing doing(s, DriveActivity::positioning);
   TRY(s.require_partition(partition));
   TRY(s.flush());
-  s.jump_to(s.cartridge->end_of_data(partition));
+  s.go_to(s.cartridge->end_of_data(partition));
   return LocateOutcome::done;
 }
 
@@ -87,6 +87,10 @@ bool TapeDrive::at_end_of_data() const {
   const std::lock_guard lock(s.mutex);
   return s.cartridge && s.at.block >= s.cartridge->end_of_data(s.at.partition).block;
 }
+
+void TapeDrive::lose_position() { state_->position_lost = state_->loaded.load(); }
+
+bool TapeDrive::position_lost() const { return state_->position_lost; }
 
 Result<SpaceOutcome> TapeDrive::space(SpaceCode code, int64_t count) {
   State& s = *state_;
@@ -107,7 +111,7 @@ Result<SpaceOutcome> TapeDrive::space(SpaceCode code, int64_t count) {
     case SpaceCode::end_of_data:
       break;
   }
-  s.jump_to(s.cartridge->end_of_data(s.at.partition));
+  s.go_to(s.cartridge->end_of_data(s.at.partition));
   return SpaceOutcome{};
 }
 

@@ -111,6 +111,11 @@ void TapeDrive::State::jump_to(const Position& to) {
   if (other_partition) refresh_limits();
 }
 
+void TapeDrive::State::go_to(const Position& to) {
+  jump_to(to);
+  position_lost = false;
+}
+
 Status TapeDrive::State::learn_bytes() {
   if (bytes_at) return {};
   ASSIGN_OR_RETURN(bytes_at, cartridge->bytes_before(at));
@@ -234,6 +239,7 @@ void TapeDrive::State::load_now() {
   at = Position{};
   refresh_limits();
   jump_to(Position{});
+  position_lost = false;
   dirty = false;
   buffered_objects = buffered_bytes = 0;
   fold_cartridge_counters();
@@ -274,6 +280,7 @@ Status TapeDrive::State::unload_now() {
   }
   medium = nullptr;
   worm = false;
+  position_lost = false;
   partitions = 0;
   protected_by_medium = false;
   protection.reset();

@@ -49,6 +49,7 @@ struct TapeDrive::State {
   std::atomic<bool> worm{false};
   std::atomic<bool> protected_by_medium{false};  // `protection` or `failure` stands
   std::atomic<bool> software_protected{false};
+  std::atomic<bool> position_lost{false};
   std::atomic<uint64_t> generation{0};
   std::atomic<uint32_t> partitions{0};
   std::atomic<const MediumProfile*> medium{nullptr};
@@ -102,6 +103,7 @@ struct TapeDrive::State {
   // Before any change of content, see DriveHistory::volume_change.
   Status begin_change();
   void jump_to(const Position& to);
+  void go_to(const Position& to);  // an initiator named it
   void refresh_limits();
   uint64_t early_warning_of(uint64_t partition_capacity) const;
   uint64_t programmable_zone_start() const;

@@ -56,7 +56,7 @@ Status TapeDrive::load() {
   }
   // SSC-5 7.4: a load of what is loaded leaves it at the beginning of the medium.
   TRY(s.flush());
-  s.jump_to(Position{});
+  s.go_to(Position{});
   return {};
 }
 
@@ -146,6 +146,11 @@ Result<TapeDrive::Capacity> TapeDrive::capacity(uint32_t partition) const {
   ASSIGN_OR_RETURN(out.used_bytes, s.cartridge->bytes_before(s.cartridge->end_of_data(partition)));
   out.remaining_bytes = out.maximum_bytes - std::min(out.used_bytes, out.maximum_bytes);
   return out;
+}
+
+uint64_t TapeDrive::medium_capacity() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->loaded ? state_->cartridge->manifest().capacity_bytes : 0;
 }
 
 uint32_t TapeDrive::partition_count() const { return state_->partitions; }

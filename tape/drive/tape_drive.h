@@ -127,6 +127,11 @@ class TapeDrive {
   Result<LocateOutcome> locate_end_of_data(uint32_t partition);
   Result<SpaceOutcome> space(SpaceCode code, int64_t count);
   bool at_end_of_data() const;  // nothing follows the position (append-only mode asks)
+  // The medium was in the drive when the gateway ended: it stands at its beginning now, which those
+  // who were writing do not know. It stays lost until somebody says where to go (REWIND, LOCATE,
+  // LOAD, SPACE to the end of data; a relative SPACE does not).
+  void lose_position();
+  bool position_lost() const;
 
   // -- data
   // corrupt, not_found (lost segment): the object is damaged, the error is told and the position
@@ -177,6 +182,7 @@ class TapeDrive {
   };
   Result<Capacity> capacity(uint32_t partition) const;
   uint32_t partition_count() const;  // 0 when not loaded
+  uint64_t medium_capacity() const;  // the medium's own, whatever SET CAPACITY left of it; 0: none
 
   // A property of the cartridge in the drive, for the operator; durable. conflict: it is not the
   // one with this label.

@@ -198,6 +198,7 @@ void Library::State::restore_drives() {
     transfer.what = *elements[i].cartridge;
     transfer.from_drive = drive;
     put_back(transfer);
+    drive->lose_position();
   }
 }
 

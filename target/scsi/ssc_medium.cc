@@ -98,7 +98,8 @@ Result<bool> TapeUnit::at_beginning_of_medium() {
   return position.at.partition == 0 && position.at.block == 0;
 }
 
-uint64_t TapeUnit::medium_capacity() {
+// What SET CAPACITY left of the medium's own.
+uint64_t TapeUnit::usable_capacity() {
   uint64_t total = 0;
   for (uint32_t p = 0; p < state_->drive->partition_count(); ++p)
     if (const auto capacity = state_->drive->capacity(p); capacity.ok())
@@ -123,7 +124,7 @@ Reply TapeUnit::format_medium(const Command& command) {
     sense.code = asc::write_append_position_error;
     return check(sense);
   }
-  const uint64_t total = medium_capacity();
+  const uint64_t total = usable_capacity();
   std::vector<uint64_t> sizes{total};
   if (format != 0 && state_->plan && state_->plan->additional > 0) {
     auto planned = planned_partitions(total);
@@ -138,7 +139,8 @@ Reply TapeUnit::format_medium(const Command& command) {
   return good();
 }
 
-// FFFFh takes what the others leave (SSC-5 8.5.5); without one the last partition does.
+// FFFFh takes what the others leave (SSC-5 8.5.5). Without one the last partition does, so that the
+// partitions together are always what SET CAPACITY left.
 Result<std::vector<uint64_t>> TapeUnit::planned_partitions(uint64_t total) const {
   const State::PartitionPlan& plan = *state_->plan;
   if (plan.fixed) {  // two wraps of many, as the drives do: a small one and the rest
@@ -156,11 +158,13 @@ Result<std::vector<uint64_t>> TapeUnit::planned_partitions(uint64_t total) const
       continue;
     }
     sizes[i] = partition_bytes(plan.sizes[i], plan.psum, plan.units);
-    if (sizes[i] == 0 || sizes[i] >= total - used)
+    if (sizes[i] == 0 || sizes[i] > total - used)
       return Error(ErrorCode::invalid_argument, "the partitions do not fit");
     used += sizes[i];
   }
-  if (rest) sizes[*rest] = total - used;
+  if (rest && used == total)
+    return Error(ErrorCode::invalid_argument, "nothing is left for a partition");
+  sizes[rest.value_or(sizes.size() - 1)] += total - used;
   return sizes;
 }
 
@@ -172,9 +176,9 @@ Reply TapeUnit::set_capacity(const Command& command) {
   const auto beginning = at_beginning_of_medium();
   if (!beginning.ok()) return check(beginning.error(), Activity::other);
   if (!*beginning) return check(illegal_request(asc::position_past_beginning));
-  if (const auto sense = append_violation()) return check(*sense);
-  // 0 and FFFFh mean the whole capacity.
-  const uint64_t total = medium_capacity();
+  if (const auto sense = overwrite_violation()) return check(*sense);
+  // 0 and FFFFh mean the whole capacity; each is a part of that, not of what the last one left.
+  const uint64_t total = state_->drive->medium_capacity();
   const uint64_t wanted = proportion == 0 || proportion == 0xFFFF
                               ? total
                               : std::max<uint64_t>(total / 0xFFFF * proportion, 1);
@@ -225,7 +229,7 @@ Reply TapeUnit::report_density_support(const Command& command) {
       w.ascii(m->organization, 8).ascii(m->density_name, 8).ascii(m->description, 20);
       continue;
     }
-    const uint64_t capacity = of_medium ? medium_capacity() : m->native_capacity_bytes;
+    const uint64_t capacity = of_medium ? usable_capacity() : m->native_capacity_bytes;
     const bool writes = contains(profile.writes, m->name);
     w.u8(m->density_code).u8(m->density_code);
     w.u8((writes ? 0x80U : 0U) | (m->name == profile.medium ? 0x20U : 0U)).u16(0);

@@ -10,6 +10,12 @@ namespace {
 
 constexpr uint64_t kMegabyte = 1'000'000;
 constexpr uint64_t kGigabyte = 1'000'000'000;
+// Page 11h: MODE SELECT only plans, FORMAT MEDIUM partitions. Linux st sends that where this is set
+// (mt mkpartition).
+constexpr uint8_t kPofm = 0x04;
+// Page 10h, byte 15: the medium that is in is protected until it is out. PERSWP and PRMWP, which
+// would go with the volume, are not offered.
+constexpr uint8_t kAsocwp = 0x04;
 
 uint8_t byte_of(ByteView page, size_t at) { return get_byte(page, at); }
 
@@ -24,7 +30,7 @@ ModePage device_configuration_page() {
       {0x00, 0x00, 0x00, 0x00, 0x00, 0x00,  // CAP | active partition | ratios | delay
        0x40, 0x00, 0x18,                    // LOIS | gap size | EEG SEW
        0x00, 0x00, 0x00, 0x01, 0x00},       // buffer at EW | compression | WTRE .. SWP
-      {0x00, 0x00, 0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0xFF, 0x07});
+      {0x00, 0x00, 0xFF, 0xFF, 0xFF, 0xFF, 0x00, 0x00, 0x04, 0x00, 0x00, 0x00, 0xFF, kAsocwp});
 }
 
 }  // namespace
@@ -52,11 +58,9 @@ void TapeUnit::add_mode_pages() {
     page.set(3, position.ok() ? static_cast<uint8_t>(position->at.partition) : uint8_t{0});
   };
   configuration.apply = [this](ModePage&, ByteView page) -> std::optional<Sense> {
-    const bool protect = (byte_of(page, 10) & 0x04) != 0 || (byte_of(page, 15) & 0x06) != 0;
-    state_->drive->set_software_write_protect(protect);
+    take_over_configuration(page);
     if (ModePage* data_compression = mode_pages().find(0x0F)) {
       const bool on = byte_of(page, 14) != 0;
-      state_->drive->set_compression(on);
       data_compression->set(
           2, static_cast<uint8_t>((data_compression->at(2) & 0x7FU) | (on ? 0x80U : 0U)));
     }
@@ -75,7 +79,7 @@ void TapeUnit::add_mode_pages() {
     s.drive->set_programmable_early_warning(get_number(page, 6, 2) * kMegabyte);
     return std::nullopt;
   };
-  ModePage partitions(0x11, 0, {1, 0, 0x18, 0x03, 0x09, 0, 0, 0, 0, 0},
+  ModePage partitions(0x11, 0, {1, 0, 0x18 | kPofm, 0x03, 0x09, 0, 0, 0, 0, 0},
                       {0, 0xFF, 0xFC, 0, 0x0F, 0, 0xFF, 0xFF, 0xFF, 0xFF});
   partitions.variable_length = true;
   ModePage& medium_partition = pages.add(std::move(partitions));
@@ -87,9 +91,21 @@ void TapeUnit::add_mode_pages() {
   medium.refresh = [&s](ModePage& page) {  // WORMM and how filemarks and labels may be overwritten
     const bool worm = s.drive->loaded() && s.drive->worm();
     page.set(2, worm ? 0x01 : 0x00);
-    page.set(4, worm ? 0x01 : 0x00);
-    page.set(5, worm ? 0x02 : 0x00);
+    page.set(5, worm ? 0x02 : 0x00);  // the strictest there is; labels (byte 4): none
   };
+}
+
+// What page 10h says, of the two ways to protect and of compression.
+void TapeUnit::take_over_configuration(ByteView page) {
+  const bool protect = (byte_of(page, 10) & 0x04) != 0 || (byte_of(page, 15) & kAsocwp) != 0;
+  state_->drive->set_software_write_protect(protect);
+  state_->drive->set_compression(byte_of(page, 14) != 0);
+}
+
+void TapeUnit::end_associated_write_protect() {
+  ModePage& configuration = *mode_pages().find(0x10);
+  configuration.set(15, static_cast<uint8_t>(configuration.at(15) & ~unsigned{kAsocwp}));
+  take_over_configuration(configuration.current);
 }
 
 // -- medium partition page (SSC-5 8.5.5)
@@ -102,14 +118,14 @@ void TapeUnit::refresh_partition_page(ModePage& page) {
   if (state_->plan) {  // what MODE SELECT set, until FORMAT MEDIUM
     const State::PartitionPlan& plan = *state_->plan;
     page.set(3, plan.additional);
-    page.set(4, static_cast<uint8_t>((plan.fixed ? 0x40U : 0x20U) | (plan.psum * 8U)));
+    page.set(4, static_cast<uint8_t>((plan.fixed ? 0x40U : 0x20U) | (plan.psum * 8U) | kPofm));
     page.set(6, plan.units);
     for (size_t i = 0; i < 2; ++i)
       put_number(page.current, 8 + 2 * i, i < plan.sizes.size() ? plan.sizes[i] : 0, 2);
     return;
   }
   page.set(3, static_cast<uint8_t>(partitions > 0 ? partitions - 1 : 0));
-  page.set(4, 0x18);  // sizes in units of 10^9
+  page.set(4, 0x18 | kPofm);  // sizes in units of 10^9
   page.set(6, 0x09);
   for (uint32_t i = 0; i < 2; ++i) {
     uint64_t size = 0;

@@ -118,6 +118,13 @@ void TapeUnit::add_position_opcodes() {
        .data_out = {}});
 }
 
+// Before a move: that what was written is lost is a write error, not one of the move.
+std::optional<Reply> TapeUnit::write_out() {
+  const Status done = state_->drive->sync();
+  if (done.ok()) return std::nullopt;
+  return write_error(done.error(), std::nullopt);
+}
+
 Reply TapeUnit::space(const Command& command) {
   const bool sixteen = get_byte(command.cdb, 0) == 0x91;
   const auto code = space_code(static_cast<uint8_t>(get_byte(command.cdb, 1) & 0x0FU));
@@ -126,6 +133,7 @@ Reply TapeUnit::space(const Command& command) {
   const int64_t count = sixteen ? static_cast<int64_t>(get_number(command.cdb, 4, 8))
                                 : signed_24(get_number(command.cdb, 2, 3));
   if (const auto sense = not_ready_reason()) return check(*sense);
+  if (const auto lost = write_out()) return *lost;
   auto outcome = state_->drive->space(*code, count);
   if (!outcome.ok()) {
     state_->note(outcome.error(), Activity::reading);
@@ -144,6 +152,7 @@ Reply TapeUnit::locate(const Command& command) {
   if (destination == 2 || destination > 3) return check(invalid_cdb_field(1, 5));
   if (const auto sense = not_ready_reason()) return check(*sense);
   TapeDrive& drive = *state_->drive;
+  if (const auto lost = write_out()) return *lost;
   const auto position = drive.position();
   if (!position.ok()) return check(position.error(), Activity::reading);
   const uint16_t partition_byte = sixteen ? 3 : 8;
@@ -212,9 +221,11 @@ Reply TapeUnit::load_unload(const Command& command) {
   TapeDrive& drive = *state_->drive;
   if (!drive.inserted()) return check(Error(ErrorCode::not_ready, "empty"), Activity::other);
   if (load) {
-    const Status done = drive.loaded() ? drive.rewind() : drive.load();
+    const bool was_loaded = drive.loaded();
+    const Status done = drive.load();  // at the beginning of partition 0, whichever it was in
     if (!done.ok()) {
-      if (!drive.loaded() && drive.inserted()) state_->raise(TapeAlert::load_failure);
+      if (was_loaded) return write_error(done.error(), std::nullopt);  // of what was buffered
+      if (drive.inserted()) state_->raise(TapeAlert::load_failure);
       return check(done.error(), Activity::moving);
     }
     // The initiator that asked for it knows; the others hear of the medium.

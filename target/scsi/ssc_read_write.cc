@@ -1,6 +1,7 @@
 // READ, WRITE, VERIFY, WRITE FILEMARKS, ERASE, READ BLOCK LIMITS (SSC-5 clause 5).
 #include <algorithm>
 
+#include "base/log.h"
 #include "target/scsi/tape_unit.h"
 #include "target/scsi/tape_unit_state.h"
 
@@ -247,8 +248,7 @@ Reply TapeUnit::verify6(const Command& command) {
 Reply TapeUnit::write_error(const Error& error, std::optional<uint64_t> residual) {
   state_->note(error, Activity::writing);
   Sense sense = sense_of(error, Activity::writing);
-  if (error.code == ErrorCode::write_protected && state_->drive->worm())
-    sense.code = asc::worm_overwrite_attempted;
+  if (state_->is_worm_overwrite(error)) sense.code = asc::worm_overwrite_attempted;
   if (residual) sense.information = static_cast<int64_t>(*residual);
   return check(sense);
 }
@@ -270,9 +270,19 @@ std::optional<Sense> TapeUnit::write_warning(const WriteOutcome& outcome, uint64
   return sense;
 }
 
-// Append-only mode (SSC-5 4.2.24): writing is for the end of data, but where ALLOW OVERWRITE named
-// the position.
-std::optional<Sense> TapeUnit::append_violation() {
+// What is there must not go. After a restart the medium stands at its beginning, and whoever was
+// writing takes that for the place where he was: Linux st, for one, writes a filemark on close
+// (kernel commit 9604eea5bd3a tells of a gateway whose tapes it emptied). And append-only mode
+// (SSC-5 4.2.24): writing is for the end of data, but where ALLOW OVERWRITE named the position.
+std::optional<Sense> TapeUnit::overwrite_violation() {
+  if (state_->drive->position_lost() && !state_->drive->at_end_of_data()) {
+    log_warning("tape", "a write before the tape was positioned after a restart is refused",
+                {{"tape", state_->drive->label()}});
+    Sense sense;
+    sense.key = SenseKey::medium_error;
+    sense.code = asc::sequential_positioning_error;
+    return sense;
+  }
   if (!state_->append_only) return std::nullopt;
   const auto position = state_->drive->position();
   if (!position.ok()) return sense_of(position.error(), Activity::writing);
@@ -298,7 +308,7 @@ Reply TapeUnit::write6(const Command& command) {
   if (const Status writable = state_->drive->check_writable(); !writable.ok())
     return write_error(writable.error(), length);
   if (length == 0) return good();
-  if (const auto sense = append_violation()) return check(*sense);
+  if (const auto sense = overwrite_violation()) return check(*sense);
   const uint64_t count = fixed ? length : 1;
   WriteOutcome met;
   for (uint64_t done = 0; done < count; ++done) {
@@ -327,7 +337,7 @@ Reply TapeUnit::write_filemarks(const Command& command) {
   if (count > 0) {
     if (const Status writable = state_->drive->check_writable(); !writable.ok())
       return write_error(writable.error(), count);
-    if (const auto sense = append_violation()) return check(*sense);
+    if (const auto sense = overwrite_violation()) return check(*sense);
   }
   const bool immediate = (flags & 0x01) != 0;
   auto outcome = state_->drive->write_filemarks(count, immediate);
@@ -344,7 +354,7 @@ Reply TapeUnit::erase(const Command& command) {
   if (const auto sense = not_ready_reason()) return check(*sense);
   if (const Status writable = state_->drive->check_writable(); !writable.ok())
     return write_error(writable.error(), std::nullopt);
-  if (const auto sense = append_violation()) return check(*sense);
+  if (const auto sense = overwrite_violation()) return check(*sense);
   if (const Status erased = state_->drive->erase(); !erased.ok())
     return write_error(erased.error(), std::nullopt);
   return good();

@@ -25,14 +25,19 @@ DeviceIdentity identity_of(const TapeUnitOptions& options) {
 
 }  // namespace
 
+// A protected WORM medium (each that was retrieved is) refuses an append as well, which is no
+// overwrite.
+bool TapeUnit::State::is_worm_overwrite(const Error& error) const {
+  return error.code == ErrorCode::write_protected && drive->worm() && drive->check_writable().ok();
+}
+
 void TapeUnit::State::note(const Error& error, Activity activity) {
   write_errors_seen = drive->counters().write_errors;
   switch (error.code) {
     case ErrorCode::write_protected:
     case ErrorCode::read_only:
       if (activity != Activity::writing) break;
-      raise(drive->worm() && error.code == ErrorCode::write_protected ? TapeAlert::worm_overwrite
-                                                                      : TapeAlert::write_protect);
+      raise(is_worm_overwrite(error) ? TapeAlert::worm_overwrite : TapeAlert::write_protect);
       break;
     case ErrorCode::corrupt:
     case ErrorCode::io:
@@ -83,6 +88,7 @@ void TapeUnit::before_command(const Command&) {
   state_->overwrite_allowed.reset();
   state_->format_allowed = false;
   state_->plan.reset();
+  end_associated_write_protect();
   if (state_->drive->loaded()) {
     state_->alerts.reset();
     unit_attentions().raise_for_all(asc::medium_may_have_changed);
@@ -111,6 +117,7 @@ void TapeUnit::device_reset() {
   state_->format_allowed = false;
   state_->plan.reset();
   state_->drive->set_programmable_early_warning(0);
+  take_over_configuration(mode_pages().find(0x10)->current);
 }
 
 // What runs without waiting may run on the transport's thread: hits of the read-ahead and writes

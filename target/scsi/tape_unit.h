@@ -61,9 +61,10 @@ class TapeUnit final : public DeviceServer {
   Reply read_variable(uint64_t length, bool sili);
   Reply write_error(const Error& error, std::optional<uint64_t> residual);
   static std::optional<Sense> write_warning(const WriteOutcome& outcome, uint64_t residual);
-  std::optional<Sense> append_violation();
+  std::optional<Sense> overwrite_violation();
 
   // ssc_position.cc
+  std::optional<Reply> write_out();
   Reply space(const Command& command);
   Reply locate(const Command& command);
   Reply read_position(const Command& command);
@@ -72,7 +73,7 @@ class TapeUnit final : public DeviceServer {
 
   // ssc_medium.cc
   Result<bool> at_beginning_of_medium();
-  uint64_t medium_capacity();
+  uint64_t usable_capacity();
   Result<std::vector<uint64_t>> planned_partitions(uint64_t total) const;
   Reply format_medium(const Command& command);
   Reply set_capacity(const Command& command);
@@ -86,6 +87,8 @@ class TapeUnit final : public DeviceServer {
   Reply write_attribute(const Command& command);
 
   // ssc_mode.cc
+  void take_over_configuration(ByteView page);
+  void end_associated_write_protect();
   void refresh_partition_page(ModePage& page);
   std::optional<Sense> select_partitions(ByteView page);
 

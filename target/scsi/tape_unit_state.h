@@ -64,6 +64,7 @@ struct TapeUnit::State {
 
   bool hpe() const { return options.drive->options().profile->vendor.starts_with("HP"); }
   void raise(TapeAlert flag) { alerts.set(static_cast<size_t>(flag)); }
+  bool is_worm_overwrite(const Error& error) const;
   // TapeAlert flags an error stands for.
   void note(const Error& error, Activity activity);
   // Writes that failed and that no command of this unit was told of: the changer took the tape out.

@@ -96,6 +96,56 @@ TEST_P(SscMedium, PlansThatDoNotFitAreRefused) {
   EXPECT_TRUE(read(100).good()) << "nothing was formatted";
 }
 
+// LTFS finds the beginning of the medium by a LOAD of what is loaded, before it formats.
+TEST_P(SscMedium, ALoadGoesToTheFirstPartition) {
+  ASSERT_TRUE(plan(1, 1, 0xFFFF).good());
+  ASSERT_TRUE(format(1).good());
+  ASSERT_TRUE(locate16(0, 0, 1).good());
+  ASSERT_TRUE(write(pattern(100)).good());
+  ASSERT_TRUE(load().good());
+  const ScsiResult position = host().read({0x34, 6, 0, 0, 0, 0, 0, 0, 0, 0}, 32);
+  EXPECT_EQ(position.number(4, 4), 0U);
+  EXPECT_TRUE(format(0).good());
+}
+
+// Linux st (mt mkpartition) sends FORMAT MEDIUM only where the page says that it is needed.
+TEST_P(SscMedium, ThePageSaysThatFormatMediumPartitions) {
+  const auto pofm = [&] { return host().read({0x5A, 0, 0x11, 0, 0, 0, 0, 0, 28, 0}, 28); };
+  EXPECT_EQ(pofm().number(20, 1) & 0x04U, 0x04U);
+  ASSERT_TRUE(plan(1, 1, 0xFFFF).good());
+  EXPECT_EQ(pofm().number(20, 1) & 0x04U, 0x04U);
+  ASSERT_TRUE(format(1).good());
+  EXPECT_EQ(pofm().number(20, 1) & 0x04U, 0x04U);
+}
+
+TEST_P(SscMedium, APlanOfSizesAloneLeavesNothingOut) {
+  ASSERT_TRUE(plan(1, 1, 2).good());
+  ASSERT_TRUE(format(1).good());
+  const ScsiResult page = host().read({0x5A, 0, 0x11, 0, 0, 0, 0, 0, 28, 0}, 28);
+  EXPECT_EQ(page.number(24, 2), 1U);
+  EXPECT_EQ(page.number(26, 2), 9U) << "the last one takes the rest";
+  ASSERT_TRUE(plan(1, 4, 6).good());
+  EXPECT_TRUE(format(1).good()) << "they fit exactly";
+  ASSERT_TRUE(format(0).good());
+  EXPECT_EQ(host().read({0x5A, 0, 0x11, 0, 0, 0, 0, 0, 28, 0}, 28).number(24, 2), 10U);
+}
+
+TEST_P(SscMedium, SetCapacityGivesBackWhatItTook) {
+  const auto set = [&](unsigned v) { return host().run({0x0B, 0, 0, b(v, 8), b(v, 0), 0}); };
+  const auto megabytes = [&] {
+    return host().read({0x44, 1, 0, 0, 0, 0, 0, 0, 200, 0}, 200).number(4 + 12, 4);
+  };
+  ASSERT_TRUE(set(0x4000).good());
+  const uint64_t quarter = megabytes();
+  EXPECT_LT(quarter, 2600U);
+  ASSERT_TRUE(set(0x4000).good());
+  EXPECT_EQ(megabytes(), quarter) << "of the whole, not of what is left";
+  ASSERT_TRUE(format(0).good());
+  EXPECT_EQ(megabytes(), quarter);
+  ASSERT_TRUE(set(0xFFFF).good());
+  EXPECT_EQ(megabytes(), 10'000U);
+}
+
 TEST_P(SscMedium, SetCapacity) {
   ASSERT_TRUE(host().run({0x0B, 0, 0, 0x80, 0, 0}).good());
   const ScsiResult density = host().read({0x44, 1, 0, 0, 0, 0, 0, 0, 200, 0}, 200);

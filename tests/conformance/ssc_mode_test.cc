@@ -177,6 +177,37 @@ TEST_P(SscMode, SoftwareWriteProtection) {
   EXPECT_TRUE(write(pattern(10)).good());
 }
 
+TEST_P(SscMode, AssociatedWriteProtectionEndsWithTheMedium) {
+  Buffer list = page_list(0x10);
+  list[4 + 15] = std::byte{0x04};  // ASOCWP
+  ASSERT_TRUE(select6(list).good());
+  EXPECT_TRUE(write(pattern(10)).check(SenseKey::data_protect, asc::write_protected));
+  rig_.eject();
+  rig_.insert();
+  host().clear_unit_attentions();
+  EXPECT_TRUE(write(pattern(10)).good());
+  EXPECT_EQ(page_list(0x10)[4 + 15], std::byte{0});
+  // What would go with the volume is not offered, so it is not accepted either.
+  for (const auto bit : {std::byte{0x01}, std::byte{0x02}}) {
+    list[4 + 15] = bit;
+    EXPECT_TRUE(
+        select6(list).check(SenseKey::illegal_request, asc::invalid_field_in_parameter_list));
+  }
+}
+
+TEST_P(SscMode, AResetDoesWhatThePagesSayAfterIt) {
+  Buffer list = page_list(0x10);
+  list[4 + 10] |= std::byte{0x04};  // SWP
+  list[4 + 14] = std::byte{0};      // no compression
+  ASSERT_TRUE(select6(list).good());
+  EXPECT_FALSE(rig_.cartridge().compression());
+  rig_.unit().reset(scsi::ResetKind::logical_unit);
+  host().clear_unit_attentions();
+  EXPECT_TRUE(write(pattern(10)).good());
+  EXPECT_TRUE(rig_.cartridge().compression());
+  EXPECT_EQ(page_list(0x10)[4 + 14], std::byte{1});
+}
+
 TEST_P(SscMode, DescriptorSense) {
   Buffer list = page_list(0x0A);
   list[4 + 2] |= std::byte{0x04};  // D_SENSE

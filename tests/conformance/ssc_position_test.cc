@@ -162,6 +162,18 @@ TEST_P(SscPosition, RewindSyncsWhatWasWritten) {
   EXPECT_EQ(block_number(), 0U);
 }
 
+TEST_P(SscPosition, AMoveThatFindsWritesLostSaysSo) {
+  for (const bool locates : {true, false}) {
+    static_cast<void>(rig_.try_eject().ok());
+    rig_.insert();
+    host().clear_unit_attentions();
+    layout("rr");
+    rig_.cartridge().fail_next_sync(Error(ErrorCode::io, "no disk"));
+    const ScsiResult moved = locates ? locate16(0, 0) : space(1, -1);
+    EXPECT_TRUE(moved.check(SenseKey::medium_error, asc::write_error)) << moved;
+  }
+}
+
 TEST_P(SscPosition, LoadAndUnload) {
   layout("rr");
   ASSERT_TRUE(unload().good());

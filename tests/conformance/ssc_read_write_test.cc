@@ -372,6 +372,64 @@ TEST_P(SscReadWrite, WriteProtectionRefusesEveryChange) {
   EXPECT_TRUE(read(100).good());
 }
 
+// After a restart the medium stands at its beginning, where nobody has sent it.
+class SscRestart : public SscSuite {
+ protected:
+  void SetUp() override {
+    layout("rfr");
+    ASSERT_TRUE(filemarks(1).good());
+    lose_position();
+  }
+  void lose_position() {
+    ASSERT_TRUE(rewind().good());
+    rig_.drive().lose_position();
+  }
+  bool refused(const ScsiResult& result) const {
+    return result.check(SenseKey::medium_error, asc::sequential_positioning_error);
+  }
+};
+COLDSHELF_SSC_SUITE(SscRestart);
+
+TEST_P(SscRestart, NothingIsOverwrittenBeforeSomebodySaysWhere) {
+  EXPECT_TRUE(refused(filemarks(1))) << "as st does when tar's file is closed";
+  EXPECT_TRUE(refused(write(pattern(10))));
+  EXPECT_TRUE(refused(host().run({0x19, 0, 0, 0, 0, 0}))) << "ERASE";
+  EXPECT_TRUE(filemarks(0).good()) << "a sync";
+  EXPECT_TRUE(read(100).good());
+  EXPECT_TRUE(refused(write(pattern(10)))) << "reading says nothing";
+  EXPECT_FALSE(space(1, -1).good()) << "no filemark before it";
+  EXPECT_TRUE(refused(filemarks(1))) << "nor does a move from a place nobody knows";
+  ASSERT_TRUE(space(3, 0).good());
+  EXPECT_EQ(block_number(), 4U) << "all of it is there";
+  EXPECT_TRUE(write(pattern(10)).good());
+}
+
+TEST_P(SscRestart, WhoPositionsFirstMayOverwrite) {
+  ASSERT_TRUE(rewind().good());
+  EXPECT_TRUE(write(pattern(10)).good());
+  lose_position();
+  ASSERT_TRUE(locate16(0, 0).good());
+  EXPECT_TRUE(write(pattern(10)).good());
+  lose_position();
+  ASSERT_TRUE(load().good());
+  EXPECT_TRUE(filemarks(1).good());
+  lose_position();
+  rig_.eject();
+  rig_.insert();
+  host().clear_unit_attentions();
+  EXPECT_TRUE(write(pattern(10)).good()) << "another medium";
+}
+
+TEST_P(SscRestart, AnEmptyMediumIsWrittenAsItIs) {
+  rig_.eject();
+  rig_.insert();
+  host().clear_unit_attentions();
+  rig_.drive().lose_position();
+  EXPECT_TRUE(write(pattern(10)).good());
+  EXPECT_TRUE(write(pattern(10)).good());
+  EXPECT_TRUE(filemarks(1).good());
+}
+
 class SscWorm : public SscSuite {
  protected:
   SscWorm() : SscSuite({.worm = true}) {}

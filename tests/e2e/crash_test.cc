@@ -106,6 +106,37 @@ TEST(Crash, CleanStopLosesNothingThatWasAcknowledged) {
   check_tape(*client, seed, written);
 }
 
+// Linux st writes a filemark when the file is closed, and takes the tape to be where it was: at the
+// beginning, where a restart leaves it, that would be the end of everything behind it.
+TEST(Crash, NothingIsWrittenWhereARestartLeftTheTape) {
+  Gateway gateway;
+  ASSERT_TRUE(gateway.start().ok()) << gateway.log();
+  gateway.ok({"tape", "create", "--barcode", "PLACE1L8", "--size", "100GiB"});
+  gateway.ok({"library", "load", "PLACE1L8", "1"});
+  Written written;
+  {
+    auto client = gateway.drive(1);
+    ASSERT_TRUE(client.ok());
+    for (uint64_t n = 0; n < 3; ++n) {
+      Buffer record = numbered_record(1, n, kMaxRecordBytes);
+      ASSERT_TRUE(client->write(record).ok());
+      written.objects.push_back(n);
+    }
+    ASSERT_TRUE(client->write_filemarks(1, false).ok());
+    written.objects.push_back(kFilemark);
+    written.synced = written.objects.size();
+    gateway.kill();
+  }
+  ASSERT_TRUE(gateway.start().ok()) << gateway.log();
+  auto client = gateway.drive(1);
+  ASSERT_TRUE(client.ok());
+  EXPECT_FALSE(client->write_filemarks(1, false).ok());
+  Buffer record = numbered_record(1, 3, kMaxRecordBytes);
+  EXPECT_FALSE(client->write(record).ok());
+  check_tape(*client, 1, written);
+  EXPECT_EQ(written.objects.size(), 4U);
+}
+
 }  // namespace
 }  // namespace coldshelf::test
 

@@ -357,6 +357,9 @@ TEST_F(LibraryTest, RestartKeepsEveryElementAndReloadsDrives) {
   EXPECT_TRUE(library_->find("AAA003L8")->placed_by_operator);
   EXPECT_EQ(library_->find("AAA002L8")->source_address, kSlot + 1);
   EXPECT_EQ(drives_[1]->label(), "AAA002L8");
+  EXPECT_TRUE(drives_[1]->position_lost());
+  ASSERT_TRUE(library_->move(kSlot, kDrive, true).ok());
+  EXPECT_FALSE(drives_[0]->position_lost()) << "who loads it knows where it is";
 }
 
 TEST_F(LibraryTest, RestartWithADamagedTapeInADriveReportsAndKeepsIt) {
