@@ -30,7 +30,11 @@ Result<bool> Compactor::step(const Pinned& pinned) {
     source_ = Source{segment, std::move(index)};
   }
   if (!may_move()) return false;
-  state_.moving = true;
+  {
+    const std::lock_guard lock(
+        state_.mutex);  // whoever waits for the sealer looks at it under this
+    state_.moving = true;
+  }
   state_.changed.notify_all();
   const Status done = move_some(*source_);
   state_.moving = false;

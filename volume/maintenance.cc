@@ -27,6 +27,9 @@ uint64_t leading_number(const std::string& text) {
 constexpr uint64_t kWritebackBytes = 8 * MiB;
 constexpr int64_t kWritebackNs = 100'000'000;
 
+// How long compaction keeps a thread before others have their turn.
+constexpr int64_t kTurnNs = 50'000'000;
+
 // What may be tried again: it has changed nothing. A failed sync is the volume's failure by then.
 bool passes(const Error& error) {
   return error.disposition == Disposition::no_space || error.disposition == Disposition::retry ||
@@ -70,9 +73,17 @@ uint64_t Maintenance::start() {
 }
 
 void Maintenance::run() {
+  Clock& clock = *state_.env.cartridge.clock;
+  const int64_t began_ns = clock.monotonic_ns();
   while (true) {  // ends when nothing is due
     while (state_.maintenance_due.exchange(false)) {
-      while (step()) {
+      for (Did did = step(); did != Did::nothing; did = step()) {
+        if (did != Did::moved || clock.monotonic_ns() - began_ns < kTurnNs) continue;
+        // Compaction may take hours, and the threads are those of all volumes: whoever has to seal
+        // comes first.
+        state_.maintenance_due = true;
+        jobs_.submit(*state_.env.cartridge.sealers, [this] { run(); });
+        return;
       }
     }
     const std::lock_guard lock(mutex_);
@@ -83,13 +94,13 @@ void Maintenance::run() {
   state_.changed.notify_all();
 }
 
-// Does one thing that is due; false: nothing is.
-bool Maintenance::step() {
+// Does one thing that is due.
+Maintenance::Did Maintenance::step() {
   std::shared_ptr<TailSegment> tail;
   std::optional<PendingMap> pending;
   {
     const std::lock_guard lock(state_.mutex);
-    if (state_.failure) return false;
+    if (state_.failure) return Did::nothing;
     if (!state_.tail.empty() && state_.tail.front()->finished) {
       tail = state_.tail.front();
     } else if (!state_.pending_maps.empty() &&
@@ -104,12 +115,15 @@ bool Maintenance::step() {
   } else if (pending) {
     done = write_pending(*pending);
   } else {
-    auto moved = compactor_.step([this] { return needed_by_points(state_.manifest()); });
-    if (moved.ok()) return *moved;
+    auto moved = compactor_.step([this] {
+      const Points now = points();
+      return needed_by_points(now.manifest, now.positions);
+    });
+    if (moved.ok()) return *moved ? Did::moved : Did::nothing;
     // Data that cannot be read now stays where it is.
     log_warning("volume", "compaction put off",
                 {{"label", state_.label}, {"error", moved.error().message()}});
-    return false;
+    return Did::nothing;
   }
   if (done.ok()) {
     state_.goes_on(tail != nullptr);
@@ -119,7 +133,7 @@ bool Maintenance::step() {
     state_.fail(done.error());
   }
   state_.changed.notify_all();
-  return done.ok();
+  return done.ok() ? Did::something : Did::nothing;
 }
 
 // The digest is made here, from memory or the page cache, not on the way of a write, and as soon as
@@ -241,15 +255,25 @@ Status Maintenance::write_pending(const PendingMap& pending) {
     slots = state_.slots;
   }
   const uint64_t position = pending.mark.next_sequence;
-  const Manifest manifest = state_.manifest();
-  ASSIGN_OR_RETURN(const std::set<SegmentId> pinned, needed_by_points(manifest));
+  const Points now = points();
+  const Manifest& manifest = now.manifest;
+  auto pinned = needed_by_points(manifest, now.positions);
+  if (!pinned.ok() && passes(pinned.error())) return std::move(pinned).error();
   ASSIGN_OR_RETURN(WrittenMap written, write_map(state_, pending.mark, pending.map, slots));
-  std::vector<ManifestEdit> edits = edits_for(written, position, manifest);
-  std::set<SegmentId> needed = pinned;
+  std::vector<ManifestEdit> edits = edits_for(written, position, manifest, now.positions);
+  std::set<SegmentId> needed;
+  if (pinned.ok()) needed = std::move(*pinned);
   for (const MapSource& s : written.sources) needed.insert({s.cartridge, s.sequence, s.epoch});
   DropSegments drop;
   const auto& log = manifest.partitions[kImageLogPartition].segments;
-  for (size_t i = 0; i + 1 < log.size(); ++i) {  // the last one stays: what follows is tied to it
+  if (!pinned.ok()) {
+    // An old point whose map is damaged or gone is that point's misfortune, not the disk's. What it
+    // needs is not known, so all stays.
+    log_warning("volume", "the map of a recovery point cannot be read, nothing is given back",
+                {{"label", state_.label}, {"error", pinned.error().message()}});
+  }
+  for (size_t i = 0; pinned.ok() && i + 1 < log.size(); ++i) {  // the last one stays: what follows
+                                                                // is tied to it
     if (log[i].sequence >= position) break;
     if (needed.contains({state_.uuid, log[i].sequence, log[i].epoch})) continue;
     drop.sequences.push_back(log[i].sequence);
@@ -288,26 +312,32 @@ Status Maintenance::write_pending(const PendingMap& pending) {
   return {};
 }
 
-std::set<uint64_t> Maintenance::point_positions(const Manifest& manifest) {
-  std::set<uint64_t> out;
-  const std::string prefix(kPropertyPoint);
-  for (auto at = manifest.properties.lower_bound(prefix);
-       at != manifest.properties.end() && at->first.starts_with(prefix); ++at) {
-    out.insert(leading_number(at->second));
+// Those that are being made first: one that becomes durable meanwhile is in the manifest then, and
+// is in neither at no time.
+Maintenance::Points Maintenance::points() {
+  Points out;
+  {
+    const std::lock_guard lock(state_.mutex);
+    out.positions.insert(state_.reserved_positions.begin(), state_.reserved_positions.end());
   }
-  const std::lock_guard lock(state_.mutex);
-  out.insert(state_.reserved_positions.begin(), state_.reserved_positions.end());
+  out.manifest = state_.manifest();
+  const auto& properties = out.manifest.properties;
+  const std::string prefix(kPropertyPoint);
+  for (auto at = properties.lower_bound(prefix);
+       at != properties.end() && at->first.starts_with(prefix); ++at) {
+    out.positions.insert(leading_number(at->second));
+  }
   return out;
 }
 
 // The new map enters, those that no recovery point stands on leave, all at once.
 std::vector<ManifestEdit> Maintenance::edits_for(const WrittenMap& written, uint64_t position,
-                                                 const Manifest& manifest) {
+                                                 const Manifest& manifest,
+                                                 const std::set<uint64_t>& points) {
   const std::string prefix(kPropertyMap);
   std::vector<ManifestEdit> edits;
   edits.push_back(AddSegment{written.entry});
   edits.push_back(SetProperty{prefix + hex16(written.entry.sequence), std::to_string(position)});
-  const std::set<uint64_t> points = point_positions(manifest);
   DropSegments old;
   old.partition = kImageMapPartition;
   for (const SegmentEntry& map : manifest.partitions[kImageMapPartition].segments) {
@@ -355,8 +385,8 @@ Result<const std::vector<MapSource>*> Maintenance::sources_of(const SegmentEntry
   return &(map_sources_[map.sequence] = std::move(sources));
 }
 
-Result<std::set<SegmentId>> Maintenance::needed_by_points(const Manifest& manifest) {
-  const std::set<uint64_t> points = point_positions(manifest);
+Result<std::set<SegmentId>> Maintenance::needed_by_points(const Manifest& manifest,
+                                                          const std::set<uint64_t>& points) {
   std::set<SegmentId> needed;
   if (points.empty()) return needed;
   for (const SegmentEntry& map : manifest.partitions[kImageMapPartition].segments) {

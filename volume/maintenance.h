@@ -47,7 +47,8 @@ class Maintenance {
   }
   void start_step();
   void run();
-  bool step();
+  enum class Did { nothing, something, moved };
+  Did step();
   void follow_writer();
   // Its digest up to `end`, and the disk writes what is there when that is as much.
   Status follow_to(TailSegment& tail, uint64_t end, uint64_t writeback_from);
@@ -55,11 +56,17 @@ class Maintenance {
   Status seal(const std::shared_ptr<TailSegment>& tail);
   Status write_pending(const PendingMap& pending);
   std::vector<ManifestEdit> edits_for(const WrittenMap& written, uint64_t position,
-                                      const Manifest& manifest);
+                                      const Manifest& manifest, const std::set<uint64_t>& points);
   void give_back(const std::vector<SegmentEntry>& dropped);
   Result<const std::vector<MapSource>*> sources_of(const SegmentEntry& map);
-  Result<std::set<SegmentId>> needed_by_points(const Manifest& manifest);
-  std::set<uint64_t> point_positions(const Manifest& manifest);
+  Result<std::set<SegmentId>> needed_by_points(const Manifest& manifest,
+                                               const std::set<uint64_t>& points);
+  // Where recovery points stand: those of a manifest, and those that are being made.
+  struct Points {
+    Manifest manifest;
+    std::set<uint64_t> positions;
+  };
+  Points points();
 
   VolumeState& state_;
   LogWriter& writer_;

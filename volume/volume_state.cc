@@ -71,7 +71,8 @@ Status VolumeState::commit(const std::vector<ManifestEdit>& edits, const Segment
       if (sealed == nullptr) observer->manifest_changed(now);
     }
   }
-  if (!done.ok() && (closed || done.error().code != ErrorCode::no_space)) fail(done.error());
+  // Else it changed nothing, for want of room or because it was refused, and the log goes on.
+  if (!done.ok() && closed) fail(done.error());
   return done;
 }
 
