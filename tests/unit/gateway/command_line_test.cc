@@ -120,6 +120,38 @@ TEST_F(CommandLine, ExitCodesTellWhatIsWrong) {
   EXPECT_EQ(Json::parse(out.str())["error"], "not_found");
 }
 
+TEST_F(CommandLine, AVerificationWithTheWrongKeySaysSo) {
+  gateway.close();
+  SystemRandom random;
+  const auto key_file = [&](const char* name) {
+    const std::string path = gateway.root() + "/" + name;
+    const Secret text = KeyEncryptionKey::generate_text(random);
+    EXPECT_OK(gateway.files.replace_file(path, as_view(text.reveal()), OpenMode::create_private));
+    return path;
+  };
+  const std::string right = key_file("right"), wrong = key_file("wrong");
+  auto key = KeyEncryptionKey::load_file(gateway.files, right);
+  ASSERT_OK(key);
+  gateway.key.emplace(std::move(*key));
+  gateway.open();
+  gateway.create("KEY001L8");
+  gateway.write_files("KEY001L8", 1, 10, 100'000);
+  gateway.archive("KEY001L8");
+  const auto verify = [&](std::vector<std::string> more) {
+    more.insert(more.begin(),
+                {"store", "verify", "--deep", "--store", gateway.root() + "/data/store"});
+    return run(more);
+  };
+  EXPECT_EQ(verify({"--key-file", right}), kExitOk) << out.str() << err.str();
+  EXPECT_NE(out.str().find("1 of 1 encrypted cartridges"), std::string::npos) << out.str();
+  EXPECT_EQ(verify({"--key-file", wrong}), kExitFailed);
+  EXPECT_NE(out.str().find(gateway.key->id()), std::string::npos) << out.str();
+  EXPECT_NE(out.str().find("KEY001L8"), std::string::npos) << out.str();
+  EXPECT_NE(out.str().find("1 problems"), std::string::npos) << out.str();
+  EXPECT_EQ(verify({}), kExitOk) << "what needs no key is whole";
+  EXPECT_NE(out.str().find("0 of 1 encrypted cartridges"), std::string::npos) << out.str();
+}
+
 TEST_F(CommandLine, WhatIsNotThereIsNamed) {
   const auto said = [&](std::vector<std::string> arguments) {
     EXPECT_NE(run(std::move(arguments)), kExitOk);
