@@ -4,6 +4,7 @@
 
 #include "base/environment.h"
 #include "catalog/catalog.h"
+#include "gateway/cli/output.h"
 #include "gateway/cli/progress.h"
 #include "gateway/exit_codes.h"
 #include "gateway/units.h"
@@ -63,7 +64,7 @@ void CommandLine::report(const Error& error) const {
     const Json answer = {{"error", to_string(error.code)}, {"message", error.context}};
     out() << answer.dump() << "\n";
   }
-  err() << "coldshelf: " << error.context << "\n";
+  err() << "coldshelf: " << printable(error.context) << "\n";
 }
 
 // -- the tree
@@ -188,7 +189,7 @@ void CommandLine::print(const Json& answer, const Printer& print) {
   if (json_) {
     print_json(answer);
   } else {
-    print(out(), answer);
+    print(out(), printable_json(answer));
   }
 }
 
@@ -246,7 +247,7 @@ Status CommandLine::watch_job(int64_t id, const std::string& what) {
   if (state != to_string(JobState::succeeded)) {
     exit_code_ = kExitFailed;
     err() << "coldshelf: " << job.value("Kind", "") << " of " << job.value("Barcode", "") << " "
-          << state << ": " << job.value("Error", "no reason was given") << "\n";
+          << state << ": " << printable(job.value("Error", "no reason was given")) << "\n";
     return {};
   }
   if (json_) return {};

@@ -120,6 +120,36 @@ TEST_F(CommandLine, ExitCodesTellWhatIsWrong) {
   EXPECT_EQ(Json::parse(out.str())["error"], "not_found");
 }
 
+// Whoever may write a name must not write lines, nor move the cursor, in what others read.
+TEST_F(CommandLine, WhatOthersNamedForgesNoLine) {
+  const std::string name = "X\n2 forged\x1b[2J\x7f\xc2\x9b\xc3\xa4\\";
+  HttpServerOptions options;
+  options.socket_path = gateway.root() + "/other.sock";
+  bool refuse = false;
+  auto server = HttpServer::start(options, [&](const ApiRequest&) -> ApiResponse {
+    if (refuse) return api::error_response(Error(ErrorCode::not_found, "no " + name), "");
+    const Json record = {{"Sequence", 1},
+                         {"Time", "t"},
+                         {"Who", name},
+                         {"From", "f"},
+                         {"Result", "r"},
+                         {"Operation", "o"},
+                         {"Input", {{"Name", name}}}};
+    ApiResponse out;
+    out.body = Json{{"Records", Json::array({record})}}.dump();
+    return out;
+  });
+  ASSERT_OK(server);
+  EXPECT_EQ(run({"--socket", options.socket_path, "audit", "list"}), kExitOk) << err.str();
+  EXPECT_NE(out.str().find("X\\x0a2 forged\\x1b[2J\\x7f\\x9b\xc3\xa4\\"), std::string::npos)
+      << out.str();
+  EXPECT_EQ(out.str().find("\n2 forged"), std::string::npos);
+  EXPECT_EQ(out.str().find('\x1b'), std::string::npos);
+  refuse = true;
+  EXPECT_EQ(run({"--socket", options.socket_path, "audit", "list"}), kExitNotFound);
+  EXPECT_NE(err.str().find("X\\x0a2 forged\\x1b"), std::string::npos) << err.str();
+}
+
 TEST_F(CommandLine, AVerificationWithTheWrongKeySaysSo) {
   gateway.close();
   SystemRandom random;
