@@ -120,6 +120,41 @@ TEST_F(CommandLine, ExitCodesTellWhatIsWrong) {
   EXPECT_EQ(Json::parse(out.str())["error"], "not_found");
 }
 
+// What the daemon says of its store is not said of the daemon.
+TEST_F(CommandLine, ADaemonThatAnswersIsThere) {
+  std::string code;
+  HttpServerOptions options;
+  options.socket_path = gateway.root() + "/other.sock";
+  auto server = HttpServer::start(options, [&](const ApiRequest&) -> ApiResponse {
+    return api::error_response(
+        Error(code == "timed_out" ? ErrorCode::timed_out : ErrorCode::unavailable, "the store"),
+        "");
+  });
+  ASSERT_OK(server);
+  for (const char* said : {"timed_out", "unavailable"}) {
+    code = said;
+    EXPECT_EQ(run({"--socket", options.socket_path, "--json", "tape", "list"}), kExitFailed);
+    EXPECT_EQ(Json::parse(out.str())["error"], said);
+  }
+  server->reset();
+  EXPECT_EQ(run({"--socket", options.socket_path, "--json", "tape", "list"}), kExitNoDaemon);
+}
+
+TEST_F(CommandLine, JsonWantsItsErrorsInJson) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"--json", "bogus"},
+                                             {"tape", "list", "--bogus", "--json"},
+                                             {"--json", "tape", "show"}}) {
+    EXPECT_EQ(run(arguments), kExitUsage);
+    const Json said = Json::parse(out.str(), nullptr, false);
+    ASSERT_TRUE(said.is_object()) << testing::PrintToString(arguments) << out.str();
+    EXPECT_EQ(said["error"], "invalid_argument");
+    EXPECT_FALSE(said["message"].get<std::string>().empty());
+  }
+  EXPECT_EQ(run({"--json", "--help"}), kExitOk);
+  EXPECT_NE(out.str().find("tape create"), std::string::npos) << out.str();
+}
+
 // Whoever may write a name must not write lines, nor move the cursor, in what others read.
 TEST_F(CommandLine, WhatOthersNamedForgesNoLine) {
   const std::string name = "X\n2 forged\x1b[2J\x7f\xc2\x9b\xc3\xa4\\";
