@@ -185,6 +185,11 @@ TEST_F(Api, HealthAndMetrics) {
   EXPECT_NE(told.body.find("coldshelf_drive_loaded{drive=\"1\"} 0\n"), std::string::npos);
 }
 
+TEST_F(Api, AStoreThatDoesNotAnswerIsNotTheCallersFault) {
+  EXPECT_EQ(api::error_response(Error(ErrorCode::timed_out, "the store"), "X").status, 503U);
+  EXPECT_EQ(api::error_response(Error(ErrorCode::unavailable, "the store"), "X").status, 503U);
+}
+
 // -- the socket
 
 std::string converse(const std::string& path, const std::string& bytes, bool is_there = true) {
