@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "gateway/api/tls_identity.h"
 #include "gateway/data_directory.h"
 #include "gateway/setup.h"
 #include "tests/support/process.h"
@@ -229,6 +230,23 @@ TEST_F(Secrets, ASetupThatFailsLeavesNoNewKey) {
   answers.force = true;
   EXPECT_FALSE(run_setup({&gateway.files, &clock, &random}, answers).ok());
   EXPECT_TRUE(*gateway.files.exists(key));
+}
+
+TEST_F(Secrets, TheNamesThatACertificateIsNotForAreTold) {
+  SystemClock clock;
+  SystemRandom random;
+  const std::string directory = gateway.root() + "/api";
+  const std::vector<std::string> names = {"localhost", "127.0.0.1", "::1", "gw.example"};
+  const auto made = self_signed_identity(gateway.files, clock, random, directory, "gateway", names);
+  ASSERT_OK(made);
+  const auto missing = [&](const std::vector<std::string>& wanted) {
+    const auto out = names_missing(gateway.files, made->certificate_file, wanted);
+    EXPECT_OK(out);
+    return out.ok() ? *out : std::vector<std::string>{"error"};
+  };
+  EXPECT_EQ(missing(names), std::vector<std::string>{});
+  EXPECT_EQ(missing({"localhost", "192.0.2.7", "other.example", "gw.example"}),
+            (std::vector<std::string>{"192.0.2.7", "other.example"}));
 }
 
 }  // namespace
