@@ -97,12 +97,27 @@ Status ApiDoors::start(api::Service& service) {
   return {};
 }
 
+// A self-signed certificate is kept, clients trust it by its file; api.listen may have become
+// another address since it was made.
+void ApiDoors::warn_of_missing_names(const std::vector<std::string>& names) const {
+  const auto missing = names_missing(*env_.files, identity_.certificate_file, names);
+  if (!missing.ok() || missing->empty()) return;
+  std::string text;
+  for (const std::string& name : *missing) text += (text.empty() ? "" : ", ") + name;
+  log_warning("gateway",
+              "the API's certificate is not for every name of this machine; remove it and start "
+              "again for a new one, and give that to the clients",
+              {{"file", identity_.certificate_file}, {"missing", text}});
+}
+
 Status ApiDoors::start_https(const HttpHandler& handler) {
   if (config_.api.certificate_file.empty()) {
     ASSIGN_OR_RETURN(const HostPort where, parse_listen_address(config_.api.listen, 0));
+    const std::vector<std::string> names = own_names(where.host);
     ASSIGN_OR_RETURN(identity_,
                      self_signed_identity(*env_.files, *env_.clock, *env_.random, config_.api_dir(),
-                                          config_.gateway.name, own_names(where.host)));
+                                          config_.gateway.name, names));
+    warn_of_missing_names(names);
   } else {
     ASSIGN_OR_RETURN(identity_, load_tls_identity(*env_.files, config_.api.certificate_file,
                                                   config_.api.key_file));

@@ -43,6 +43,7 @@ class ApiDoors {
  private:
   ApiDoors(const Config& config, const Env& env) : config_(config), env_(env) {}
   Status start_https(const HttpHandler& handler);
+  void warn_of_missing_names(const std::vector<std::string>& names) const;
 
   const Config config_;
   const Env env_;

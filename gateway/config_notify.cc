@@ -54,6 +54,19 @@ bool among(const std::vector<std::string_view>& keys, std::string_view key) {
   return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
+// What the senders can speak, so that it is not found out by the first message.
+Status check_url(const TableReader& in, const NotifyConfig& notify) {
+  if (notify.type == "webhook" && !notify.url.starts_with("https://") &&
+      !notify.url.starts_with("http://")) {
+    return in.wrong("url", "must begin with https:// or http://");
+  }
+  if (notify.type == "mail" && !notify.url.starts_with("smtp://") &&
+      !notify.url.starts_with("smtps://")) {
+    return in.wrong("url", "must begin with smtp:// or smtps://");
+  }
+  return {};
+}
+
 Status check(const TableReader& in, const NotifyConfig& notify, const Config& config) {
   if (notify.name.empty() || notify.name.size() > 100) {
     return in.wrong("a notify needs a name of 1 to 100 characters");
@@ -84,6 +97,7 @@ Status check(const TableReader& in, const NotifyConfig& notify, const Config& co
   if (!parse_mail_tls(notify.tls)) {
     return in.wrong("tls", "must be \"required\", \"offered\" or \"never\"");
   }
+  TRY(check_url(in, notify));
   for (const auto& [file, variable, key] :
        {std::tuple{&notify.authorization_file, &notify.authorization_env, "authorization_env"},
         std::tuple{&notify.signing_secret_file, &notify.signing_secret_env, "signing_secret_env"},

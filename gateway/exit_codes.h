@@ -15,6 +15,8 @@ enum ExitCode : int {
   kExitTimedOut = 6,  // it goes on, but the time to wait is over
 };
 
+// kExitNoDaemon and kExitTimedOut are not said by a code: a store may be out of reach, too. Who
+// looked for the daemon, or waited for a job, knows (gateway/cli/command_line.cc).
 inline ExitCode exit_code_of(ErrorCode code) {
   switch (code) {
     case ErrorCode::invalid_argument:
@@ -33,10 +35,6 @@ inline ExitCode exit_code_of(ErrorCode code) {
     case ErrorCode::conflict:
     case ErrorCode::precondition_failed:
       return kExitConflict;
-    case ErrorCode::timed_out:
-      return kExitTimedOut;
-    case ErrorCode::unavailable:
-      return kExitNoDaemon;
     default:
       return kExitFailed;
   }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/log.h"
 #include "gateway/secrets.h"
 #include "gateway/store_factory.h"
 #include "gateway/units.h"
@@ -211,6 +212,28 @@ std::string setup_config(const SetupAnswers& answers) {
   return out;
 }
 
+// A key that nothing was encrypted with yet, and nobody was told to keep a copy of.
+void forget_new_key(FileSystem& files, const SetupResult& out) {
+  if (!out.key_made) return;
+  if (Status gone = files.remove(out.key_path); !gone.ok()) {
+    log_warning("setup", "a key that is not used is left",
+                {{"file", out.key_path}, {"error", gone.error().message()}});
+  }
+}
+
+// Secrets, then the store, which shows what it can do.
+Status make_and_try(const SetupEnv& env, const SetupAnswers& answers, const Config& config,
+                    std::string& text, SetupResult& out) {
+  TRY(make_key(env, answers, out));
+  TRY(make_chap_secret(env, answers, out));
+  ASSIGN_OR_RETURN(const auto store, open_store(config.store, {env.files, env.clock, env.random}));
+  out.store = store->describe();
+  TRY(try_store(*store, env, out));
+  ASSIGN_OR_RETURN(const StoreCapabilities can, store->capabilities());
+  text += pools_text(can.storage_classes);
+  return {};
+}
+
 Result<SetupResult> run_setup(const SetupEnv& env, SetupAnswers answers) {
   FileSystem& files = *env.files;
   SetupResult out;
@@ -230,17 +253,14 @@ Result<SetupResult> run_setup(const SetupEnv& env, SetupAnswers answers) {
   std::string text = setup_config(answers);
   const std::string directory = parent_directory(answers.config_path);
   ASSIGN_OR_RETURN(Config config, parse_config(text, answers.config_path, directory));
-  // 2. Secrets.
-  TRY(make_key(env, answers, out));
-  TRY(make_chap_secret(env, answers, out));
-  // 3. The store.
-  ASSIGN_OR_RETURN(const auto store, open_store(config.store, {&files, env.clock, env.random}));
-  out.store = store->describe();
-  TRY(try_store(*store, env, out));
-  ASSIGN_OR_RETURN(const StoreCapabilities can, store->capabilities());
-  text += pools_text(can.storage_classes);
+  // 2. Secrets and the store.
+  Status tried = make_and_try(env, answers, config, text, out);
+  if (!tried.ok()) {
+    forget_new_key(files, out);
+    return tried.error();
+  }
   TRY(parse_config(text, answers.config_path, directory));
-  // 4. The configuration; the old one is never lost.
+  // 3. The configuration; the old one is never lost.
   ASSIGN_OR_RETURN(const bool there, files.exists(answers.config_path));
   if (there) TRY(files.rename(answers.config_path, answers.config_path + ".old"));
   TRY(files.replace_file(answers.config_path, as_view(text), OpenMode::create));

@@ -56,7 +56,7 @@ DiskShares suggest_shares(uint64_t available_bytes);
 
 // 1. Checks everything that can be checked without writing, the configuration by its own parser.
 // 2. Makes key and CHAP secret (0600), never over others.
-// 3. Puts, reads and removes a small object in the store.
+// 3. Puts, reads and removes a small object in the store. When that fails, a new key goes again.
 // 4. Writes the configuration (0640). exists: there is one, and not `force`.
 Result<SetupResult> run_setup(const SetupEnv& env, SetupAnswers answers);
 

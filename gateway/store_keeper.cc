@@ -29,6 +29,21 @@ Json to_json(const StoreGcReport& report) {
           {"Problems", report.problems}};
 }
 
+FindDataKey OpenedCartridges::counting(FindDataKey find) {
+  return [this, find = std::move(find)](const Manifest& manifest) -> std::optional<Secret> {
+    ++encrypted_;
+    std::optional<Secret> key;
+    if (find) key = find(manifest);
+    if (key) ++opened_;
+    return key;
+  };
+}
+
+void OpenedCartridges::add_to(nlohmann::json& report) const {
+  report["EncryptedCartridges"] = encrypted_.load();
+  report["OpenedCartridges"] = opened_.load();
+}
+
 Status StoreKeeper::start(const std::string& kind, Task task) {
   const std::lock_guard lock(mutex_);
   if (state_ == "running") {
@@ -61,14 +76,17 @@ void StoreKeeper::show(size_t done, size_t total) {
 
 Status StoreKeeper::start_check(bool deep) {
   return start("verify", [this, deep]() -> Result<Json> {
+    OpenedCartridges opened;
     StoreCheckOptions options;
     options.deep = deep;
-    options.data_key = env_.data_key;
+    options.data_key = opened.counting(env_.data_key);
     options.progress = [this](size_t done, size_t total) { show(done, total); };
     options.abandon = &abandon_;
     ASSIGN_OR_RETURN(const StoreCheckReport report,
                      check_store(*env_.store, *env_.clock, *env_.buffers, options));
-    return to_json(report);
+    Json out = to_json(report);
+    opened.add_to(out);
+    return out;
   });
 }
 

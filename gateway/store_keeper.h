@@ -14,6 +14,17 @@ namespace coldshelf {
 nlohmann::json to_json(const StoreCheckReport& report);
 nlohmann::json to_json(const StoreGcReport& report);
 
+// How many of the encrypted cartridges a deep check looks into: one without its key is read and its
+// digests are checked, its content is not decrypted, and the report must say so. Thread-safe.
+class OpenedCartridges {
+ public:
+  FindDataKey counting(FindDataKey find);  // is not called after this object is gone
+  void add_to(nlohmann::json& report) const;
+
+ private:
+  std::atomic<uint64_t> encrypted_{0}, opened_{0};
+};
+
 class StoreKeeper {
  public:
   struct Env {

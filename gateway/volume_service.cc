@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "gateway/units.h"
 #include "gateway/volume_entry.h"
+#include "tape/format/image_frame.h"
 #include "volume/map_file.h"
 
 namespace coldshelf {
@@ -290,6 +291,12 @@ Status VolumeService::check_request(const CreateRequest& request) {
                  "a volume of " + std::to_string(request.size_bytes) +
                      " bytes cannot be made: sizes are multiples of the block from " +
                      format_size(kMinVolumeBytes) + " to " + format_size(kMaxVolumeBytes));
+  }
+  if (request.size_bytes / request.block_bytes > kMaxImageBlocks) {
+    return Error(ErrorCode::out_of_range,
+                 "a volume with blocks of " + std::to_string(request.block_bytes) +
+                     " bytes has at most " + format_size(kMaxImageBlocks * request.block_bytes) +
+                     (request.block_bytes == 512 ? "; make it with --block-size 4096" : ""));
   }
   if (request.mode != "cached" && request.mode != "stored") {
     return Error(ErrorCode::invalid_argument, "the mode is 'cached' or 'stored'");

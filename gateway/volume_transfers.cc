@@ -279,7 +279,7 @@ Status VolumeTransfers::each_piece(const RunPtr& run, BlockDevice& disk,
 
 // -- export
 
-Status VolumeTransfers::check_target(const std::string& file) const {
+Status VolumeTransfers::check_target(const std::string& file, bool replace) const {
   if (file.empty() || file.front() != '/') {
     return Error(ErrorCode::invalid_argument, "the file's path must be absolute");
   }
@@ -293,11 +293,15 @@ Status VolumeTransfers::check_target(const std::string& file) const {
   if (failed || inside.starts_with(ours.string() + "/")) {
     return Error(ErrorCode::invalid_argument, "nothing is exported into the data directory");
   }
+  // Said before the work begins; who makes the file says it again.
+  if (!replace && std::filesystem::exists(std::filesystem::symlink_status(file, failed))) {
+    return Error(ErrorCode::exists, file + " is there already");
+  }
   return {};
 }
 
 Result<int64_t> VolumeTransfers::export_point(const ExportRequest& request) {
-  TRY(check_target(request.file));
+  TRY(check_target(request.file, request.replace));
   ASSIGN_OR_RETURN(const ImageFormat format, parse_image_format(request.format));
   ASSIGN_OR_RETURN(const VolumePoint point, env_.volumes->find_point(request.point));
   ASSIGN_OR_RETURN(auto disk, env_.volumes->open_point(point.volume.to_string() + "@" +

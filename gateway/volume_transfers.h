@@ -78,7 +78,7 @@ class VolumeTransfers {
   Status write_piece(Volume& volume, uint64_t at, ByteView piece);
   Status run_export(const RunPtr& run, const ExportRequest& request, ImageFormat format,
                     BlockDevice& disk);
-  Status check_target(const std::string& file) const;
+  Status check_target(const std::string& file, bool replace) const;
 
   const Env env_;
   std::mutex mutex_;

@@ -92,45 +92,98 @@ Result<std::vector<std::string>> AuditLog::lines_of(const std::string& name) {
   return out;
 }
 
-// Where the chain goes on. 1. A line that a crash cut short was never confirmed: it goes. 2. The
-// last line is the head, or the one after it (a crash came before the head was saved). 3. Anything
-// else was done by somebody else: the chain goes on from the head that is known, and verify() finds
-// the break.
+// A line that a crash cut short was never confirmed: it goes.
+Status AuditLog::remove_cut_line() {
+  ASSIGN_OR_RETURN(const Buffer bytes, files_.read_file(current_path(), kMaxFileBytes));
+  const size_t whole = as_text(bytes).rfind('\n') + 1;  // npos + 1 == 0
+  if (whole == bytes.size()) return {};
+  ASSIGN_OR_RETURN(const auto file, files_.open(current_path(), OpenMode::read_write));
+  TRY(file->truncate(whole));
+  TRY(file->sync());
+  log_warning("audit", "a record cut short by a crash was removed");
+  return {};
+}
+
+// The last record of the last file that has any; nullopt: there is none that can be read.
+Result<std::optional<AuditLog::Head>> AuditLog::last_record(const std::vector<std::string>& names) {
+  for (auto name = names.rbegin(); name != names.rend(); ++name) {
+    ASSIGN_OR_RETURN(const auto lines, lines_of(*name));
+    if (lines.empty()) continue;
+    std::string hash, why;
+    Json record;
+    if (!parse_line(lines.back(), hash, record, why)) break;
+    return std::optional(Head{record["seq"].get<uint64_t>(), hash});
+  }
+  return std::optional<Head>();
+}
+
+// The end of what is chained to `known` without a gap, `known` itself when nothing is; nullopt:
+// that record is not there.
+Result<std::optional<AuditLog::Head>> AuditLog::end_of_chain(const std::vector<std::string>& names,
+                                                             const Head& known) {
+  // Backwards to the file that has it; no earlier one can when a file begins before it.
+  size_t begin = names.size();
+  for (bool earlier = known.sequence != 0; earlier && begin > 0;) {
+    ASSIGN_OR_RETURN(const auto lines, lines_of(names[--begin]));
+    std::string hash, why;
+    Json record;
+    earlier = lines.empty() || !parse_line(lines.front(), hash, record, why) ||
+              record["seq"].get<uint64_t>() > known.sequence;
+  }
+  if (known.sequence == 0) begin = 0;
+  bool found = known.sequence == 0;
+  Head end = known;
+  for (size_t i = begin; i < names.size(); ++i) {
+    ASSIGN_OR_RETURN(const auto lines, lines_of(names[i]));
+    for (const std::string& line : lines) {
+      std::string hash, why;
+      Json record;
+      const bool readable = parse_line(line, hash, record, why);
+      const uint64_t sequence = readable ? record["seq"].get<uint64_t>() : 0;
+      if (!found) {
+        found = readable && sequence == known.sequence && hash == known.hash;
+        continue;
+      }
+      if (!readable || sequence != end.sequence + 1 ||
+          record["prev"].get<std::string>() != end.hash) {
+        return std::optional(end);  // verify() finds the break
+      }
+      end = {sequence, hash};
+    }
+  }
+  return found ? std::optional(end) : std::nullopt;
+}
+
+// Where the chain goes on. 1. With the last line, when the head was never saved. 2. From the head,
+// over every line that is chained to it: a line is durable before the head is saved, and saving it
+// may have failed any number of times (a full disk, then the end of the process). 3. Anything else
+// was done by somebody else: the chain goes on from the head that is known, and verify() finds the
+// break.
 Status AuditLog::recover() {
   ASSIGN_OR_RETURN(const std::string saved, options_.load_head());
   const auto known = parse_head(saved);
   head_ = known ? *known : Head{0, first_hash()};
   ASSIGN_OR_RETURN(const auto names, file_names());
   if (!names.empty() && names.back() == kCurrentName) {
-    ASSIGN_OR_RETURN(const Buffer bytes, files_.read_file(current_path(), kMaxFileBytes));
-    const size_t whole = as_text(bytes).rfind('\n') + 1;  // npos + 1 == 0
-    if (whole != bytes.size()) {
-      ASSIGN_OR_RETURN(const auto file, files_.open(current_path(), OpenMode::read_write));
-      TRY(file->truncate(whole));
-      TRY(file->sync());
-      log_warning("audit", "a record cut short by a crash was removed");
-    }
-  }
-  std::string hash, why;
-  Json record;
-  for (auto name = names.rbegin(); name != names.rend(); ++name) {
-    ASSIGN_OR_RETURN(const auto lines, lines_of(*name));
-    if (lines.empty()) continue;
-    if (*name == kCurrentName && parse_line(lines.front(), hash, record, why)) {
+    TRY(remove_cut_line());
+    ASSIGN_OR_RETURN(const auto lines, lines_of(kCurrentName));
+    std::string hash, why;
+    Json record;
+    if (!lines.empty() && parse_line(lines.front(), hash, record, why)) {
       first_in_file_ = record["seq"].get<uint64_t>();
     }
-    const bool readable = parse_line(lines.back(), hash, record, why);
-    const Head last{readable ? record["seq"].get<uint64_t>() : 0, hash};
-    const bool follows = readable && last.sequence == head_.sequence + 1 &&
-                         record["prev"].get<std::string>() == head_.hash;
-    if (readable && (!known || follows)) {
-      head_ = last;
-      return options_.save_head(head_.text());
-    }
-    if (!readable || last.sequence != head_.sequence || last.hash != head_.hash) break;
-    return {};
   }
-  if (known && known->sequence != 0) {
+  std::optional<Head> end;
+  if (known) {
+    ASSIGN_OR_RETURN(end, end_of_chain(names, *known));
+  } else {
+    ASSIGN_OR_RETURN(end, last_record(names));
+  }
+  if (end && end->hash != head_.hash) {
+    head_ = *end;
+    return options_.save_head(head_.text());
+  }
+  if (known && !end) {
     log_error("audit", "the audit log does not end where it ended; see `coldshelf audit verify`",
               {{"directory", options_.directory}, {"expected", head_.sequence}});
   }
@@ -227,6 +280,7 @@ Result<AuditLog::Snapshot> AuditLog::snapshot() {
     out.closed.pop_back();
   }
   ASSIGN_OR_RETURN(out.saved_head, options_.load_head());
+  out.written = head_;
   return out;
 }
 
@@ -255,6 +309,8 @@ Result<std::vector<Json>> AuditLog::list(size_t limit, uint64_t before) {
 Result<AuditLog::Report> AuditLog::verify() {
   ASSIGN_OR_RETURN(const Snapshot files, snapshot());
   Report report;
+  const auto known = parse_head(files.saved_head);
+  bool passed = false;  // the record that the catalog knows
   Head last{0, first_hash()};
   const auto problem = [&](const std::string& what) {
     if (report.problems.size() < kMaxProblems) report.problems.push_back(what);
@@ -276,6 +332,7 @@ Result<AuditLog::Report> AuditLog::verify() {
         problem(where + ": the record before it was changed");
       }
       last = {sequence, hash};
+      passed = passed || (known && known->sequence == sequence && known->hash == hash);
       ++report.records;
     }
   };
@@ -284,10 +341,13 @@ Result<AuditLog::Report> AuditLog::verify() {
     check(name, lines);
   }
   check(kCurrentName, files.current_lines);
-  const auto known = parse_head(files.saved_head);
-  if (known && (known->sequence != last.sequence || known->hash != last.hash)) {
+  // The catalog may lag (its disk was full); what was written by this process says where it ends.
+  if (known && known->sequence != 0 && !passed) {
     problem("it ends with record " + std::to_string(last.sequence) + "; the catalog knows of " +
             std::to_string(known->sequence));
+  } else if (last.sequence != files.written.sequence || last.hash != files.written.hash) {
+    problem("it ends with record " + std::to_string(last.sequence) + "; the last written was " +
+            std::to_string(files.written.sequence));
   }
   if (!known && last.sequence != 0) problem("the catalog does not know where it ends");
   report.last = last.sequence;

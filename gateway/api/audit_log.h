@@ -65,6 +65,10 @@ class AuditLog {
   };
   AuditLog(FileSystem& files, Clock& clock, Options options);
   Status recover();
+  Status remove_cut_line();
+  Result<std::optional<Head>> last_record(const std::vector<std::string>& names);
+  Result<std::optional<Head>> end_of_chain(const std::vector<std::string>& names,
+                                           const Head& known);
   Status flush();
   Status write_line(const std::string& line);
   Status rotate_when_due();
@@ -73,6 +77,7 @@ class AuditLog {
     std::vector<std::string> closed;         // files, oldest first
     std::vector<std::string> current_lines;  // of the file that is written
     std::string saved_head;
+    Head written;  // the last one by this process
   };
   Result<Snapshot> snapshot();
   Result<std::vector<std::string>> file_names();  // oldest first

@@ -17,6 +17,7 @@
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -52,7 +53,8 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
         handler(std::move(h)),
         local(asio::make_strand(context)),
         tcp(asio::make_strand(context)),
-        tls(asio::ssl::context::tls_server) {}
+        tls(asio::ssl::context::tls_server),
+        operations(options.threads) {}
 
   const HttpServerOptions options;
   const HttpHandler handler;
@@ -60,7 +62,12 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   LocalProtocol::acceptor local;  // each used on its own strand alone
   Tcp::acceptor tcp;
   asio::ssl::context tls;
-  std::vector<std::thread> threads;
+  std::vector<std::thread> threads;  // of `context`: they never wait for an operation
+  // Where the handler is called. Operations that wait for a store must not take the place of what
+  // tells whether the gateway is well. A connection has one request under way: max_connections
+  // bounds what is queued.
+  asio::thread_pool operations;
+  asio::thread_pool probes{1};
   std::atomic<unsigned> connections{0};
   std::atomic<bool> stopping{false};
   std::mutex sockets_mutex;
@@ -93,12 +100,24 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   asio::awaitable<void> serve(std::shared_ptr<State> self, Tcp::socket socket);
   template <typename Stream>
   asio::awaitable<void> converse(Stream& stream, const std::string& peer);
+  // Reads a request; the first byte may take idle_timeout_s, the header header_timeout_s from then.
+  template <typename Stream>
+  asio::awaitable<boost::system::error_code> read(Stream& stream, beast::flat_buffer& buffer,
+                                                  http::request_parser<http::string_body>& parser);
+  // `request` and `peer` live until it has ended.
+  asio::awaitable<Response> answer_there(const Request& request, const std::string& peer) const;
   Response answer(const Request& request, const std::string& peer) const;
 };
 
 namespace {
 
 constexpr uint16_t kDefaultApiPort = 8443;
+constexpr unsigned kSocketThreads = 2;
+
+bool is_probe(std::string_view target) {
+  const std::string_view path = target.substr(0, target.find('?'));
+  return path == "/healthz" || path == "/readyz" || path == "/metrics";
+}
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -234,6 +253,34 @@ Response HttpServer::State::answer(const Request& request, const std::string& pe
   return response;
 }
 
+asio::awaitable<Response> HttpServer::State::answer_there(const Request& request,
+                                                          const std::string& peer) const {
+  co_return answer(request, peer);
+}
+
+template <typename Stream>
+asio::awaitable<boost::system::error_code> HttpServer::State::read(
+    Stream& stream, beast::flat_buffer& buffer, http::request_parser<http::string_body>& parser) {
+  auto& lowest = beast::get_lowest_layer(stream);
+  boost::system::error_code failed;
+  if (buffer.size() == 0) {
+    lowest.expires_after(std::chrono::seconds(options.idle_timeout_s));
+    const auto room = buffer.prepare(4'096);
+    const size_t got =
+        co_await stream.async_read_some(room, asio::redirect_error(asio::use_awaitable, failed));
+    if (failed) co_return failed;
+    buffer.commit(got);
+  }
+  lowest.expires_after(std::chrono::seconds(options.header_timeout_s));
+  co_await http::async_read_header(stream, buffer, parser,
+                                   asio::redirect_error(asio::use_awaitable, failed));
+  if (failed) co_return failed;
+  lowest.expires_after(std::chrono::seconds(options.idle_timeout_s));
+  co_await http::async_read(stream, buffer, parser,
+                            asio::redirect_error(asio::use_awaitable, failed));
+  co_return failed;
+}
+
 template <typename Stream>
 asio::awaitable<void> HttpServer::State::converse(Stream& stream, const std::string& peer) {
   beast::flat_buffer buffer;
@@ -241,10 +288,7 @@ asio::awaitable<void> HttpServer::State::converse(Stream& stream, const std::str
     http::request_parser<http::string_body> parser;
     parser.body_limit(options.body_limit_bytes);
     parser.header_limit(16 * 1024);
-    beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(options.idle_timeout_s));
-    boost::system::error_code failed;
-    co_await http::async_read(stream, buffer, parser,
-                              asio::redirect_error(asio::use_awaitable, failed));
+    boost::system::error_code failed = co_await read(stream, buffer, parser);
     Response response;
     if (failed == http::error::body_limit || failed == http::error::header_limit) {
       response.result(http::status::payload_too_large);
@@ -257,7 +301,9 @@ asio::awaitable<void> HttpServer::State::converse(Stream& stream, const std::str
       co_return;
     } else {
       beast::get_lowest_layer(stream).expires_never();
-      response = answer(parser.get(), peer);
+      auto work = answer_there(parser.get(), peer);
+      auto& pool = is_probe(parser.get().target()) ? probes : operations;
+      response = co_await asio::co_spawn(pool, std::move(work), asio::use_awaitable);
     }
     beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(options.idle_timeout_s));
     co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, failed));
@@ -332,7 +378,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(HttpServerOptions options,
     asio::co_spawn(state->local.get_executor(), state->accept_loop(state, state->local),
                    asio::detached);
   }
-  for (unsigned i = 0; i < state->options.threads; ++i) {
+  for (unsigned i = 0; i < kSocketThreads; ++i) {
     state->threads.emplace_back([raw = state.get()] { raw->context.run(); });
   }
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(state)));
@@ -367,6 +413,9 @@ void HttpServer::stop() {
   }
   for (std::thread& thread : state_->threads) thread.join();
   state_->threads.clear();
+  // Nothing is left in them: a connection that waits for its answer is work of `context`.
+  state_->operations.join();
+  state_->probes.join();
   close(state_->local);
   close(state_->tcp);
 }

@@ -36,7 +36,8 @@ struct ApiResponse {
   std::vector<std::pair<std::string, std::string>> headers = {};
 };
 
-// Called on one of the server's threads; may block for as long as an operation takes.
+// Called on one of the server's threads; may block for as long as an operation takes. /healthz,
+// /readyz and /metrics have a thread of their own and do not wait behind operations.
 using HttpHandler = std::function<ApiResponse(const ApiRequest&)>;
 
 struct HttpServerOptions {
@@ -45,11 +46,12 @@ struct HttpServerOptions {
   std::string listen = {};
   std::string certificate_file = {};  // with the chain, the server's own first
   std::string key_file = {};
-  unsigned threads = 4;
+  unsigned threads = 4;  // operations at once
   unsigned max_connections = 64;
   uint64_t body_limit_bytes = 1 << 20;
   unsigned idle_timeout_s = 60;
   unsigned handshake_timeout_s = 10;
+  unsigned header_timeout_s = 10;  // from a request's first byte to the end of its header
 };
 
 class HttpServer {

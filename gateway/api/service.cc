@@ -20,6 +20,7 @@ constexpr ErrorShape kErrorShapes[] = {
     {ErrorCode::corrupt, "InternalServerError", 500},
     {ErrorCode::internal, "InternalServerError", 500},
     {ErrorCode::unavailable, "ServiceUnavailableError", 503},
+    {ErrorCode::timed_out, "ServiceUnavailableError", 503},  // the store's doing, not the caller's
 };
 
 }  // namespace

@@ -180,4 +180,18 @@ Result<TlsIdentity> self_signed_identity(FileSystem& files, Clock& clock, Random
   return out;
 }
 
+Result<std::vector<std::string>> names_missing(FileSystem& files,
+                                               const std::string& certificate_file,
+                                               const std::vector<std::string>& names) {
+  ASSIGN_OR_RETURN(const Buffer pem, files.read_file(certificate_file, kMaxPemBytes));
+  ASSIGN_OR_RETURN(const CertificatePtr certificate, parse_certificate(certificate_file, pem));
+  std::vector<std::string> out;
+  for (const std::string& name : names) {
+    if (X509_check_ip_asc(certificate.get(), name.c_str(), 0) == 1) continue;
+    if (X509_check_host(certificate.get(), name.data(), name.size(), 0, nullptr) == 1) continue;
+    out.push_back(name);
+  }
+  return out;
+}
+
 }  // namespace coldshelf

@@ -30,4 +30,10 @@ Result<TlsIdentity> self_signed_identity(FileSystem& files, Clock& clock, Random
                                          const std::string& directory, const std::string& subject,
                                          const std::vector<std::string>& names);
 
+// Which of `names` (host names and numeric addresses) a certificate is not for: clients that come
+// by them will not take it.
+Result<std::vector<std::string>> names_missing(FileSystem& files,
+                                               const std::string& certificate_file,
+                                               const std::vector<std::string>& names);
+
 }  // namespace coldshelf

@@ -116,14 +116,18 @@ Result<ApiClient> ApiClient::remote(Remote remote, Clock& clock) {
   return out;
 }
 
-Result<Json> ApiClient::call(const std::string& operation, const Json& input) const {
+Result<Json> ApiClient::call(const std::string& operation, const Json& input,
+                             bool& unreachable) const {
+  unreachable = false;
   const bool whole = operation.find('.') != std::string::npos;
   const std::string target = whole ? operation : std::string(api::kOwnPrefix) + operation;
   const std::string body = input.dump(-1, ' ', false, Json::error_handler_t::replace);
-  return transport_ ? call_remote(target, body) : call_local(target, body);
+  return transport_ ? call_remote(target, body, unreachable)
+                    : call_local(target, body, unreachable);
 }
 
-Result<Json> ApiClient::call_remote(const std::string& target, const std::string& body) const {
+Result<Json> ApiClient::call_remote(const std::string& target, const std::string& body,
+                                    bool& unreachable) const {
   ASSIGN_OR_RETURN(const Url url, parse_url(remote_.endpoint));
   SignedRequest sign;
   sign.method = "POST";
@@ -145,13 +149,15 @@ Result<Json> ApiClient::call_remote(const std::string& target, const std::string
   auto response = transport_->perform(request);
   if (!response.ok()) {
     Error why = response.error();
+    unreachable = why.code == ErrorCode::unavailable;
     why.context = remote_.endpoint + ": " + why.context;
     return why;
   }
   return answer_of(response->status == 200, as_text(response->body));
 }
 
-Result<Json> ApiClient::call_local(const std::string& target, const std::string& body) const {
+Result<Json> ApiClient::call_local(const std::string& target, const std::string& body,
+                                   bool& unreachable) const {
   asio::io_context context;
   asio::local::stream_protocol::socket socket(context);
   boost::system::error_code failed;
@@ -163,6 +169,7 @@ Result<Json> ApiClient::call_local(const std::string& target, const std::string&
     return Error(ErrorCode::permission, "no permission to use " + socket_path_);
   }
   if (failed) {
+    unreachable = true;
     return Error(ErrorCode::unavailable,
                  "no coldshelfd answers at " + socket_path_ + ": " + failed.message());
   }

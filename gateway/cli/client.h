@@ -36,15 +36,17 @@ class ApiClient {
   explicit ApiClient(std::string socket_path) : socket_path_(std::move(socket_path)) {}
   static Result<ApiClient> remote(Remote remote, Clock& clock);
 
-  // `operation` without a prefix: one of Coldshelf_20261101. unavailable: nobody listens; else the
-  // daemon's own error with its code.
-  Result<Json> call(const std::string& operation, const Json& input) const;
+  // `operation` without a prefix: one of Coldshelf_20261101. An error is the daemon's own with its
+  // code; `unreachable` says whether nobody was there to ask.
+  Result<Json> call(const std::string& operation, const Json& input, bool& unreachable) const;
   const std::string& socket_path() const { return socket_path_; }
 
  private:
   ApiClient() = default;
-  Result<Json> call_local(const std::string& target, const std::string& body) const;
-  Result<Json> call_remote(const std::string& target, const std::string& body) const;
+  Result<Json> call_local(const std::string& target, const std::string& body,
+                          bool& unreachable) const;
+  Result<Json> call_remote(const std::string& target, const std::string& body,
+                           bool& unreachable) const;
 
   std::string socket_path_;
   Remote remote_;

@@ -4,6 +4,7 @@
 
 #include "base/environment.h"
 #include "catalog/catalog.h"
+#include "gateway/cli/output.h"
 #include "gateway/cli/progress.h"
 #include "gateway/exit_codes.h"
 #include "gateway/units.h"
@@ -39,23 +40,32 @@ std::optional<std::string> unknown_command(const CLI::App& app) {
 CommandLine::CommandLine(const CommandEnv& env) : env_(env) { define_globals(); }
 
 int CommandLine::run(std::vector<std::string> arguments) {
-  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // as CLI11 takes them
   try {
-    app_.parse(arguments);
-  } catch (const CLI::RequiredError& e) {
-    if (const auto unknown = unknown_command(app_)) {
-      err() << "coldshelf: " << *unknown << "\n";
-    } else {
-      app_.exit(e, out(), err());
-    }
-    return kExitUsage;
+    app_.parse(reversed);
   } catch (const CLI::ParseError& e) {
-    return app_.exit(e, out(), err()) == 0 ? kExitOk : kExitUsage;
+    return refuse(arguments, e);
   }
   const Status done = action_();
   if (done.ok()) return exit_code_;
   report(done.error());
-  return exit_code_of(done.error().code);
+  if (waited_out_) return kExitTimedOut;
+  return unreachable_ ? kExitNoDaemon : exit_code_of(done.error().code);
+}
+
+// What cannot be parsed, --help and --version among it.
+int CommandLine::refuse(const std::vector<std::string>& arguments, const CLI::ParseError& error) {
+  const bool failed = error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success);
+  std::optional<std::string> unknown;
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr) unknown = unknown_command(app_);
+  // Where parsing ended early nobody has looked at --json yet.
+  json_ = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+  if (failed && (unknown || json_)) {
+    report(Error(ErrorCode::invalid_argument, unknown.value_or(error.what())));
+  } else {
+    app_.exit(error, out(), err());
+  }
+  return failed ? kExitUsage : kExitOk;
 }
 
 void CommandLine::report(const Error& error) const {
@@ -63,7 +73,7 @@ void CommandLine::report(const Error& error) const {
     const Json answer = {{"error", to_string(error.code)}, {"message", error.context}};
     out() << answer.dump() << "\n";
   }
-  err() << "coldshelf: " << error.context << "\n";
+  err() << "coldshelf: " << printable(error.context) << "\n";
 }
 
 // -- the tree
@@ -179,7 +189,7 @@ Result<Json> CommandLine::call(const char* operation, const Json& input) const {
   if (!client_) {
     ASSIGN_OR_RETURN(client_, client());
   }
-  return client_->call(operation, input);
+  return client_->call(operation, input, unreachable_);
 }
 
 void CommandLine::print_json(const Json& answer) const { out() << answer.dump(2) << "\n"; }
@@ -188,7 +198,7 @@ void CommandLine::print(const Json& answer, const Printer& print) {
   if (json_) {
     print_json(answer);
   } else {
-    print(out(), answer);
+    print(out(), printable_json(answer));
   }
 }
 
@@ -230,6 +240,7 @@ Result<Json> CommandLine::wait_for_job(int64_t id) {
     progress.show(job.value("DoneBytes", uint64_t{0}), job.value("TotalBytes", uint64_t{0}),
                   job.value("Step", ""));
     if (timeout_ms != 0 && env_.clock->monotonic_ns() - begin_ns > timeout_ms * 1'000'000) {
+      waited_out_ = true;
       return Error(ErrorCode::timed_out, "job " + std::to_string(id) + " is still " +
                                              job.value("State", "") + "; it goes on");
     }
@@ -246,7 +257,7 @@ Status CommandLine::watch_job(int64_t id, const std::string& what) {
   if (state != to_string(JobState::succeeded)) {
     exit_code_ = kExitFailed;
     err() << "coldshelf: " << job.value("Kind", "") << " of " << job.value("Barcode", "") << " "
-          << state << ": " << job.value("Error", "no reason was given") << "\n";
+          << state << ": " << printable(job.value("Error", "no reason was given")) << "\n";
     return {};
   }
   if (json_) return {};

@@ -69,6 +69,7 @@ class CommandLine {
  private:
   void define_globals();
   void report(const Error& error) const;
+  int refuse(const std::vector<std::string>& arguments, const CLI::ParseError& error);
   Result<ApiClient> client() const;
   mutable std::optional<ApiClient> client_;  // made once: a remote one keeps its connection
   Result<Json> wait_for_job(int64_t id);
@@ -83,6 +84,8 @@ class CommandLine {
   bool wait_ = false, no_wait_ = false, waits_by_default_ = false;
   std::string timeout_ = "0";
   std::string key_file_, key_env_;
+  mutable bool unreachable_ = false;  // the last call found no daemon
+  bool waited_out_ = false;           // the time to wait for a job was over
 };
 
 // The whole tree.

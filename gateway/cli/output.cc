@@ -26,7 +26,7 @@ void print_fields(std::ostream& out,
   for (const auto& [name, value] : fields) width = std::max(width, name.size());
   for (const auto& [name, value] : fields) {
     if (value.empty()) continue;
-    out << name << ":" << std::string(width - name.size() + 1, ' ') << value << "\n";
+    out << name << ":" << std::string(width - name.size() + 1, ' ') << printable(value) << "\n";
   }
 }
 
@@ -58,8 +58,41 @@ std::string monthly_text(const Json& tape) {
 
 }  // namespace
 
+std::string printable(std::string_view text) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    auto c = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : '\0');
+    const bool second_set = c == 0xc2 && next >= 0x80 && next <= 0x9f;  // U+0080 to U+009F
+    if (!second_set && c >= 0x20 && c != 0x7f) {
+      out += text[i];
+      continue;
+    }
+    if (second_set) {
+      c = next;
+      ++i;
+    }
+    out += {'\\', 'x', kDigits[c >> 4], kDigits[c & 15]};
+  }
+  return out;
+}
+
+Json printable_json(const Json& value) {
+  if (value.is_string()) return printable(value.get_ref<const std::string&>());
+  if (!value.is_structured()) return value;
+  Json out = value;
+  for (Json& part : out) part = printable_json(part);
+  return out;
+}
+
 void print_table(std::ostream& out, const std::vector<std::string>& header,
-                 const std::vector<std::vector<std::string>>& rows) {
+                 const std::vector<std::vector<std::string>>& raw_rows) {
+  auto rows = raw_rows;
+  for (auto& row : rows) {
+    for (std::string& cell : row) cell = printable(cell);
+  }
   std::vector<size_t> widths;
   for (const std::string& cell : header) widths.push_back(cell.size());
   for (const auto& row : rows) {

@@ -4,11 +4,17 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace coldshelf::cli {
 
 using Json = nlohmann::json;
+
+// Control characters (C0, DEL and C1, of UTF-8) as \xNN: what others named must neither move the
+// reader's cursor nor begin a line of its own. The second one: every text in it, names not.
+std::string printable(std::string_view text);
+Json printable_json(const Json& value);
 
 // Columns as wide as their widest cell; the last one is not padded.
 void print_table(std::ostream& out, const std::vector<std::string>& header,

@@ -2,18 +2,44 @@
 
 #include <unistd.h>
 
+#include <mutex>
+
 #include "gateway/cli/output.h"
 #include "gateway/cli/progress.h"
 #include "gateway/store_factory.h"
 #include "gateway/store_keeper.h"
 #include "gateway/units.h"
 #include "uploader/bucket_check.h"
+#include "uploader/shelf.h"
 
 namespace coldshelf::cli {
 
 namespace {
 
 constexpr size_t kLinesShown = 20;
+constexpr size_t kMaxUnopened = 100;
+
+// The cartridges that the given key does not open: who gave a key wants their content decrypted,
+// and silence would say that it was. Called on several threads.
+struct UnopenedCartridges {
+  const KeyRing* key = nullptr;  // null: none was given, nothing is missed
+  std::mutex mutex;
+  uint64_t total = 0;
+  std::vector<StoreProblem> first;
+
+  std::optional<Secret> find(const Manifest& manifest) {
+    if (key == nullptr) return std::nullopt;
+    auto opened = key->unwrap(manifest.key, manifest.uuid);
+    if (opened.ok()) return std::move(*opened);
+    const std::lock_guard lock(mutex);
+    if (++total <= kMaxUnopened) {
+      first.push_back(
+          {"key", manifest_key(manifest.uuid), manifest.label,
+           "not decrypted, its key is " + manifest.key.key_id + ": " + opened.error().message()});
+    }
+    return std::nullopt;
+  }
+};
 
 std::function<void(size_t, size_t)> show_on(Progress& progress) {
   return [&progress](size_t done, size_t total) {
@@ -46,16 +72,18 @@ Result<Json> verify_store(const CommandEnv& env, ObjectStore& store, const Loade
   StoreCheckOptions options;
   options.deep = deep;
   options.progress = show_on(progress);
-  options.data_key = [&](const Manifest& manifest) -> std::optional<Secret> {
-    if (!secrets.key) return std::nullopt;
-    auto key = secrets.key->unwrap(manifest.key, manifest.uuid);
-    if (!key.ok()) return std::nullopt;
-    return std::move(*key);
-  };
+  UnopenedCartridges unopened;
+  unopened.key = secrets.key.get();
+  OpenedCartridges opened;
+  options.data_key =
+      opened.counting([&](const Manifest& manifest) { return unopened.find(manifest); });
   const auto buffers = BufferPool::create(64 * MiB);
-  ASSIGN_OR_RETURN(const StoreCheckReport report,
-                   check_store(store, *env.clock, *buffers, options));
-  return coldshelf::to_json(report);
+  ASSIGN_OR_RETURN(StoreCheckReport report, check_store(store, *env.clock, *buffers, options));
+  report.problems_total += unopened.total;
+  report.problems.insert(report.problems.begin(), unopened.first.begin(), unopened.first.end());
+  Json out = coldshelf::to_json(report);
+  opened.add_to(out);
+  return out;
 }
 
 Result<Json> collect_store(const CommandEnv& env, ObjectStore& store, bool dry_run,
@@ -129,6 +157,10 @@ void print_verify(std::ostream& out, const Json& report) {
       << " orphans of " << format_size(report.value("OrphanBytes", uint64_t{0})) << "\n";
   if (report.value("ReadSegments", uint64_t{0}) > 0) {
     out << number(report, "ReadSegments") << " segments were read and are whole\n";
+  }
+  if (report.value("EncryptedCartridges", uint64_t{0}) > 0) {
+    out << number(report, "OpenedCartridges") << " of " << number(report, "EncryptedCartridges")
+        << " encrypted cartridges could be decrypted with the keys at hand\n";
   }
   if (report.value("ColdSegments", uint64_t{0}) > 0) {
     out << number(report, "ColdSegments")

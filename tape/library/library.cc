@@ -181,7 +181,13 @@ Status Library::State::place(const Placement& placement, bool* relocated) {
   }
   Element& element = elements[*index];
   element.cartridge = placement.cartridge;
-  element.placed_by_operator = placement.placed_by_operator;
+  const bool export_slot = element.type == ElementType::import_export;
+  if (export_slot && placement.where.type != ElementType::import_export) {
+    // Room was found for it there, nobody exported it: as a new tape that found every slot full.
+    element.placed_by_operator = true;
+    return {};
+  }
+  element.placed_by_operator = export_slot && placement.placed_by_operator;
   if (placement.source) {
     if (const auto source = index_of(*placement.source)) {
       element.source_address = elements[*source].address;

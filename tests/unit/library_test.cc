@@ -389,6 +389,24 @@ TEST_F(LibraryTest, SmallerConfigurationLosesNoCartridge) {
   EXPECT_EQ(Library::open(options_, nullptr).error().code, ErrorCode::element_full);
 }
 
+// What a smaller configuration moves into import/export is nobody's export, and what an initiator
+// put there stays one.
+TEST_F(LibraryTest, FewerSlotsExportNothing) {
+  add("AAA001L8");
+  ASSERT_TRUE(library_->move(kSlot, kIe + 1, true).ok());
+  for (int i = 2; i <= 4; ++i) add("AAA00" + std::to_string(i) + "L8");
+  ASSERT_TRUE(library_->move(kSlot + 2, kSlot + 5, true).ok());  // it has a source now
+  options_.slots = 2;
+  for (int round = 0; round < 2; ++round) {
+    start();
+    EXPECT_EQ(where("AAA004L8"), "import/export 1");
+    EXPECT_TRUE(library_->find("AAA004L8")->placed_by_operator);
+    EXPECT_FALSE(library_->find("AAA004L8")->source_address.has_value()) << "it was never moved";
+    EXPECT_EQ(where("AAA001L8"), "import/export 2");
+    EXPECT_FALSE(library_->find("AAA001L8")->placed_by_operator);
+  }
+}
+
 TEST_F(LibraryTest, AnotherModelKeepsTheElements) {
   add("AAA001L8", kIe);
   options_.profile = find_changer("IBM-03584L32-0402");

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -185,6 +186,11 @@ TEST_F(Api, HealthAndMetrics) {
   EXPECT_NE(told.body.find("coldshelf_drive_loaded{drive=\"1\"} 0\n"), std::string::npos);
 }
 
+TEST_F(Api, AStoreThatDoesNotAnswerIsNotTheCallersFault) {
+  EXPECT_EQ(api::error_response(Error(ErrorCode::timed_out, "the store"), "X").status, 503U);
+  EXPECT_EQ(api::error_response(Error(ErrorCode::unavailable, "the store"), "X").status, 503U);
+}
+
 // -- the socket
 
 std::string converse(const std::string& path, const std::string& bytes, bool is_there = true) {
@@ -239,6 +245,60 @@ TEST_F(Http, AnswersAndBoundsRequests) {
   EXPECT_EQ(converse(path, "\x01\x02 nonsense\r\n\r\n"), "");
   EXPECT_NE(converse(path, "GET /after HTTP/1.1\r\nHost: h\r\n\r\n").find("GET /after"),
             std::string::npos);
+}
+
+TEST_F(Http, ProbesDoNotWaitBehindOperations) {
+  std::promise<void> store;  // comes back in the end
+  const std::shared_future<void> back = store.get_future().share();
+  std::atomic<unsigned> waiting{0};
+  auto server = HttpServer::start(options(), [&](const ApiRequest& request) -> ApiResponse {
+    if (request.path == "/") {
+      ++waiting;
+      back.wait();
+    }
+    return {200, "text/plain", request.path};
+  });
+  ASSERT_OK(server);
+  const std::string path = options().socket_path;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 6; ++i) {
+    clients.emplace_back([&path] {
+      EXPECT_NE(converse(path, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
+                    .find("HTTP/1.1 200"),
+                std::string::npos);
+    });
+  }
+  SystemClock clock;
+  for (int i = 0; i < 3'000 && waiting < options().threads; ++i) clock.sleep_ms(10);
+  EXPECT_EQ(waiting, options().threads);
+  for (const char* probe : {"/healthz", "/readyz", "/metrics?x"}) {
+    EXPECT_NE(converse(path, "GET " + std::string(probe) + " HTTP/1.1\r\nHost: h\r\n\r\n")
+                  .find("HTTP/1.1 200"),
+              std::string::npos)
+        << probe;
+  }
+  store.set_value();
+  for (std::thread& client : clients) client.join();
+}
+
+TEST_F(Http, AHeaderHasAnEnd) {
+  HttpServerOptions hurried = options();
+  hurried.header_timeout_s = 1;
+  auto server = HttpServer::start(hurried, echo);
+  ASSERT_OK(server);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  hurried.socket_path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  const std::string begin = "GET / HTTP/1.1\r\nHos";
+  ASSERT_EQ(::send(fd, begin.data(), begin.size(), MSG_NOSIGNAL),
+            static_cast<ssize_t>(begin.size()));
+  const timeval limit{30, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  char part[16];
+  EXPECT_EQ(::recv(fd, part, sizeof part, 0), 0) << "it was not closed";
+  ::close(fd);
 }
 
 TEST_F(Http, GuardsItsSocket) {

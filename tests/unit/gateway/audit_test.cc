@@ -21,6 +21,7 @@ class Audit : public ::testing::Test {
     options.rotate_bytes = rotate_bytes;
     options.load_head = [this]() -> Result<std::string> { return head; };
     options.save_head = [this](const std::string& text) -> Status {
+      if (catalog_full) return Error(ErrorCode::no_space, "the catalog's disk is full");
       head = text;
       return {};
     };
@@ -52,6 +53,7 @@ class Audit : public ::testing::Test {
   ManualClock clock;
   uint64_t rotate_bytes = 16 * MiB;
   std::string head;
+  bool catalog_full = false;
   std::unique_ptr<AuditLog> log;
 };
 
@@ -147,6 +149,47 @@ TEST_F(Audit, ARestartGoesOnWithTheChain) {
   EXPECT_TRUE(intact());
   write(1);
   EXPECT_EQ(log->verify()->records, 7U);
+}
+
+// A full disk: the lines are durable, the catalog lags behind, over the end of a file too. Nobody
+// changed anything, and nothing says so.
+TEST_F(Audit, ACatalogThatLagsIsNoTampering) {
+  rotate_bytes = 1'000;
+  open();
+  write(3);
+  catalog_full = true;
+  for (int i = 0; i < 7; ++i) {
+    EXPECT_FALSE(log->append({"ada", "admin", "", "", "Late", Json::object(), "ok"}).ok());
+  }
+  EXPECT_TRUE(intact());
+  const std::string lagging = head;
+  catalog_full = false;
+  open();  // the process ended meanwhile
+  EXPECT_TRUE(intact());
+  write(2);
+  EXPECT_TRUE(intact());
+  EXPECT_EQ(log->verify()->records, 12U);
+  EXPECT_EQ(log->verify()->last, 12U) << "no number comes twice";
+  // What is cut off before the head that is known, and what breaks the chain behind it, is found.
+  head = lagging;
+  const std::string text = read(path());
+  put(path(), text + text.substr(text.rfind('\n', text.size() - 2) + 1));
+  open();
+  EXPECT_FALSE(intact());
+}
+
+TEST_F(Audit, WhatStandsBehindTheLastRecordIsFound) {
+  write(2);
+  const std::string two = read(path());
+  const std::string known = head;
+  write(1);
+  const std::string three = read(path());
+  put(path(), two);
+  head = known;
+  open();
+  EXPECT_TRUE(intact());
+  put(path(), three);  // chained as it should be, but not by this process
+  EXPECT_FALSE(intact());
 }
 
 TEST_F(Audit, WhatIsCutOffBeforeARestartIsFoundAfterIt) {

@@ -120,6 +120,103 @@ TEST_F(CommandLine, ExitCodesTellWhatIsWrong) {
   EXPECT_EQ(Json::parse(out.str())["error"], "not_found");
 }
 
+// What the daemon says of its store is not said of the daemon.
+TEST_F(CommandLine, ADaemonThatAnswersIsThere) {
+  std::string code;
+  HttpServerOptions options;
+  options.socket_path = gateway.root() + "/other.sock";
+  auto server = HttpServer::start(options, [&](const ApiRequest&) -> ApiResponse {
+    return api::error_response(
+        Error(code == "timed_out" ? ErrorCode::timed_out : ErrorCode::unavailable, "the store"),
+        "");
+  });
+  ASSERT_OK(server);
+  for (const char* said : {"timed_out", "unavailable"}) {
+    code = said;
+    EXPECT_EQ(run({"--socket", options.socket_path, "--json", "tape", "list"}), kExitFailed);
+    EXPECT_EQ(Json::parse(out.str())["error"], said);
+  }
+  server->reset();
+  EXPECT_EQ(run({"--socket", options.socket_path, "--json", "tape", "list"}), kExitNoDaemon);
+}
+
+TEST_F(CommandLine, JsonWantsItsErrorsInJson) {
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"--json", "bogus"},
+                                             {"tape", "list", "--bogus", "--json"},
+                                             {"--json", "tape", "show"}}) {
+    EXPECT_EQ(run(arguments), kExitUsage);
+    const Json said = Json::parse(out.str(), nullptr, false);
+    ASSERT_TRUE(said.is_object()) << testing::PrintToString(arguments) << out.str();
+    EXPECT_EQ(said["error"], "invalid_argument");
+    EXPECT_FALSE(said["message"].get<std::string>().empty());
+  }
+  EXPECT_EQ(run({"--json", "--help"}), kExitOk);
+  EXPECT_NE(out.str().find("tape create"), std::string::npos) << out.str();
+}
+
+// Whoever may write a name must not write lines, nor move the cursor, in what others read.
+TEST_F(CommandLine, WhatOthersNamedForgesNoLine) {
+  const std::string name = "X\n2 forged\x1b[2J\x7f\xc2\x9b\xc3\xa4\\";
+  HttpServerOptions options;
+  options.socket_path = gateway.root() + "/other.sock";
+  bool refuse = false;
+  auto server = HttpServer::start(options, [&](const ApiRequest&) -> ApiResponse {
+    if (refuse) return api::error_response(Error(ErrorCode::not_found, "no " + name), "");
+    const Json record = {{"Sequence", 1},
+                         {"Time", "t"},
+                         {"Who", name},
+                         {"From", "f"},
+                         {"Result", "r"},
+                         {"Operation", "o"},
+                         {"Input", {{"Name", name}}}};
+    ApiResponse out;
+    out.body = Json{{"Records", Json::array({record})}}.dump();
+    return out;
+  });
+  ASSERT_OK(server);
+  EXPECT_EQ(run({"--socket", options.socket_path, "audit", "list"}), kExitOk) << err.str();
+  EXPECT_NE(out.str().find("X\\x0a2 forged\\x1b[2J\\x7f\\x9b\xc3\xa4\\"), std::string::npos)
+      << out.str();
+  EXPECT_EQ(out.str().find("\n2 forged"), std::string::npos);
+  EXPECT_EQ(out.str().find('\x1b'), std::string::npos);
+  refuse = true;
+  EXPECT_EQ(run({"--socket", options.socket_path, "audit", "list"}), kExitNotFound);
+  EXPECT_NE(err.str().find("X\\x0a2 forged\\x1b"), std::string::npos) << err.str();
+}
+
+TEST_F(CommandLine, AVerificationWithTheWrongKeySaysSo) {
+  gateway.close();
+  SystemRandom random;
+  const auto key_file = [&](const char* name) {
+    const std::string path = gateway.root() + "/" + name;
+    const Secret text = KeyEncryptionKey::generate_text(random);
+    EXPECT_OK(gateway.files.replace_file(path, as_view(text.reveal()), OpenMode::create_private));
+    return path;
+  };
+  const std::string right = key_file("right"), wrong = key_file("wrong");
+  auto key = KeyEncryptionKey::load_file(gateway.files, right);
+  ASSERT_OK(key);
+  gateway.key.emplace(std::move(*key));
+  gateway.open();
+  gateway.create("KEY001L8");
+  gateway.write_files("KEY001L8", 1, 10, 100'000);
+  gateway.archive("KEY001L8");
+  const auto verify = [&](std::vector<std::string> more) {
+    more.insert(more.begin(),
+                {"store", "verify", "--deep", "--store", gateway.root() + "/data/store"});
+    return run(more);
+  };
+  EXPECT_EQ(verify({"--key-file", right}), kExitOk) << out.str() << err.str();
+  EXPECT_NE(out.str().find("1 of 1 encrypted cartridges"), std::string::npos) << out.str();
+  EXPECT_EQ(verify({"--key-file", wrong}), kExitFailed);
+  EXPECT_NE(out.str().find(gateway.key->id()), std::string::npos) << out.str();
+  EXPECT_NE(out.str().find("KEY001L8"), std::string::npos) << out.str();
+  EXPECT_NE(out.str().find("1 problems"), std::string::npos) << out.str();
+  EXPECT_EQ(verify({}), kExitOk) << "what needs no key is whole";
+  EXPECT_NE(out.str().find("0 of 1 encrypted cartridges"), std::string::npos) << out.str();
+}
+
 TEST_F(CommandLine, WhatIsNotThereIsNamed) {
   const auto said = [&](std::vector<std::string> arguments) {
     EXPECT_NE(run(std::move(arguments)), kExitOk);

@@ -189,6 +189,11 @@ TEST(Config, NotificationsNeedWhatTheirTypeNeeds) {
             std::string::npos);
   EXPECT_NE(error("type = \"webhook\"\nurl = \"u\"\nat_least = \"all\"\n").find("at_least"),
             std::string::npos);
+  EXPECT_NE(error("type = \"webhook\"\nurl = \"ftp://x\"\n").find("must begin with https://"),
+            std::string::npos);
+  EXPECT_NE(error("type = \"mail\"\nurl = \"h\"\nfrom = \"a@b\"\nto = [\"c@d\"]\n")
+                .find("must begin with smtp://"),
+            std::string::npos);
   const auto config = parse_config(
       "[[notify]]\nname = \"n\"\ntype = \"mail\"\nurl = \"smtp://h\"\nfrom = \"a@b\"\n"
       "to = [\"c@d\"]\npassword_file = \"pw\"\nuser = \"u\"\n",

@@ -6,7 +6,9 @@
 #include <mutex>
 
 #include "base/clock.h"
+#include "gateway/api/tls_identity.h"
 #include "gateway/data_directory.h"
+#include "gateway/setup.h"
 #include "tests/support/process.h"
 #include "tests/unit/gateway/gateway_fixture.h"
 
@@ -207,6 +209,44 @@ TEST_F(Secrets, KmsIsTrustedByItsOwnCertificates) {
   EXPECT_CODE(trusted, key_missing);  // what KMS itself says
   EXPECT_NE(trusted.error().message().find("no such key"), std::string::npos);
   EXPECT_CODE(missing, not_found);
+}
+
+TEST_F(Secrets, ASetupThatFailsLeavesNoNewKey) {
+  SystemClock clock;
+  SystemRandom random;
+  SetupAnswers answers;
+  answers.config_path = gateway.root() + "/etc/coldshelf.toml";
+  answers.data_dir = gateway.root() + "/data";
+  answers.store = write("no-directory", "a file") + "/store";
+  const std::string key = gateway.root() + "/etc/coldshelf.key";
+  EXPECT_FALSE(run_setup({&gateway.files, &clock, &random}, answers).ok());
+  EXPECT_FALSE(*gateway.files.exists(key));
+  answers.store.clear();
+  const auto made = run_setup({&gateway.files, &clock, &random}, answers);
+  ASSERT_OK(made);
+  EXPECT_TRUE(made->key_made) << "and says to keep a copy of it";
+  // One that was there is not thrown away.
+  answers.store = gateway.root() + "/no-directory/store";
+  answers.force = true;
+  EXPECT_FALSE(run_setup({&gateway.files, &clock, &random}, answers).ok());
+  EXPECT_TRUE(*gateway.files.exists(key));
+}
+
+TEST_F(Secrets, TheNamesThatACertificateIsNotForAreTold) {
+  SystemClock clock;
+  SystemRandom random;
+  const std::string directory = gateway.root() + "/api";
+  const std::vector<std::string> names = {"localhost", "127.0.0.1", "::1", "gw.example"};
+  const auto made = self_signed_identity(gateway.files, clock, random, directory, "gateway", names);
+  ASSERT_OK(made);
+  const auto missing = [&](const std::vector<std::string>& wanted) {
+    const auto out = names_missing(gateway.files, made->certificate_file, wanted);
+    EXPECT_OK(out);
+    return out.ok() ? *out : std::vector<std::string>{"error"};
+  };
+  EXPECT_EQ(missing(names), std::vector<std::string>{});
+  EXPECT_EQ(missing({"localhost", "192.0.2.7", "other.example", "gw.example"}),
+            (std::vector<std::string>{"192.0.2.7", "other.example"}));
 }
 
 }  // namespace

@@ -40,6 +40,17 @@ TEST_F(VolumeServiceTest, NothingIsMadeOnADiskThatIsGone) {
   EXPECT_EQ(service->list().size(), 1U);
 }
 
+TEST_F(VolumeServiceTest, ASizeBeyondItsBlocksSaysWhatToDo) {
+  VolumeService::CreateRequest request;
+  request.name = "wide";
+  request.size_bytes = 100 * TiB;
+  const auto made = service->create(request);
+  ASSERT_FALSE(made.ok());
+  EXPECT_EQ(made.error().code, ErrorCode::out_of_range);
+  EXPECT_NE(made.error().context.find("64 TiB; make it with --block-size 4096"), std::string::npos)
+      << made.error().context;
+}
+
 TEST_F(VolumeServiceTest, AFullDiskKeepsAVolumeAwayOnlyWhileItIsFull) {
   create("one");
   write("one", 7);

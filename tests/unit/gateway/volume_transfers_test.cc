@@ -71,6 +71,14 @@ TEST_F(VolumeTransfersTest, ACopyThatCannotBeginLeavesNoVolume) {
   EXPECT_EQ(service->list().size(), 1U);
 }
 
+TEST_F(VolumeTransfersTest, AnExportOverAFileIsRefusedBeforeItIsAJob) {
+  create("a");
+  ASSERT_TRUE(service->create_points({{"a"}, "p"}).ok());
+  const auto job = transfers->export_point({"a@p", "/etc/passwd"});
+  ASSERT_FALSE(job.ok());
+  EXPECT_EQ(job.error().code, ErrorCode::exists);
+}
+
 TEST_F(VolumeTransfersTest, WhatIsKeptUnderAVolumesNameGoesBeforeTheNameIsFree) {
   create("a");
   forget = Error(ErrorCode::io, "the disk fails");
