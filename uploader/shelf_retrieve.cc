@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "uploader/bucket_takeover.h"
 #include "uploader/shelf_state.h"
 
 namespace coldshelf {
@@ -264,6 +265,7 @@ Result<bool> Shelf::State::restore_object(JobRun& run, size_t index) {
   const SegmentId id = id_of(row);
   const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
   Result<ObjectInfo> head = env.store->head(key);
+  if (!head.ok() && head.error().code == ErrorCode::not_found) TRY(confirm_missing(key));
   if (!head.ok() &&
       (head.error().code == ErrorCode::not_found || head.error().code == ErrorCode::corrupt)) {
     return object_lost(run, row, head.error().context);
@@ -339,9 +341,20 @@ Status Shelf::State::await_moves(JobRun& run) {
 
 // -- what begins them
 
+// An IRRECOVERABLE one that was on the shelf when that was found: its manifest says ARCHIVED still.
+Result<bool> Shelf::State::is_lost_on_shelf(const TapeRow& tape) {
+  if (tape.status != TapeStatus::irrecoverable) return false;
+  ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(tape.uuid));
+  return property_of(manifest, "status") == to_string(TapeStatus::archived);
+}
+
 Result<int64_t> Shelf::retrieve(const Uuid& cartridge, const RetrieveRequest& request) {
   State& s = *state_;
-  ASSIGN_OR_RETURN(const TapeRow tape, s.tape_row(cartridge));
+  ASSIGN_OR_RETURN(TapeRow tape, s.tape_row(cartridge));
+  // The operator knows better, or the store is mended: it is an archived one that is looked at
+  // anew.
+  ASSIGN_OR_RETURN(const bool lost, s.is_lost_on_shelf(tape));
+  if (lost) tape.status = TapeStatus::archived;
   if (tape.status != TapeStatus::archived && tape.status != TapeStatus::retrieved) {
     return wrong_status(tape, "only an ARCHIVED tape is retrieved, or more of a RETRIEVED one");
   }

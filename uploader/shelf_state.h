@@ -487,6 +487,7 @@ struct Shelf::State {
   Status await_uploads(JobRun& run);
   Result<bool> uploads_done(JobRun& run);
   Status settle_objects(JobRun& run);
+  Result<bool> is_lost_on_shelf(const TapeRow& tape);
   Status begin_retrieve(JobRun& run);
   Status await_restores(JobRun& run);
   Status advance_reassign(JobRun& run);
@@ -542,6 +543,7 @@ struct Shelf::State {
   Result<bool> do_object(JobRun& run, size_t index);  // true: this one is ready
   std::optional<SegmentId> segment_of(const ObjectTask& task);
   void object_finished(const ObjectTask& task, const Result<bool>& result);
+  Status confirm_missing(const std::string& key);
   Result<bool> object_lost(JobRun& run, const SegmentRow& row, const std::string& why);
   Result<bool> settle_object(JobRun& run, size_t index);
   Result<bool> enter_settled(JobRun& run, SegmentRow row, const ObjectInfo& object);

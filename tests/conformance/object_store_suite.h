@@ -220,7 +220,11 @@ TEST_P(ObjectStoreSuite, AnArchivedObjectMustBeRestored) {
     EXPECT_EQ(get("k"), "frozen");
     return;
   }
-  EXPECT_EQ(code(store().restore("k", RestoreTier::standard, 2)), ErrorCode::conflict);
+  // One that is tried again cannot tell whether it was its own first attempt.
+  const Status again = store().restore("k", RestoreTier::standard, 2);
+  if (!fixture_->carries_out_late() || !again.ok()) {
+    EXPECT_EQ(code(again), ErrorCode::conflict);
+  }
   head = store().head("k");
   ASSERT_TRUE(head.ok());
   EXPECT_TRUE(head->restore_ongoing);

@@ -86,7 +86,7 @@ class S3ClientTest : public testing::Test {
     return *client_;
   }
   std::string url_of(const S3ClientOptions& options, const std::string& key) {
-    http_.answer(404);
+    http_.answer(404, {{"x-amz-request-id", "R1"}});
     EXPECT_FALSE(client(options).head_object(key, false).ok());
     return http_.exchanges.back().request.url;
   }
@@ -181,6 +181,7 @@ TEST_F(S3ClientTest, WhatServersSayBecomesOurErrors) {
       {400, "XAmzContentSHA256Mismatch", ErrorCode::corrupt, Disposition::corrupt},
       {501, "NotImplemented", ErrorCode::not_supported, Disposition::permanent},
       {507, "XMinioStorageFull", ErrorCode::no_space, Disposition::no_space},
+      {404, "", ErrorCode::unavailable, Disposition::retry},
       {502, "", ErrorCode::unavailable, Disposition::retry},
       {429, "", ErrorCode::unavailable, Disposition::retry},
       {418, "Teapot", ErrorCode::invalid_argument, Disposition::permanent},
@@ -200,6 +201,41 @@ TEST_F(S3ClientTest, WhatServersSayBecomesOurErrors) {
     EXPECT_EQ(text.find(kSecret), std::string::npos);
     EXPECT_EQ(text.find("token-"), std::string::npos);
   }
+}
+
+// An ingress that has no route for a moment says 404 too: that must not pass for "not there".
+TEST_F(S3ClientTest, A404IsBelievedWhenItIsTheServers) {
+  S3Client& s3 = client();
+  const auto looked = [&] {
+    http_.exchanges.clear();
+    const auto head = s3.head_object("k", true);
+    EXPECT_FALSE(head.ok());
+    return head.ok() ? ErrorCode::internal : head.error().code;
+  };
+  http_.answer(404, {{"x-amz-request-id", "R1"}});
+  EXPECT_EQ(looked(), ErrorCode::not_found);
+  EXPECT_EQ(http_.exchanges.size(), 1U);
+  // No id: the server's own words decide, which a HEAD has none of.
+  http_.answer(404, {}, "404 page not found\n");
+  http_.answer(404, {}, error_xml("NoSuchKey"));
+  EXPECT_EQ(looked(), ErrorCode::not_found) << "a server that sends no ids";
+  ASSERT_EQ(http_.exchanges.size(), 2U);
+  EXPECT_EQ(http_.exchanges[1].request.method, "GET");
+  http_.answer(404, {}, "404 page not found\n");
+  http_.answer(404, {}, "404 page not found\n");
+  EXPECT_EQ(looked(), ErrorCode::unavailable);
+  http_.answer(404, {}, "404 page not found\n");
+  http_.answer(206, {{"content-range", "bytes 0-0/9"}}, "x");
+  EXPECT_EQ(looked(), ErrorCode::unavailable);
+  http_.answer(404, {}, "404 page not found\n");
+  http_.answer(403, {}, error_xml("InvalidObjectState"));
+  EXPECT_EQ(looked(), ErrorCode::unavailable);
+  http_.answer(404, {}, "<html><body>no such backend</body></html>");
+  const Status removed = s3.delete_object("k");
+  ASSERT_FALSE(removed.ok()) << "it may be there";
+  EXPECT_EQ(removed.error().disposition, Disposition::retry);
+  http_.answer(404, {}, error_xml("NoSuchKey"));
+  EXPECT_TRUE(s3.delete_object("k").ok());
 }
 
 TEST_F(S3ClientTest, AnErrorInASuccessIsAnError) {
@@ -366,7 +402,7 @@ TEST(S3StoreCopies, ObjectsTooLargeForOneCopyAreCopiedInParts) {
   server.answer(204);                       // and what it may have left
   server.answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
   server.answer(200, {{"x-amz-storage-class", "STANDARD_IA"}});
-  server.answer(404);  // Object Lock
+  server.answer(404, {}, error_xml("ObjectLockConfigurationNotFoundError"));
   server.answer(204);
   server.answer(204);
   ASSERT_TRUE((*store)->capabilities()->storage_classes);

@@ -85,6 +85,41 @@ TEST(ShelfRetrieve, OnlyTheSegmentsOfAPartAreRestored) {
   rig.expect_stored(id, StorageClass::glacier);
 }
 
+TEST(ShelfRetrieve, WhatIsNotFoundAndListedIsNotLost) {
+  ShelfRig rig(21);
+  const Uuid id = archived(rig);
+  rig.faulty().fail_next("head", Error(ErrorCode::not_found, "HTTP 404"), 3);
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::bulk, 1));
+  EXPECT_EQ(rig.status(id), TapeStatus::retrieved);
+  EXPECT_TRUE(rig.read_all(id).ok());
+}
+
+TEST(ShelfRetrieve, AnIrrecoverableTapeIsLookedAtAgainWhenAskedFor) {
+  ShelfRig rig(22);
+  const Uuid id = archived(rig, "standard");
+  const SegmentEntry first = rig.manifest(id).partitions[0].segments[0];
+  const std::string key = segment_key(id, first.sequence, first.epoch);
+  const Buffer content = *rig.store().get_all(key);
+  ASSERT_TRUE(rig.store().remove(key).ok());
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::bulk, 1), JobState::failed);
+  EXPECT_EQ(rig.status(id), TapeStatus::irrecoverable);
+  rig.restart(false);
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  EXPECT_EQ(rig.status(id), TapeStatus::irrecoverable);
+  EXPECT_FALSE(rig.shelf().archive(id).ok()) << "it is there already";
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::bulk, 1), JobState::failed);
+  EXPECT_EQ(rig.status(id), TapeStatus::irrecoverable) << "still";
+  PutSource source;
+  source.bytes = content;
+  source.size = content.size();
+  source.sha256 = Sha256::of(content);
+  ASSERT_TRUE(rig.store().put(key, source, {}).ok());
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::bulk, 1));
+  EXPECT_EQ(rig.status(id), TapeStatus::retrieved);
+  EXPECT_EQ((*rig.catalog().tape(id))->problem, "");
+  EXPECT_TRUE(rig.read_all(id).ok());
+}
+
 TEST(ShelfRetrieve, APartIsRememberedByTheManifestAlone) {
   ShelfRig rig(2);
   const Uuid id = archived(rig);

@@ -122,6 +122,7 @@ class S3Client {
 
   // Performs it, cures what can be cured, and turns every answer but a success into an error.
   Result<HttpResponse> call(Call& call);
+  Error missing(const Call& head);
   Result<HttpResponse> attempt(Call& call, const std::string& region);
   struct Cures {
     bool clock = false;
