@@ -384,6 +384,46 @@ TEST(S3StoreListing, AnEndlessPageIsNotACompleteOne) {
   EXPECT_NE(server.exchanges.back().request.url.find("continuation-token=t"), std::string::npos);
 }
 
+// Where nothing matches S3 says 404, other servers 412: one answer of ours for both.
+TEST(S3StoreTraits, NothingToMatchIsAConditionThatDoesNotHold) {
+  SimClock clock;
+  SeededRandom random(1);
+  auto http = std::make_unique<RecordingTransport>();
+  RecordingTransport& server = *http;
+  S3StoreOptions options;
+  options.client.bucket = "my-bucket";
+  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
+                               clock, random);
+  ASSERT_TRUE(store.ok());
+  const std::map<std::string, std::string> etag = {{"etag", "\"e\""}};
+  server.answer(200, etag);
+  server.answer(412);  // If-None-Match
+  server.answer(412);  // If-Match
+  server.answer(200, etag);
+  server.answer(200, etag);
+  server.answer(400);  // x-amz-checksum-sha256
+  server.answer(400);  // a body that lies
+  server.answer(204);
+  server.answer(400);  // STANDARD_IA
+  server.answer(501);  // Object Lock
+  server.answer(204);
+  server.answer(204);
+  ASSERT_TRUE((*store)->capabilities()->conditional_put);
+  PutSource source;
+  source.bytes = as_view("x");
+  source.size = 1;
+  source.sha256 = Sha256::of(source.bytes);
+  PutOptions matching(StorageClass::standard, PutCondition::must_match);
+  matching.etag = "e";
+  for (const auto& [status, code] :
+       {std::pair(404, "NoSuchKey"), std::pair(412, "PreconditionFailed")}) {
+    server.answer(status, {}, error_xml(code));
+    const auto put = (*store)->put("k", source, matching);
+    ASSERT_FALSE(put.ok());
+    EXPECT_EQ(put.error().code, ErrorCode::precondition_failed) << code;
+  }
+}
+
 TEST(S3StoreCopies, ObjectsTooLargeForOneCopyAreCopiedInParts) {
   SimClock clock;
   SeededRandom random(1);
