@@ -384,6 +384,63 @@ TEST(S3StoreListing, AnEndlessPageIsNotACompleteOne) {
   EXPECT_NE(server.exchanges.back().request.url.find("continuation-token=t"), std::string::npos);
 }
 
+TEST_F(S3ClientTest, OnlyAServerThatSaysSoHasNoObjectLock) {
+  const std::tuple<int, const char*, std::optional<ErrorCode>> cases[] = {
+      {404, "ObjectLockConfigurationNotFoundError", std::nullopt},
+      {501, "NotImplemented", std::nullopt},
+      {405, "MethodNotAllowed", std::nullopt},
+      {403, "AccessDenied", ErrorCode::permission},
+      {404, "NoSuchBucket", ErrorCode::invalid_argument},
+      {503, "SlowDown", ErrorCode::unavailable},
+  };
+  for (const auto& [status, code, error] : cases) {
+    http_.answer(status, {}, error_xml(code));
+    const auto has = client().bucket_has_lock();
+    ASSERT_EQ(has.ok(), !error.has_value()) << code;
+    if (has.ok()) {
+      EXPECT_FALSE(*has) << code;
+      continue;
+    }
+    EXPECT_EQ(has.error().code, *error) << code;
+    const bool told =
+        has.error().context.find("s3:GetBucketObjectLockConfiguration") != std::string::npos;
+    EXPECT_EQ(told, *error == ErrorCode::permission) << has.error().context;
+  }
+}
+
+TEST(S3StoreTraits, WhatMayNotBeAskedIsAnErrorAndAskedAgain) {
+  SimClock clock;
+  SeededRandom random(1);
+  auto http = std::make_unique<RecordingTransport>();
+  RecordingTransport& server = *http;
+  S3StoreOptions options;
+  options.client.bucket = "my-bucket";
+  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
+                               clock, random);
+  ASSERT_TRUE(store.ok());
+  const auto asked = [&](int status, const std::string& lock) {
+    server.answer(200, {{"etag", "\"e\""}});
+    server.answer(501);                       // If-None-Match
+    server.answer(400);                       // x-amz-checksum-sha256
+    server.answer(400);                       // a body that lies
+    server.answer(204);                       // and what it may have left
+    server.answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
+    server.answer(200);
+    server.answer(status, {}, lock);
+    server.answer(204);
+    server.answer(204);
+    return (*store)->capabilities();
+  };
+  const auto refused = asked(403, error_xml("AccessDenied"));
+  ASSERT_FALSE(refused.ok()) << "a bucket with Object Lock would count as one without";
+  EXPECT_EQ(refused.error().code, ErrorCode::permission);
+  const auto allowed = asked(200,
+                             "<ObjectLockConfiguration><ObjectLockEnabled>Enabled"
+                             "</ObjectLockEnabled></ObjectLockConfiguration>");
+  ASSERT_TRUE(allowed.ok()) << allowed.error().message();
+  EXPECT_TRUE(allowed->object_lock);
+}
+
 // Where nothing matches S3 says 404, other servers 412: one answer of ours for both.
 TEST(S3StoreTraits, NothingToMatchIsAConditionThatDoesNotHold) {
   SimClock clock;
