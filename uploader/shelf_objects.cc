@@ -26,6 +26,7 @@ Status Shelf::State::load_rows(JobRun& run) {
   const std::lock_guard lock(mutex);
   run.rows = std::move(rows);
   run.is_ready.assign(run.rows.size(), false);
+  run.extended.assign(run.rows.size(), false);
   run.ready = 0;
   run.row.total_objects = run.rows.size();
   run.row.total_bytes = 0;

@@ -253,13 +253,13 @@ Status Shelf::State::restores_swept(JobRun& run, const char* what) {
 // Readable now; else a restore is under way.
 Result<bool> Shelf::State::restore_object(JobRun& run, size_t index) {
   SegmentRow row;
-  bool first = false;
+  bool extended = false;
   const std::string days = parameter_of(run, "days");
   int64_t enough_ms = 0;  // a copy that is kept until then need not be asked for
   {
     const std::lock_guard lock(mutex);
     row = run.rows[index];
-    first = run.first_sweep;
+    extended = run.extended[index];
     enough_ms = run.row.created_ms + std::strtoll(days.c_str(), nullptr, 10) * options.day_ms;
   }
   const SegmentId id = id_of(row);
@@ -279,8 +279,14 @@ Result<bool> Shelf::State::restore_object(JobRun& run, size_t index) {
       until_ms = 0;
     } else if (until_ms == 0) {
       TRY(ask_restore(run, key));
-    } else if (first && until_ms < enough_ms) {
-      TRY(ask_restore(run, key));  // keeps the copy that is there for longer
+    } else if (!extended && until_ms < enough_ms) {
+      // Of a job before this one, which wanted it for fewer days, whenever it came to be there. It
+      // is kept for longer; what the store makes of that is taken as it is.
+      TRY(ask_restore(run, key));
+      {
+        const std::lock_guard lock(mutex);
+        run.extended[index] = true;
+      }
       ASSIGN_OR_RETURN(const ObjectInfo after, env.store->head(key));
       until_ms = after.restored_until_ms;
     }

@@ -104,7 +104,8 @@ struct JobRun {
   size_t ready = 0;
   size_t ready_before = 0;  // at the sweep's beginning
   std::vector<bool> is_ready;
-  size_t still_waiting = 0;  // of this sweep: restores that go on
+  std::vector<bool> extended;  // the copy there was asked to be kept for this job's days
+  size_t still_waiting = 0;    // of this sweep: restores that go on
   bool first_sweep = true;
   bool upload_again = false;
   std::optional<Error> error;  // of an object; the first one ends the sweep

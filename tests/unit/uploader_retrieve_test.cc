@@ -198,6 +198,29 @@ TEST(ShelfRetrieve, ARestartAsksNothingTwice) {
   EXPECT_TRUE(rig.read_all(id).ok());
 }
 
+// S3 goes on with what a cancelled retrieval asked for, and keeps the copy for that one's days.
+TEST(ShelfRetrieve, ACopyThatAnotherRetrievalAskedForIsKeptForThisOnesDays) {
+  ShelfOptions options;
+  options.restore_poll_ms = 1'000;
+  ShelfRig rig(23, options);
+  rig.restore_takes_ms(60'000);
+  const Uuid id = archived(rig);
+  const Manifest manifest = rig.manifest(id);
+  const size_t all = manifest.partitions[0].segments.size();
+  const auto cancelled = rig.shelf().retrieve(id, RestoreTier::standard, 1);
+  ASSERT_TRUE(cancelled.ok());
+  ASSERT_TRUE(rig.run_until([&] { return rig.faulty().calls("restore") == all; }));
+  ASSERT_TRUE(rig.shelf().cancel_retrieve(id).ok());
+  run_job(rig, cancelled, JobState::cancelled);
+  const int64_t now = rig.clock().unix_ms();
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::standard, 30));
+  for (const SegmentEntry& e : manifest.partitions[0].segments) {
+    const std::string key = segment_key(id, e.sequence, e.epoch);
+    EXPECT_GE(rig.store().head(key)->restored_until_ms, now + 30 * kDayMs);
+  }
+  EXPECT_EQ(rig.faulty().calls("restore"), 2 * all) << "once for each copy that ended too early";
+}
+
 Error no_expedited_capacity() {
   return Error(ErrorCode::busy, Disposition::retry, "GlacierExpeditedRetrievalNotAvailable");
 }
