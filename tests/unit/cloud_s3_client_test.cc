@@ -408,6 +408,20 @@ TEST_F(S3ClientTest, OnlyAServerThatSaysSoHasNoObjectLock) {
   }
 }
 
+TEST_F(S3ClientTest, ABucketSaysWhetherItKeepsVersions) {
+  http_.answer(200, {},
+               "<VersioningConfiguration><Status>Enabled</Status>"
+               "</VersioningConfiguration>");
+  EXPECT_TRUE(*client().bucket_has_versions());
+  EXPECT_NE(http_.exchanges.back().request.url.find("?versioning="), std::string::npos);
+  for (const char* none : {"<VersioningConfiguration/>", "<ListBucketResult/>", ""}) {
+    http_.answer(200, {}, none);
+    EXPECT_FALSE(*client().bucket_has_versions()) << none;
+  }
+  http_.answer(403, {}, error_xml("AccessDenied"));
+  EXPECT_FALSE(client().bucket_has_versions().ok());
+}
+
 TEST(S3StoreTraits, WhatMayNotBeAskedIsAnErrorAndAskedAgain) {
   SimClock clock;
   SeededRandom random(1);

@@ -107,6 +107,7 @@ class S3Client {
   Status put_legal_hold(const std::string& key, bool on);
   Result<ObjectLock> get_lock(const std::string& key);  // retention and legal hold
   Result<bool> bucket_has_lock();
+  Result<bool> bucket_has_versions();
 
   const S3ClientOptions& options() const { return options_; }
   std::string endpoint_text() const;  // for messages

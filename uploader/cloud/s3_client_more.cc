@@ -171,4 +171,11 @@ Result<bool> S3Client::bucket_has_lock() {
                    "bucket '" + options_.bucket + "'");
 }
 
+Result<bool> S3Client::bucket_has_versions() {
+  Call configuration = object_call("GetBucketVersioning", "GET", "");
+  configuration.query = {{"versioning", ""}};
+  ASSIGN_OR_RETURN(const HttpResponse answer, call(configuration));
+  return parse_versioning_enabled(answer.body);
+}
+
 }  // namespace coldshelf
