@@ -21,7 +21,8 @@ Result<int64_t> TapeService::retrieve(std::string_view barcode,
     known = env_.shelf->import_from_shelf(std::string(barcode));
   }
   ASSIGN_OR_RETURN(const TapeRow row, std::move(known));
-  if (row.status != TapeStatus::archived && row.status != TapeStatus::retrieved) {
+  if (row.status != TapeStatus::archived && row.status != TapeStatus::retrieved &&
+      row.status != TapeStatus::irrecoverable) {
     return Error(ErrorCode::conflict,
                  "tape " + row.barcode + " is " + std::string(to_string(row.status)) +
                      "; it must be ARCHIVED to be retrieved, or RETRIEVED to get more of it");

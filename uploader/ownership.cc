@@ -110,7 +110,9 @@ Status Ownership::take_lease(bool first) {
       const bool another = lease.instance != self_.instance;
       lease.epoch += first || another ? 1 : 0;
     } else if (found.error().code == ErrorCode::not_found) {
-      lease.epoch = 1;
+      // Somebody removed it: what was written under our epoch stays ours.
+      const std::lock_guard lock(mutex_);
+      lease.epoch = std::max<uint64_t>(lease_.epoch, 1);
     } else {
       return found.error();
     }

@@ -252,6 +252,7 @@ Result<bool> Shelf::State::uploads_done(JobRun& run) {
   TRY(load_rows(run));
   uint64_t done_bytes = 0;
   uint64_t done_objects = 0;
+  std::optional<std::pair<SegmentId, Error>> failed;
   {
     const std::lock_guard lock(mutex);
     for (const SegmentRow& row : run.rows) {
@@ -262,13 +263,18 @@ Result<bool> Shelf::State::uploads_done(JobRun& run) {
       }
       const auto trouble = troubles.find(id_of(row));
       if (trouble == troubles.end()) continue;
-      run.data_lost = trouble->second.error.code == ErrorCode::not_found;
-      Error error = trouble->second.error;
-      error.disposition = Disposition::permanent;
-      return error;
+      failed.emplace(trouble->first, trouble->second.error);
+      break;
     }
     run.row.done_bytes = done_bytes;
     run.row.done_objects = done_objects;
+  }
+  if (failed) {
+    // Whatever the store says: what has its file here is not lost.
+    ASSIGN_OR_RETURN(const bool local, env.files->exists(segment_path_of(failed->first)));
+    const std::lock_guard lock(mutex);
+    run.data_lost = !local;
+    return Error(failed->second.code, Disposition::permanent, failed->second.context);
   }
   if (done_objects == run.rows.size()) return true;
   look_again(run, kUploadPollMs + static_cast<int64_t>(run.rows.size() / 50));

@@ -26,6 +26,7 @@ Status Shelf::State::load_rows(JobRun& run) {
   const std::lock_guard lock(mutex);
   run.rows = std::move(rows);
   run.is_ready.assign(run.rows.size(), false);
+  run.extended.assign(run.rows.size(), false);
   run.ready = 0;
   run.row.total_objects = run.rows.size();
   run.row.total_bytes = 0;
@@ -209,6 +210,13 @@ Result<bool> Shelf::State::do_object(JobRun& run, size_t index) {
   }
 }
 
+// A second look, of another kind than the one that did not find it: a loss is final.
+Status Shelf::State::confirm_missing(const std::string& key) {
+  ASSIGN_OR_RETURN(const ObjectStore::ListPage page, env.store->list(key, "", 1));
+  if (page.objects.empty() || page.objects.front().key != key) return {};
+  return Error(ErrorCode::unavailable, key + ": the store lists it and does not find it");
+}
+
 // The store does not have the object, or has another one in its place.
 Result<bool> Shelf::State::object_lost(JobRun& run, const SegmentRow& row, const std::string& why) {
   ASSIGN_OR_RETURN(const bool local, env.files->exists(segment_path_of(id_of(row))));
@@ -224,7 +232,7 @@ Result<bool> Shelf::State::object_lost(JobRun& run, const SegmentRow& row, const
   }
   {
     const std::lock_guard lock(mutex);
-    run.data_lost = true;
+    run.data_lost = run.data_lost || !local;
   }
   return Error(ErrorCode::corrupt, describe(id_of(row)) + ": " + why);
 }
@@ -264,6 +272,7 @@ Result<bool> Shelf::State::settle_object(JobRun& run, size_t index) {
   for (int looked = 0; looked < 2; ++looked) {
     Result<ObjectInfo> head = env.store->head(key);
     if (!head.ok() && head.error().code == ErrorCode::not_found) {
+      TRY(confirm_missing(key));
       return object_lost(run, row, "the store does not have it any more");
     }
     if (!head.ok() && head.error().code == ErrorCode::corrupt) {

@@ -333,8 +333,11 @@ Status Shelf::adopt(const Manifest& manifest, const std::string& pool, TapeStatu
 Result<int64_t> Shelf::archive(const Uuid& cartridge) {
   State& s = *state_;
   ASSIGN_OR_RETURN(const TapeRow tape, s.tape_row(cartridge));
+  ASSIGN_OR_RETURN(const bool on_shelf, s.is_lost_on_shelf(tape));
+  if (on_shelf) return wrong_status(tape, "it was archived; retrieve it");
+  // One that was lost may be tried again: it goes on where it failed.
   if (tape.status != TapeStatus::available && tape.status != TapeStatus::retrieved &&
-      tape.status != TapeStatus::recovered) {
+      tape.status != TapeStatus::recovered && tape.status != TapeStatus::irrecoverable) {
     return wrong_status(tape, "it cannot be archived now");
   }
   TRY(s.check_owned(cartridge));

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "base/log.h"
+#include "uploader/bucket_takeover.h"
 #include "uploader/shelf_state.h"
 
 namespace coldshelf {
@@ -252,18 +253,19 @@ Status Shelf::State::restores_swept(JobRun& run, const char* what) {
 // Readable now; else a restore is under way.
 Result<bool> Shelf::State::restore_object(JobRun& run, size_t index) {
   SegmentRow row;
-  bool first = false;
+  bool extended = false;
   const std::string days = parameter_of(run, "days");
   int64_t enough_ms = 0;  // a copy that is kept until then need not be asked for
   {
     const std::lock_guard lock(mutex);
     row = run.rows[index];
-    first = run.first_sweep;
+    extended = run.extended[index];
     enough_ms = run.row.created_ms + std::strtoll(days.c_str(), nullptr, 10) * options.day_ms;
   }
   const SegmentId id = id_of(row);
   const std::string key = segment_key(id.cartridge, id.sequence, id.epoch);
   Result<ObjectInfo> head = env.store->head(key);
+  if (!head.ok() && head.error().code == ErrorCode::not_found) TRY(confirm_missing(key));
   if (!head.ok() &&
       (head.error().code == ErrorCode::not_found || head.error().code == ErrorCode::corrupt)) {
     return object_lost(run, row, head.error().context);
@@ -277,8 +279,14 @@ Result<bool> Shelf::State::restore_object(JobRun& run, size_t index) {
       until_ms = 0;
     } else if (until_ms == 0) {
       TRY(ask_restore(run, key));
-    } else if (first && until_ms < enough_ms) {
-      TRY(ask_restore(run, key));  // keeps the copy that is there for longer
+    } else if (!extended && until_ms < enough_ms) {
+      // Of a job before this one, which wanted it for fewer days, whenever it came to be there. It
+      // is kept for longer; what the store makes of that is taken as it is.
+      TRY(ask_restore(run, key));
+      {
+        const std::lock_guard lock(mutex);
+        run.extended[index] = true;
+      }
       ASSIGN_OR_RETURN(const ObjectInfo after, env.store->head(key));
       until_ms = after.restored_until_ms;
     }
@@ -339,9 +347,20 @@ Status Shelf::State::await_moves(JobRun& run) {
 
 // -- what begins them
 
+// An IRRECOVERABLE one that was on the shelf when that was found: its manifest says ARCHIVED still.
+Result<bool> Shelf::State::is_lost_on_shelf(const TapeRow& tape) {
+  if (tape.status != TapeStatus::irrecoverable) return false;
+  ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(tape.uuid));
+  return property_of(manifest, "status") == to_string(TapeStatus::archived);
+}
+
 Result<int64_t> Shelf::retrieve(const Uuid& cartridge, const RetrieveRequest& request) {
   State& s = *state_;
-  ASSIGN_OR_RETURN(const TapeRow tape, s.tape_row(cartridge));
+  ASSIGN_OR_RETURN(TapeRow tape, s.tape_row(cartridge));
+  // The operator knows better, or the store is mended: it is an archived one that is looked at
+  // anew.
+  ASSIGN_OR_RETURN(const bool lost, s.is_lost_on_shelf(tape));
+  if (lost) tape.status = TapeStatus::archived;
   if (tape.status != TapeStatus::archived && tape.status != TapeStatus::retrieved) {
     return wrong_status(tape, "only an ARCHIVED tape is retrieved, or more of a RETRIEVED one");
   }

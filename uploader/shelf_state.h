@@ -104,7 +104,8 @@ struct JobRun {
   size_t ready = 0;
   size_t ready_before = 0;  // at the sweep's beginning
   std::vector<bool> is_ready;
-  size_t still_waiting = 0;  // of this sweep: restores that go on
+  std::vector<bool> extended;  // the copy there was asked to be kept for this job's days
+  size_t still_waiting = 0;    // of this sweep: restores that go on
   bool first_sweep = true;
   bool upload_again = false;
   std::optional<Error> error;  // of an object; the first one ends the sweep
@@ -487,6 +488,7 @@ struct Shelf::State {
   Status await_uploads(JobRun& run);
   Result<bool> uploads_done(JobRun& run);
   Status settle_objects(JobRun& run);
+  Result<bool> is_lost_on_shelf(const TapeRow& tape);
   Status begin_retrieve(JobRun& run);
   Status await_restores(JobRun& run);
   Status advance_reassign(JobRun& run);
@@ -542,6 +544,7 @@ struct Shelf::State {
   Result<bool> do_object(JobRun& run, size_t index);  // true: this one is ready
   std::optional<SegmentId> segment_of(const ObjectTask& task);
   void object_finished(const ObjectTask& task, const Result<bool>& result);
+  Status confirm_missing(const std::string& key);
   Result<bool> object_lost(JobRun& run, const SegmentRow& row, const std::string& why);
   Result<bool> settle_object(JobRun& run, size_t index);
   Result<bool> enter_settled(JobRun& run, SegmentRow row, const ObjectInfo& object);

@@ -2,6 +2,7 @@
 // a storm behind the retries.
 #include "tests/conformance/object_store_suite.h"
 #include "tests/support/s3_rig.h"
+#include "uploader/ownership.h"
 
 namespace coldshelf::test {
 
@@ -114,5 +115,29 @@ INSTANTIATE_TEST_SUITE_P(WithoutVersions, ObjectStoreSuite, testing::Values(&wit
 INSTANTIATE_TEST_SUITE_P(Careless, ObjectStoreSuite, testing::Values(&careless));
 INSTANTIATE_TEST_SUITE_P(Bare, ObjectStoreSuite, testing::Values(&bare));
 INSTANTIATE_TEST_SUITE_P(Storm, ObjectStoreSuite, testing::Values(&storm));
+
+// Where a conditional put meets nothing, S3 says 404: a gateway whose lease somebody removed goes
+// on.
+TEST(OwnershipOverS3, WhatWasRemovedIsMadeAnew) {
+  S3Rig rig;
+  SystemClock clock;
+  Ownership gateway({&rig.retrying(), &clock}, {"sgw-1", "name", "host", "instance"}, {});
+  ASSERT_TRUE(gateway.open().ok());
+  const uint64_t epoch = gateway.view().lease.epoch;
+  ASSERT_TRUE(rig.retrying().remove(lease_key("sgw-1")).ok());
+  const Status renewed = gateway.open();
+  ASSERT_TRUE(renewed.ok()) << renewed.error().message();
+  EXPECT_TRUE(gateway.may_write().ok());
+  EXPECT_EQ(gateway.view().lease.epoch, epoch);
+  EXPECT_TRUE(gateway.open().ok()) << "and it is renewed as before";
+
+  SystemRandom random;
+  const Uuid cartridge = Uuid::generate(random);
+  ASSERT_TRUE(gateway.ensure_owned(cartridge).ok());
+  ASSERT_TRUE(rig.retrying().remove(owner_key(cartridge)).ok());
+  const Status shelved = gateway.shelve(cartridge);
+  EXPECT_TRUE(shelved.ok()) << shelved.error().message();
+  gateway.stop();
+}
 
 }  // namespace coldshelf::test

@@ -220,7 +220,11 @@ TEST_P(ObjectStoreSuite, AnArchivedObjectMustBeRestored) {
     EXPECT_EQ(get("k"), "frozen");
     return;
   }
-  EXPECT_EQ(code(store().restore("k", RestoreTier::standard, 2)), ErrorCode::conflict);
+  // One that is tried again cannot tell whether it was its own first attempt.
+  const Status again = store().restore("k", RestoreTier::standard, 2);
+  if (!fixture_->carries_out_late() || !again.ok()) {
+    EXPECT_EQ(code(again), ErrorCode::conflict);
+  }
   head = store().head("k");
   ASSERT_TRUE(head.ok());
   EXPECT_TRUE(head->restore_ongoing);
@@ -277,9 +281,7 @@ TEST_P(ObjectStoreSuite, MustMatch) {
   NEEDS(StoreFeature::conditions);
   PutOptions absent(StorageClass::standard, PutCondition::must_match);
   absent.etag = "00000000000000000000000000000000";
-  const ErrorCode nothing_there = code(store().put("k", source("x"), absent));
-  EXPECT_TRUE(nothing_there == ErrorCode::precondition_failed ||
-              nothing_there == ErrorCode::not_found);
+  EXPECT_EQ(code(store().put("k", source("x"), absent)), ErrorCode::precondition_failed);
   const auto first = store().put("k", source("one"), StorageClass::standard);
   ASSERT_TRUE(first.ok()) << first.error().message();
   PutOptions matching(StorageClass::standard, PutCondition::must_match);
@@ -290,6 +292,11 @@ TEST_P(ObjectStoreSuite, MustMatch) {
   EXPECT_EQ(code(store().put("k", source("three"), matching)), ErrorCode::precondition_failed);
   EXPECT_EQ(get("k"), "two");
   EXPECT_EQ(store().head("k")->etag, second->etag);
+  if (fixture_->carries_out_late()) return;  // "two" may come back
+  ASSERT_TRUE(store().remove("k").ok());
+  matching.etag = second->etag;
+  EXPECT_EQ(code(store().put("k", source("four"), matching)), ErrorCode::precondition_failed);
+  EXPECT_EQ(code(store().head("k")), ErrorCode::not_found);
 }
 
 TEST_P(ObjectStoreSuite, WhatTheStoreCannotDoIsRefusedNotDropped) {

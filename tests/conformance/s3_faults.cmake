@@ -1,7 +1,7 @@
 # The S3 client against the imposter.
 coldshelf_test(conformance_object_store_imposter
   SOURCES ${CMAKE_CURRENT_LIST_DIR}/object_store_imposter_test.cc
-  DEPS coldshelf_cloud coldshelf_test_imposter
+  DEPS coldshelf_uploader coldshelf_test_imposter
   LABELS conformance)
 
 # One program, two ctest entries: most of its time is waiting for what hangs.

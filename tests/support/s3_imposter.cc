@@ -63,8 +63,17 @@ std::optional<Response> refusal(S3Fault fault) {
     case S3Fault::bare_503: {
       Response response;
       response.status = 503;
+      response.foreign = true;
       response.set("Content-Type", "text/html");
       response.text = "<html><body><h1>503 Service Unavailable</h1></body></html>";
+      return response;
+    }
+    case S3Fault::bare_404: {
+      Response response;
+      response.status = 404;
+      response.foreign = true;
+      response.set("Content-Type", "text/plain; charset=utf-8");
+      response.text = "404 page not found\n";
       return response;
     }
     default:

@@ -57,6 +57,7 @@ enum class S3Fault {
   unavailable,            // 503 ServiceUnavailable
   slow_down,              // 503 SlowDown
   bare_503,               // 503 from a proxy in between: HTML, no code
+  bare_404,               // 404 from a proxy without a route: a line of text, nothing done
   request_timeout,        // 400 RequestTimeout
   expired_token,          // 400 ExpiredToken
   conditional_conflict,   // 409 ConditionalRequestConflict (conditional puts)

@@ -86,7 +86,7 @@ class S3ClientTest : public testing::Test {
     return *client_;
   }
   std::string url_of(const S3ClientOptions& options, const std::string& key) {
-    http_.answer(404);
+    http_.answer(404, {{"x-amz-request-id", "R1"}});
     EXPECT_FALSE(client(options).head_object(key, false).ok());
     return http_.exchanges.back().request.url;
   }
@@ -181,6 +181,7 @@ TEST_F(S3ClientTest, WhatServersSayBecomesOurErrors) {
       {400, "XAmzContentSHA256Mismatch", ErrorCode::corrupt, Disposition::corrupt},
       {501, "NotImplemented", ErrorCode::not_supported, Disposition::permanent},
       {507, "XMinioStorageFull", ErrorCode::no_space, Disposition::no_space},
+      {404, "", ErrorCode::unavailable, Disposition::retry},
       {502, "", ErrorCode::unavailable, Disposition::retry},
       {429, "", ErrorCode::unavailable, Disposition::retry},
       {418, "Teapot", ErrorCode::invalid_argument, Disposition::permanent},
@@ -200,6 +201,41 @@ TEST_F(S3ClientTest, WhatServersSayBecomesOurErrors) {
     EXPECT_EQ(text.find(kSecret), std::string::npos);
     EXPECT_EQ(text.find("token-"), std::string::npos);
   }
+}
+
+// An ingress that has no route for a moment says 404 too: that must not pass for "not there".
+TEST_F(S3ClientTest, A404IsBelievedWhenItIsTheServers) {
+  S3Client& s3 = client();
+  const auto looked = [&] {
+    http_.exchanges.clear();
+    const auto head = s3.head_object("k", true);
+    EXPECT_FALSE(head.ok());
+    return head.ok() ? ErrorCode::internal : head.error().code;
+  };
+  http_.answer(404, {{"x-amz-request-id", "R1"}});
+  EXPECT_EQ(looked(), ErrorCode::not_found);
+  EXPECT_EQ(http_.exchanges.size(), 1U);
+  // No id: the server's own words decide, which a HEAD has none of.
+  http_.answer(404, {}, "404 page not found\n");
+  http_.answer(404, {}, error_xml("NoSuchKey"));
+  EXPECT_EQ(looked(), ErrorCode::not_found) << "a server that sends no ids";
+  ASSERT_EQ(http_.exchanges.size(), 2U);
+  EXPECT_EQ(http_.exchanges[1].request.method, "GET");
+  http_.answer(404, {}, "404 page not found\n");
+  http_.answer(404, {}, "404 page not found\n");
+  EXPECT_EQ(looked(), ErrorCode::unavailable);
+  http_.answer(404, {}, "404 page not found\n");
+  http_.answer(206, {{"content-range", "bytes 0-0/9"}}, "x");
+  EXPECT_EQ(looked(), ErrorCode::unavailable);
+  http_.answer(404, {}, "404 page not found\n");
+  http_.answer(403, {}, error_xml("InvalidObjectState"));
+  EXPECT_EQ(looked(), ErrorCode::unavailable);
+  http_.answer(404, {}, "<html><body>no such backend</body></html>");
+  const Status removed = s3.delete_object("k");
+  ASSERT_FALSE(removed.ok()) << "it may be there";
+  EXPECT_EQ(removed.error().disposition, Disposition::retry);
+  http_.answer(404, {}, error_xml("NoSuchKey"));
+  EXPECT_TRUE(s3.delete_object("k").ok());
 }
 
 TEST_F(S3ClientTest, AnErrorInASuccessIsAnError) {
@@ -348,6 +384,117 @@ TEST(S3StoreListing, AnEndlessPageIsNotACompleteOne) {
   EXPECT_NE(server.exchanges.back().request.url.find("continuation-token=t"), std::string::npos);
 }
 
+TEST_F(S3ClientTest, OnlyAServerThatSaysSoHasNoObjectLock) {
+  const std::tuple<int, const char*, std::optional<ErrorCode>> cases[] = {
+      {404, "ObjectLockConfigurationNotFoundError", std::nullopt},
+      {501, "NotImplemented", std::nullopt},
+      {405, "MethodNotAllowed", std::nullopt},
+      {403, "AccessDenied", ErrorCode::permission},
+      {404, "NoSuchBucket", ErrorCode::invalid_argument},
+      {503, "SlowDown", ErrorCode::unavailable},
+  };
+  for (const auto& [status, code, error] : cases) {
+    http_.answer(status, {}, error_xml(code));
+    const auto has = client().bucket_has_lock();
+    ASSERT_EQ(has.ok(), !error.has_value()) << code;
+    if (has.ok()) {
+      EXPECT_FALSE(*has) << code;
+      continue;
+    }
+    EXPECT_EQ(has.error().code, *error) << code;
+    const bool told =
+        has.error().context.find("s3:GetBucketObjectLockConfiguration") != std::string::npos;
+    EXPECT_EQ(told, *error == ErrorCode::permission) << has.error().context;
+  }
+}
+
+TEST_F(S3ClientTest, ABucketSaysWhetherItKeepsVersions) {
+  http_.answer(200, {},
+               "<VersioningConfiguration><Status>Enabled</Status>"
+               "</VersioningConfiguration>");
+  EXPECT_TRUE(*client().bucket_has_versions());
+  EXPECT_NE(http_.exchanges.back().request.url.find("?versioning="), std::string::npos);
+  for (const char* none : {"<VersioningConfiguration/>", "<ListBucketResult/>", ""}) {
+    http_.answer(200, {}, none);
+    EXPECT_FALSE(*client().bucket_has_versions()) << none;
+  }
+  http_.answer(403, {}, error_xml("AccessDenied"));
+  EXPECT_FALSE(client().bucket_has_versions().ok());
+}
+
+TEST(S3StoreTraits, WhatMayNotBeAskedIsAnErrorAndAskedAgain) {
+  SimClock clock;
+  SeededRandom random(1);
+  auto http = std::make_unique<RecordingTransport>();
+  RecordingTransport& server = *http;
+  S3StoreOptions options;
+  options.client.bucket = "my-bucket";
+  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
+                               clock, random);
+  ASSERT_TRUE(store.ok());
+  const auto asked = [&](int status, const std::string& lock) {
+    server.answer(200, {{"etag", "\"e\""}});
+    server.answer(501);                       // If-None-Match
+    server.answer(400);                       // x-amz-checksum-sha256
+    server.answer(400);                       // a body that lies
+    server.answer(204);                       // and what it may have left
+    server.answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
+    server.answer(200);
+    server.answer(status, {}, lock);
+    server.answer(204);
+    server.answer(204);
+    return (*store)->capabilities();
+  };
+  const auto refused = asked(403, error_xml("AccessDenied"));
+  ASSERT_FALSE(refused.ok()) << "a bucket with Object Lock would count as one without";
+  EXPECT_EQ(refused.error().code, ErrorCode::permission);
+  const auto allowed = asked(200,
+                             "<ObjectLockConfiguration><ObjectLockEnabled>Enabled"
+                             "</ObjectLockEnabled></ObjectLockConfiguration>");
+  ASSERT_TRUE(allowed.ok()) << allowed.error().message();
+  EXPECT_TRUE(allowed->object_lock);
+}
+
+// Where nothing matches S3 says 404, other servers 412: one answer of ours for both.
+TEST(S3StoreTraits, NothingToMatchIsAConditionThatDoesNotHold) {
+  SimClock clock;
+  SeededRandom random(1);
+  auto http = std::make_unique<RecordingTransport>();
+  RecordingTransport& server = *http;
+  S3StoreOptions options;
+  options.client.bucket = "my-bucket";
+  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
+                               clock, random);
+  ASSERT_TRUE(store.ok());
+  const std::map<std::string, std::string> etag = {{"etag", "\"e\""}};
+  server.answer(200, etag);
+  server.answer(412);  // If-None-Match
+  server.answer(412);  // If-Match
+  server.answer(200, etag);
+  server.answer(200, etag);
+  server.answer(400);  // x-amz-checksum-sha256
+  server.answer(400);  // a body that lies
+  server.answer(204);
+  server.answer(400);  // STANDARD_IA
+  server.answer(501);  // Object Lock
+  server.answer(204);
+  server.answer(204);
+  ASSERT_TRUE((*store)->capabilities()->conditional_put);
+  PutSource source;
+  source.bytes = as_view("x");
+  source.size = 1;
+  source.sha256 = Sha256::of(source.bytes);
+  PutOptions matching(StorageClass::standard, PutCondition::must_match);
+  matching.etag = "e";
+  for (const auto& [status, code] :
+       {std::pair(404, "NoSuchKey"), std::pair(412, "PreconditionFailed")}) {
+    server.answer(status, {}, error_xml(code));
+    const auto put = (*store)->put("k", source, matching);
+    ASSERT_FALSE(put.ok());
+    EXPECT_EQ(put.error().code, ErrorCode::precondition_failed) << code;
+  }
+}
+
 TEST(S3StoreCopies, ObjectsTooLargeForOneCopyAreCopiedInParts) {
   SimClock clock;
   SeededRandom random(1);
@@ -366,7 +513,7 @@ TEST(S3StoreCopies, ObjectsTooLargeForOneCopyAreCopiedInParts) {
   server.answer(204);                       // and what it may have left
   server.answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
   server.answer(200, {{"x-amz-storage-class", "STANDARD_IA"}});
-  server.answer(404);  // Object Lock
+  server.answer(404, {}, error_xml("ObjectLockConfigurationNotFoundError"));
   server.answer(204);
   server.answer(204);
   ASSERT_TRUE((*store)->capabilities()->storage_classes);

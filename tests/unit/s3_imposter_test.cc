@@ -243,6 +243,7 @@ TEST_F(S3ImposterTest, FaultsAreWhatTheyAreCalled) {
       {S3Fault::unavailable, "503 ServiceUnavailable", "503 ServiceUnavailable"},
       {S3Fault::slow_down, "503 SlowDown", "503 SlowDown"},
       {S3Fault::bare_503, "503", "503"},
+      {S3Fault::bare_404, "404", "404"},
       {S3Fault::request_timeout, "400 RequestTimeout", ""},
       {S3Fault::expired_token, "400 ExpiredToken", "400 ExpiredToken"},
       {S3Fault::hang_before_answer, "error timed_out", "error timed_out"},

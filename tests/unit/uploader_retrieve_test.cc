@@ -85,6 +85,41 @@ TEST(ShelfRetrieve, OnlyTheSegmentsOfAPartAreRestored) {
   rig.expect_stored(id, StorageClass::glacier);
 }
 
+TEST(ShelfRetrieve, WhatIsNotFoundAndListedIsNotLost) {
+  ShelfRig rig(21);
+  const Uuid id = archived(rig);
+  rig.faulty().fail_next("head", Error(ErrorCode::not_found, "HTTP 404"), 3);
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::bulk, 1));
+  EXPECT_EQ(rig.status(id), TapeStatus::retrieved);
+  EXPECT_TRUE(rig.read_all(id).ok());
+}
+
+TEST(ShelfRetrieve, AnIrrecoverableTapeIsLookedAtAgainWhenAskedFor) {
+  ShelfRig rig(22);
+  const Uuid id = archived(rig, "standard");
+  const SegmentEntry first = rig.manifest(id).partitions[0].segments[0];
+  const std::string key = segment_key(id, first.sequence, first.epoch);
+  const Buffer content = *rig.store().get_all(key);
+  ASSERT_TRUE(rig.store().remove(key).ok());
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::bulk, 1), JobState::failed);
+  EXPECT_EQ(rig.status(id), TapeStatus::irrecoverable);
+  rig.restart(false);
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  EXPECT_EQ(rig.status(id), TapeStatus::irrecoverable);
+  EXPECT_FALSE(rig.shelf().archive(id).ok()) << "it is there already";
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::bulk, 1), JobState::failed);
+  EXPECT_EQ(rig.status(id), TapeStatus::irrecoverable) << "still";
+  PutSource source;
+  source.bytes = content;
+  source.size = content.size();
+  source.sha256 = Sha256::of(content);
+  ASSERT_TRUE(rig.store().put(key, source, {}).ok());
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::bulk, 1));
+  EXPECT_EQ(rig.status(id), TapeStatus::retrieved);
+  EXPECT_EQ((*rig.catalog().tape(id))->problem, "");
+  EXPECT_TRUE(rig.read_all(id).ok());
+}
+
 TEST(ShelfRetrieve, APartIsRememberedByTheManifestAlone) {
   ShelfRig rig(2);
   const Uuid id = archived(rig);
@@ -161,6 +196,29 @@ TEST(ShelfRetrieve, ARestartAsksNothingTwice) {
   run_job(rig, job);
   EXPECT_EQ(asked + rig.faulty().calls("restore"), all);
   EXPECT_TRUE(rig.read_all(id).ok());
+}
+
+// S3 goes on with what a cancelled retrieval asked for, and keeps the copy for that one's days.
+TEST(ShelfRetrieve, ACopyThatAnotherRetrievalAskedForIsKeptForThisOnesDays) {
+  ShelfOptions options;
+  options.restore_poll_ms = 1'000;
+  ShelfRig rig(23, options);
+  rig.restore_takes_ms(60'000);
+  const Uuid id = archived(rig);
+  const Manifest manifest = rig.manifest(id);
+  const size_t all = manifest.partitions[0].segments.size();
+  const auto cancelled = rig.shelf().retrieve(id, RestoreTier::standard, 1);
+  ASSERT_TRUE(cancelled.ok());
+  ASSERT_TRUE(rig.run_until([&] { return rig.faulty().calls("restore") == all; }));
+  ASSERT_TRUE(rig.shelf().cancel_retrieve(id).ok());
+  run_job(rig, cancelled, JobState::cancelled);
+  const int64_t now = rig.clock().unix_ms();
+  run_job(rig, rig.shelf().retrieve(id, RestoreTier::standard, 30));
+  for (const SegmentEntry& e : manifest.partitions[0].segments) {
+    const std::string key = segment_key(id, e.sequence, e.epoch);
+    EXPECT_GE(rig.store().head(key)->restored_until_ms, now + 30 * kDayMs);
+  }
+  EXPECT_EQ(rig.faulty().calls("restore"), 2 * all) << "once for each copy that ended too early";
 }
 
 Error no_expedited_capacity() {

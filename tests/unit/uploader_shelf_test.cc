@@ -285,15 +285,42 @@ TEST(Shelf, ALostSegmentFailsTheArchiveAndSaysSo) {
   rig.faulty().fail_next("put", kAway, 1'000'000);
   rig.write(id, SIZE_MAX, 40);
   const SegmentEntry first = rig.manifest(id).partitions[0].segments[0];
-  ASSERT_TRUE(rig.disk().remove(segment_path(rig.directory(id), first.sequence, first.epoch)).ok());
+  const std::string path = segment_path(rig.directory(id), first.sequence, first.epoch);
+  const Buffer content = *rig.disk().content(path);
+  ASSERT_TRUE(rig.disk().remove(path).ok());
   rig.faulty().fail_next("", kAway, 0);
-  const auto job = rig.shelf().archive(id);
+  auto job = rig.shelf().archive(id);
   ASSERT_TRUE(job.ok());
   const auto row = rig.shelf().wait(*job, 600'000);
   ASSERT_TRUE(row.ok()) << row.error().message();
   EXPECT_EQ(row->state, JobState::failed);
   EXPECT_EQ(rig.status(id), TapeStatus::irrecoverable);
   EXPECT_NE((*rig.catalog().tape(id))->problem.find("segment"), std::string::npos);
+  EXPECT_FALSE(rig.shelf().retrieve(id, RestoreTier::bulk, 1).ok()) << "it never got there";
+  // The file is found again.
+  ASSERT_TRUE(rig.disk().replace_file(path, content).ok());
+  job = rig.shelf().archive(id);
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  EXPECT_EQ(rig.shelf().wait(*job, 600'000)->state, JobState::succeeded);
+  EXPECT_EQ(rig.status(id), TapeStatus::archived);
+  EXPECT_EQ((*rig.catalog().tape(id))->problem, "");
+  rig.expect_stored(id, StorageClass::glacier);
+}
+
+TEST(Shelf, A404ForAPutLosesNothingThatIsHere) {
+  ShelfRig rig(8);
+  const Uuid id = rig.create("T00001");
+  rig.write(id, SIZE_MAX, 40);
+  rig.faulty().fail_next("put", Error(ErrorCode::not_found, "HTTP 404"), 1'000'000);
+  auto job = rig.shelf().archive(id);
+  ASSERT_TRUE(job.ok());
+  EXPECT_EQ(rig.shelf().wait(*job, 600'000)->state, JobState::failed);
+  EXPECT_EQ(rig.status(id), TapeStatus::available);
+  rig.faulty().fail_next("", kAway, 0);
+  job = rig.shelf().archive(id);
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  EXPECT_EQ(rig.shelf().wait(*job, 600'000)->state, JobState::succeeded);
+  rig.expect_stored(id, StorageClass::glacier);
 }
 
 TEST(Shelf, ADamagedLocalSegmentNeverReachesTheStore) {

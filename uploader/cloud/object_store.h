@@ -95,8 +95,8 @@ class ObjectStore {
   virtual ~ObjectStore() = default;
 
   // Durable and confirmed by checksum when it returns. precondition_failed: the condition does not
-  // hold. A condition that the store cannot honour is refused with not_supported; it is never
-  // dropped.
+  // hold, must_match where nothing is included (never not_found). A condition that the store cannot
+  // honour is refused with not_supported, not dropped.
   virtual Result<ObjectInfo> put(const std::string& key, const PutSource& source,
                                  const PutOptions& options) = 0;
   // Reads out.size() bytes at `offset`. cold: in an archive class and not restored. not_found.

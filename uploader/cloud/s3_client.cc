@@ -293,10 +293,27 @@ Status S3Client::get_object(const std::string& key, uint64_t offset, MutableByte
   return Error(ErrorCode::unavailable, "GetObject " + key + ": the answer was cut short");
 }
 
+// Some servers send no x-amz-request-id, and a HEAD has no body: whether it was the server that
+// said 404 is told by a GET, whose answer has one.
+Error S3Client::missing(const Call& head) {
+  std::array<std::byte, 1> first{};
+  const Status got = get_object(head.key, 0, first);
+  const std::string text = std::string(head.operation) + " " + head.key + ": ";
+  if (got.ok()) return {ErrorCode::unavailable, text + "not found, and a GET finds it"};
+  const Error& said = got.error();
+  if (said.code == ErrorCode::not_found || said.disposition == Disposition::retry ||
+      said.disposition == Disposition::cancelled) {
+    return {said.code, said.disposition, text + said.context};
+  }
+  return {ErrorCode::unavailable, text + "not found, and a GET says otherwise: " + said.context};
+}
+
 Result<S3Object> S3Client::head_object(const std::string& key, bool ask_checksum) {
   Call call = object_call("HeadObject", "HEAD", key);
   if (ask_checksum) call.headers.emplace_back("x-amz-checksum-mode", "ENABLED");
-  ASSIGN_OR_RETURN(const HttpResponse response, this->call(call));
+  const Result<HttpResponse> answer = this->call(call);
+  if (!answer.ok()) return call.failed_with == kForeignNotFound ? missing(call) : answer.error();
+  const HttpResponse& response = *answer;
   S3Object object;
   ObjectInfo& info = object.info;
   info.key = key;

@@ -107,6 +107,7 @@ class S3Client {
   Status put_legal_hold(const std::string& key, bool on);
   Result<ObjectLock> get_lock(const std::string& key);  // retention and legal hold
   Result<bool> bucket_has_lock();
+  Result<bool> bucket_has_versions();
 
   const S3ClientOptions& options() const { return options_; }
   std::string endpoint_text() const;  // for messages
@@ -122,6 +123,7 @@ class S3Client {
 
   // Performs it, cures what can be cured, and turns every answer but a success into an error.
   Result<HttpResponse> call(Call& call);
+  Error missing(const Call& head);
   Result<HttpResponse> attempt(Call& call, const std::string& region);
   struct Cures {
     bool clock = false;

@@ -161,11 +161,21 @@ Result<bool> S3Client::bucket_has_lock() {
   configuration.query = {{"object-lock", ""}};
   const Result<HttpResponse> answer = call(configuration);
   if (answer.ok()) return parse_lock_enabled(answer->body);
-  if (answer.error().disposition == Disposition::retry ||
-      answer.error().disposition == Disposition::cancelled) {
-    return answer.error();
-  }
-  return false;  // none, not known here, or not ours to know
+  const Error& error = answer.error();
+  // None, or not known here. What is not ours to know may be a lock: archives that must be held
+  // would go without one.
+  if (error.code == ErrorCode::not_found || error.code == ErrorCode::not_supported) return false;
+  if (error.code != ErrorCode::permission) return error;
+  return Error(error.code, error.disposition,
+               error.context + "; the policy must allow s3:GetBucketObjectLockConfiguration on " +
+                   "bucket '" + options_.bucket + "'");
+}
+
+Result<bool> S3Client::bucket_has_versions() {
+  Call configuration = object_call("GetBucketVersioning", "GET", "");
+  configuration.query = {{"versioning", ""}};
+  ASSIGN_OR_RETURN(const HttpResponse answer, call(configuration));
+  return parse_versioning_enabled(answer.body);
 }
 
 }  // namespace coldshelf

@@ -18,7 +18,7 @@ constexpr auto kRetry = Disposition::retry;
 constexpr auto kPermanent = Disposition::permanent;
 
 // Bad luck, load, or a race: the same request may succeed later.
-constexpr std::array<CodeRow, 62> kCodes = {{
+constexpr std::array<CodeRow, 63> kCodes = {{
     {"SlowDown", ErrorCode::unavailable, kRetry},
     {"SlowDownRead", ErrorCode::unavailable, kRetry},
     {"SlowDownWrite", ErrorCode::unavailable, kRetry},
@@ -45,6 +45,7 @@ constexpr std::array<CodeRow, 62> kCodes = {{
     {"NoSuchUpload", ErrorCode::unavailable, kRetry},
     {"KMS.ThrottlingException", ErrorCode::unavailable, kRetry},
     {"KMS.InternalException", ErrorCode::unavailable, kRetry},
+    {kForeignNotFound, ErrorCode::unavailable, kRetry},
 
     {"NoSuchKey", ErrorCode::not_found, kPermanent},
     {"NoSuchVersion", ErrorCode::not_found, kPermanent},
@@ -171,6 +172,12 @@ S3Failure s3_failure_of(const HttpResponse& response) {
     failure.message = error.child("Message").text().get();
     if (failure.request_id.empty()) failure.request_id = error.child("RequestId").text().get();
     if (failure.region.empty()) failure.region = error.child("Region").text().get();
+  }
+  // No S3 server: something in front of it that has no route now ("404 page not found"). What
+  // stands in the store is not known.
+  if (failure.code.empty() && response.status == 404 && failure.request_id.empty()) {
+    failure.code = kForeignNotFound;
+    failure.message = "the answer is not an S3 server's; is a proxy in between?";
   }
   if (failure.code.empty()) {
     const StatusRow* row = find_status(response.status);

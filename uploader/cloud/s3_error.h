@@ -11,6 +11,9 @@
 
 namespace coldshelf {
 
+// Our name for a 404 with neither S3's code nor x-amz-request-id.
+constexpr std::string_view kForeignNotFound = "ForeignNotFound";
+
 struct S3Failure {
   int status = 0;          // HTTP's; 200 when an error came in the body of a success
   std::string code;        // "NoSuchKey"; made up from the status when there was no body

@@ -102,6 +102,11 @@ Result<ObjectInfo> S3Store::put(const std::string& key, const PutSource& source,
   if (!done.ok() && done.error().code == ErrorCode::corrupt) {
     return judged_corrupt(done.error(), source);
   }
+  // S3 says 404 where there is nothing to match, others 412.
+  if (!done.ok() && done.error().code == ErrorCode::not_found &&
+      options.condition == PutCondition::must_match) {
+    return Error(ErrorCode::precondition_failed, done.error().context);
+  }
   return done;
 }
 

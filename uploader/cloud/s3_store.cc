@@ -120,8 +120,11 @@ bool S3Store::body_is_checked(const S3Traits& traits) const {
 Result<S3Traits> S3Store::traits() {
   const std::lock_guard lock(mutex_);
   if (traits_) return *traits_;
-  S3Probe probe(*client_, options_.prefix, encryption_headers(), random_);
-  ASSIGN_OR_RETURN(const S3Traits found, probe.traits());
+  S3Traits found;
+  {
+    S3Probe probe(*client_, options_.prefix, encryption_headers(), random_);
+    ASSIGN_OR_RETURN(found, probe.traits());
+  }
   traits_ = found;
   const StoreCapabilities& can = found.capabilities;
   log_info("s3", "what the store can do",
@@ -131,7 +134,18 @@ Result<S3Traits> S3Store::traits() {
             {"object_lock", can.object_lock},
             {"sha256_checksums", can.server_checksums},
             {"checks_payload_hash", found.payload_hash_checked}});
+  warn_of_versions();
   return found;
+}
+
+// Nothing depends on the answer, and the policy need not allow the question.
+void S3Store::warn_of_versions() {
+  const Result<bool> versions = client_->bucket_has_versions();
+  if (!versions.ok() || !*versions) return;
+  log_warning("s3",
+              "the bucket keeps versions: what is deleted or replaced is paid for until a "
+              "lifecycle rule removes it (docs/s3.md, \"Buckets with versions\")",
+              {{"store", describe()}});
 }
 
 Result<bool> S3Store::remembered(std::optional<bool>& answer, Result<bool> (S3Probe::*question)()) {

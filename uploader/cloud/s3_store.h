@@ -69,6 +69,7 @@ class S3Store final : public ObjectStore {
   Result<std::string> full_key(const std::string& key) const;
   std::string without_prefix(const std::string& full) const;
   Result<S3Traits> traits();
+  void warn_of_versions();
   // Asked of the server when first needed, and remembered.
   Result<bool> remembered(std::optional<bool>& answer, Result<bool> (S3Probe::*question)());
   S3Headers encryption_headers() const;

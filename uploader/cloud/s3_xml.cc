@@ -200,6 +200,12 @@ bool parse_lock_enabled(ByteView xml) {
   return root.ok() && text(*root, "ObjectLockEnabled") == "Enabled";
 }
 
+bool parse_versioning_enabled(ByteView xml) {
+  pugi::xml_document document;
+  const Result<pugi::xml_node> root = load(document, xml, "VersioningConfiguration");
+  return root.ok() && text(*root, "Status") == "Enabled";
+}
+
 std::string complete_xml(const std::vector<S3Part>& parts) {
   pugi::xml_document document;
   pugi::xml_node root = start(document, "CompleteMultipartUpload");

@@ -45,7 +45,8 @@ Result<std::vector<S3DeleteFailure>> parse_delete_result(ByteView xml);
 
 Result<ObjectLock> parse_retention(ByteView xml);
 bool parse_legal_hold(ByteView xml);
-bool parse_lock_enabled(ByteView xml);  // ObjectLockConfiguration
+bool parse_lock_enabled(ByteView xml);        // ObjectLockConfiguration
+bool parse_versioning_enabled(ByteView xml);  // VersioningConfiguration
 
 struct S3Part {
   std::string etag;

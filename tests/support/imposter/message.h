@@ -75,7 +75,8 @@ struct Response {
   uint64_t blob_offset = 0;
   uint64_t blob_length = 0;
   bool has_blob = false;
-  std::string code;  // of an error
+  std::string code;      // of an error
+  bool foreign = false;  // of something in between: without S3's headers
   uint64_t told_length = 0;
   bool head = false;       // told_length is told, no body is sent
   uint64_t damage_at = 0;  // which byte of the body S3Fault::corrupted_body changes

@@ -197,10 +197,10 @@ bool Wire::send_body(const Response& response, S3Fault fault, uint64_t& bytes) {
 bool Wire::send(const Response& response, S3Fault fault, int64_t now_ms, uint64_t& bytes) {
   bytes = 0;
   const bool bodiless = response.status == 204 || response.status == 304;
-  std::string head =
-      "HTTP/1.1 " + std::to_string(response.status) + " " +
-      std::string(status_reason(response.status)) +
-      "\r\nServer: AmazonS3\r\nx-amz-request-id: IMPOSTER\r\nDate: " + http_date(now_ms) + "\r\n";
+  std::string head = "HTTP/1.1 " + std::to_string(response.status) + " " +
+                     std::string(status_reason(response.status)) +
+                     "\r\nDate: " + http_date(now_ms) + "\r\n";
+  if (!response.foreign) head += "Server: AmazonS3\r\nx-amz-request-id: IMPOSTER\r\n";
   for (const auto& [name, value] : response.headers) head += name + ": " + value + "\r\n";
   if (!bodiless) {
     const uint64_t length = response.head ? response.told_length : response.body_size();
