@@ -15,6 +15,7 @@ void define_daemon(CLI::App& app, DaemonArguments& arguments) {
       "Signals:\n"
       "  SIGTERM, SIGINT   a clean end: initiators are asked to log out, what is in drives is\n"
       "                    synced, transfers go on at the next start\n"
+      "  SIGHUP            logged and ignored: the configuration is read at the start alone\n"
       "Environment:\n"
       "  NOTIFY_SOCKET     systemd is told when the gateway is ready, and that it lives\n"
       "  JOURNAL_STREAM    log.format = \"auto\" writes to the journal then\n"

@@ -1,0 +1,95 @@
+// Starts on what is not as it was left: another store, a lost catalog, a full disk.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mount.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/clock.h"
+#include "tests/e2e/gateway.h"
+#include "tests/e2e/shared_store.h"
+
+namespace coldshelf::test {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr uint64_t kSeed = 11;
+constexpr size_t kMaxRecord = 256 * KiB;
+constexpr int kNotFound = 3;
+constexpr int kConflict = 4;
+
+class StartTest : public testing::Test {
+ protected:
+  std::string store() const { return gateway_.directory() + "/store"; }
+  static std::string configuration(const std::string& store, const std::string& cache) {
+    return "[cartridge]\nsegment_size = \"1MiB\"\n[store]\npath = \"" + store +
+           "\"\nlink = false\n[cache]\nlimit = \"" + cache + "\"\n";
+  }
+  // A tape of some segments that the store has, and the daemon stopped.
+  void write_and_stop() {
+    gateway_.set_configuration(configuration(store(), "0B"));
+    ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+    gateway_.ok({"tape", "create", "--barcode", "OWN001L8", "--size", "10GiB"});
+    gateway_.ok({"library", "load", "OWN001L8", "1"});
+    {
+      auto client = gateway_.drive(1);
+      ASSERT_TRUE(client.ok()) << client.error().message();
+      for (unsigned n = 0; n < kRecords; ++n) {
+        Buffer record = numbered_record(kSeed, n, kMaxRecord);
+        ASSERT_TRUE(client->write(record).ok());
+      }
+      ASSERT_TRUE(client->write_filemarks(1, false).ok());
+    }
+    gateway_.ok({"library", "unload", "1"});
+    ASSERT_TRUE(uploaded(gateway_));
+    ASSERT_EQ(gateway_.stop(), 0) << gateway_.log();
+  }
+  void check_tape() {
+    gateway_.ok({"library", "load", "OWN001L8", "1"});
+    auto client = gateway_.drive(1);
+    ASSERT_TRUE(client.ok()) << gateway_.log();
+    Buffer room(1 * MiB);
+    for (unsigned n = 0; n < kRecords; ++n) {
+      auto next = client->read_next(room);
+      ASSERT_TRUE(next.ok()) << n << ": " << next.error().message() << gateway_.log();
+      ASSERT_TRUE(equal(ByteView(room).first(next->size), numbered_record(kSeed, n, kMaxRecord)));
+    }
+  }
+  void lose_catalog() {
+    for (const char* end : {"", "-wal", "-shm"}) {
+      fs::remove(gateway_.data() + "/catalog.db" + end);
+    }
+  }
+  void refused(int exit_code, std::initializer_list<std::string> parts) {
+    CommandResult result;
+    ASSERT_TRUE(gateway_.start_expecting_exit(result).ok());
+    EXPECT_EQ(result.exit_code, exit_code);
+    for (const std::string& part : parts) {
+      EXPECT_NE(result.output.find(part), std::string::npos) << result.output;
+    }
+  }
+
+  static constexpr unsigned kRecords = 40;
+  Gateway gateway_;
+};
+
+TEST_F(StartTest, SighupIsNotTheEnd) {
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  gateway_.process().send(SIGHUP);
+  SystemClock clock;
+  for (int i = 0; i < 50 && gateway_.log().find("SIGHUP") == std::string::npos; ++i) {
+    clock.sleep_ms(100);
+  }
+  EXPECT_NE(gateway_.log().find("SIGHUP ignored"), std::string::npos);
+  gateway_.ok({"status"});
+}
+
+}  // namespace
+}  // namespace coldshelf::test
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  coldshelf::test::set_program_directory(argv[0]);
+  return RUN_ALL_TESTS();
+}
