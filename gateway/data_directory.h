@@ -1,7 +1,7 @@
 // The data directory: one daemon at a time, and a version so that an older program never touches a
 // newer layout.
 //   <dir>/lock  version  catalog.db  library  cartridges/<uuid>/...  units/<uuid>/...
-//   quiesce/  scratch/  coldshelf.sock  store/
+//   quiesce/  scratch/  coldshelf.sock  store/  reserve (space for a start on a full disk)
 #pragma once
 
 #include <memory>

@@ -19,6 +19,14 @@ constexpr size_t kMaxRecord = 256 * KiB;
 constexpr int kNotFound = 3;
 constexpr int kConflict = 4;
 
+uint64_t segments_below(const std::string& directory) {
+  uint64_t count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+    count += entry.path().string().ends_with(".seg") ? 1 : 0;
+  }
+  return count;
+}
+
 class StartTest : public testing::Test {
  protected:
   std::string store() const { return gateway_.directory() + "/store"; }
@@ -83,6 +91,30 @@ TEST_F(StartTest, SighupIsNotTheEnd) {
   }
   EXPECT_NE(gateway_.log().find("SIGHUP ignored"), std::string::npos);
   gateway_.ok({"status"});
+}
+
+// As the runbook says: with a lower limit the start itself makes the room it needs.
+TEST_F(StartTest, AFullDiskIsLeftByALowerLimit) {
+  fs::create_directories(gateway_.data());
+  if (::mount("tmpfs", gateway_.data().c_str(), "tmpfs", 0, "size=48m") != 0) {
+    GTEST_SKIP() << "mounting a small file system needs root";
+  }
+  const std::shared_ptr<void> mounted(
+      nullptr, [this](void*) { ::umount2(gateway_.data().c_str(), MNT_DETACH); });
+  ASSERT_NO_FATAL_FAILURE(write_and_stop());
+  {
+    std::ofstream filler(gateway_.data() + "/filler");
+    const std::string block(4'096, 'f');
+    while (filler.write(block.data(), 4'096).flush()) {
+    }
+  }
+  gateway_.set_configuration(configuration(store(), "1MiB"));
+  EXPECT_TRUE(gateway_.start().ok()) << gateway_.log();
+  SystemClock clock;
+  for (int i = 0; i < 100 && segments_below(gateway_.data()) > 1; ++i) clock.sleep_ms(100);
+  EXPECT_LE(segments_below(gateway_.data()), 1U) << gateway_.log();
+  check_tape();
+  EXPECT_EQ(gateway_.stop(), 0) << gateway_.log();
 }
 
 }  // namespace
