@@ -19,6 +19,7 @@
 #include "gateway/config.h"
 #include "gateway/data_directory.h"
 #include "gateway/history.h"
+#include "gateway/identity.h"
 #include "gateway/policy_service.h"
 #include "gateway/policy_snapshots.h"
 #include "gateway/secrets.h"
@@ -34,9 +35,6 @@
 #include "uploader/cloud/notifier.h"
 
 namespace coldshelf {
-
-// The catalog's setting that tells a data directory from every other one.
-constexpr const char* kInstanceSetting = "instance";
 
 struct GatewayEnv {
   FileSystem* files = nullptr;
@@ -77,7 +75,7 @@ class Gateway {
   std::optional<int64_t> certificate_expires_ms() const;
   Status open_api();
   HistorySample measure() const;
-  Status choose_identity();  // gateway id, serial numbers
+  Status choose_identity();  // gateway id, instance, serial numbers
   Status enter_pools();      // the store is open
   Status take_lease();
   CartridgeOptions cartridge_options() const;
@@ -87,6 +85,7 @@ class Gateway {
   const GatewayEnv env_;
   int64_t started_ms_ = 0;
   std::atomic<bool> stopped_{false};
+  Identity identity_;
   std::string gateway_id_;
   std::string serial_prefix_;
   LoadedSecrets secrets_;

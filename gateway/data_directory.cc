@@ -113,6 +113,11 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files,
   return std::unique_ptr<DataDirectory>(new DataDirectory(files, path, std::move(*lock)));
 }
 
+Result<bool> DataDirectory::has_cartridges() const {
+  ASSIGN_OR_RETURN(const auto names, files_.list(cartridges_path()));
+  return !names.empty();
+}
+
 Status DataDirectory::check() const {
   auto found = files_.exists(version_path(path_));
   if (!found.ok()) return explain(found.error(), path_);

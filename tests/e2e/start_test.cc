@@ -82,6 +82,41 @@ class StartTest : public testing::Test {
   Gateway gateway_;
 };
 
+TEST_F(StartTest, ALostCatalogLeavesTheGatewayItsTapes) {
+  ASSERT_NO_FATAL_FAILURE(write_and_stop());
+  ASSERT_TRUE(gateway_.start().ok());
+  const std::string id = gateway_.json({"status"})["GatewayId"];
+  const std::string serial = gateway_.json({"library", "status"})["Serial"];
+  ASSERT_EQ(gateway_.stop(), 0);
+  lose_catalog();
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  EXPECT_EQ(gateway_.json({"status"})["GatewayId"], id);
+  EXPECT_EQ(gateway_.json({"library", "status"})["Serial"], serial);
+  check_tape();
+  {
+    auto client = gateway_.drive(1);
+    ASSERT_TRUE(client.ok());
+    EXPECT_TRUE(client->rewind().ok());
+    Buffer record = numbered_record(kSeed, 0, kMaxRecord);
+    EXPECT_TRUE(client->write(record).ok()) << gateway_.log();
+    EXPECT_TRUE(client->write_filemarks(1, false).ok());
+  }
+  ASSERT_EQ(gateway_.stop(), 0);
+  lose_catalog();
+  fs::remove(gateway_.data() + "/identity");
+  refused(kConflict, {gateway_.data() + "/identity", "coldshelf recover"});
+}
+
+TEST_F(StartTest, ADamagedCatalogIsNamedWithTheWayOut) {
+  ASSERT_NO_FATAL_FAILURE(write_and_stop());
+  lose_catalog();
+  std::ofstream(gateway_.data() + "/catalog.db") << std::string(8'192, 'x');
+  refused(1, {"file is not a database", gateway_.data() + "/catalog.db", "start again"});
+  lose_catalog();
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  check_tape();
+}
+
 TEST_F(StartTest, SighupIsNotTheEnd) {
   ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
   gateway_.process().send(SIGHUP);
