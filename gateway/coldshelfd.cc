@@ -99,7 +99,7 @@ int run(const Arguments& arguments) {
            {{"version", kVersion},
             {"data", config->gateway.data_dir},
             {"store", config->store.type == "s3" ? config->store.url : config->store.path}});
-  auto gateway = Gateway::start(*config, {&files, &clock, &random});
+  auto gateway = Gateway::start(*config, {&files, &clock, &random, arguments.adopt_store});
   if (!gateway.ok()) {
     log_error("gateway", "cannot start", {{"error", gateway.error().message()}});
     return complain(gateway.error());

@@ -12,6 +12,7 @@
 #include "gateway/old_archives.h"
 #include "gateway/policy_archive.h"
 #include "gateway/pools.h"
+#include "gateway/store_adoption.h"
 #include "gateway/store_factory.h"
 #include "gateway/version.h"
 #include "uploader/transfer_governor.h"
@@ -117,12 +118,37 @@ Status Gateway::take_lease() {
   self.instance = identity_.instance;
   Ownership::Options options;
   options.lease_ttl_ms = config_.store.lease_ttl_ms;
+  ASSIGN_OR_RETURN(options.known_epoch, known_lease_epoch(*catalog_));
+  if (options.known_epoch == 0) {
+    // A new catalog, or one from before this was noted. A barcode is claimed in the store before
+    // there is a cartridge: where there is one, the store has known this gateway.
+    ASSIGN_OR_RETURN(const bool in_use, data_->has_cartridges());
+    options.known_epoch = in_use ? 1 : 0;
+  }
+  options.adopt_store = env_.adopt_store;
   ownership_ = std::make_unique<Ownership>(Ownership::Env{store_.get(), env_.clock}, self, options);
   ownership_->on_lost([this](const Error& why) {
     if (vault_) vault_->stop_all_writes(why);
     if (volumes_) volumes_->stop_all_writes(why);
   });
-  return ownership_->open();
+  ownership_->on_epoch([this](uint64_t epoch) {
+    const Status kept = remember_lease_epoch(*catalog_, epoch);
+    // The next start takes what it finds in the store for less than it is, and goes on.
+    if (!kept.ok()) log_warning("gateway", "lease not noted", {{"error", kept.error().message()}});
+  });
+  if (!env_.adopt_store) return ownership_->open();
+  // Doubted first: cut short behind the lease, the next start would believe all of it.
+  TRY(doubt_store());
+  TRY(ownership_->open());
+  return ownership_->may_write();
+}
+
+// Nothing is believed of a store that only the operator knows.
+Status Gateway::doubt_store() {
+  ASSIGN_OR_RETURN(const uint64_t doubted, doubt_the_store(*catalog_));
+  log_warning("gateway", "store to be adopted: it is asked for what it has",
+              {{"store", store_->describe()}, {"segments", doubted}});
+  return {};
 }
 
 Status Gateway::enter_pools() {

@@ -40,6 +40,7 @@ struct GatewayEnv {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
   Random* random = nullptr;  // thread-safe
+  bool adopt_store = false;  // although the store does not know this gateway: --adopt-store
 };
 
 class Gateway {
@@ -78,6 +79,7 @@ class Gateway {
   Status choose_identity();  // gateway id, instance, serial numbers
   Status enter_pools();      // the store is open
   Status take_lease();
+  Status doubt_store();
   CartridgeOptions cartridge_options() const;
   Status may_write(const Uuid& cartridge);  // another gateway may have taken it over
 

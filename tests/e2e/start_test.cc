@@ -82,6 +82,45 @@ class StartTest : public testing::Test {
   Gateway gateway_;
 };
 
+// The disk of the store is not mounted, or its path is mistyped: a cache limit would evict at once
+// what only another store has.
+TEST_F(StartTest, AnEmptyStoreIsNotTakenForItsOwn) {
+  ASSERT_NO_FATAL_FAILURE(write_and_stop());
+  const std::string empty = gateway_.directory() + "/empty";
+  fs::create_directory(empty);
+  const uint64_t here = segments_below(gateway_.data());
+  ASSERT_GE(here, 3U);
+  gateway_.set_configuration(configuration(empty, "1MiB"));
+  refused(kNotFound, {"does not know gateway sgw-", "not mounted", "--adopt-store"});
+  EXPECT_EQ(segments_below(gateway_.data()), here);
+  EXPECT_FALSE(fs::exists(empty + "/gateways"));
+  gateway_.set_configuration(configuration(store(), "1MiB"));
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  check_tape();
+}
+
+TEST_F(StartTest, AnAdoptedStoreIsGivenWhatItDoesNotHave) {
+  ASSERT_NO_FATAL_FAILURE(write_and_stop());
+  fs::rename(store(), gateway_.directory() + "/lost");
+  refused(kNotFound, {"does not know gateway"});
+  gateway_.set_configuration(configuration(store(), "1MiB"));
+  ASSERT_TRUE(gateway_.start({"--adopt-store"}).ok()) << gateway_.log();
+  check_tape();
+  gateway_.ok({"library", "unload", "1"});
+  CommandResult verified;
+  SystemClock clock;
+  for (int i = 0; i < 30; ++i) {
+    verified = gateway_.cli({"store", "verify", "--deep"});
+    if (verified.exit_code == 0 && segments_below(gateway_.data()) <= 1) break;
+    clock.sleep_ms(500);
+  }
+  EXPECT_EQ(verified.exit_code, 0) << verified.output;
+  EXPECT_LE(segments_below(gateway_.data()), 1U);
+  ASSERT_EQ(gateway_.stop(), 0) << gateway_.log();
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  check_tape();
+}
+
 TEST_F(StartTest, ALostCatalogLeavesTheGatewayItsTapes) {
   ASSERT_NO_FATAL_FAILURE(write_and_stop());
   ASSERT_TRUE(gateway_.start().ok());

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "gateway/store_adoption.h"
 #include "tests/support/sim_file_system.h"
 
 namespace coldshelf::test {
@@ -97,6 +98,38 @@ TEST_F(IdentityTest, FormatsThatAreNotKnown) {
   EXPECT_TRUE(text.starts_with("coldshelf identity 1\ngateway sgw-A\ninstance i\n")) << text;
   for (size_t n = 0; n < text.size(); ++n) EXPECT_FALSE(decode_identity(text.substr(0, n)).ok());
   EXPECT_EQ(decode_identity("coldshelf identity 2\n").error().code, ErrorCode::unsupported_version);
+}
+
+// What is in the store and here is put again unless the store shows it; the rest is left alone.
+TEST_F(IdentityTest, AnAdoptedStoreIsAskedForEverything) {
+  auto catalog = new_catalog();
+  TapeRow tape;
+  tape.uuid = Uuid::generate(random_);
+  tape.barcode = "ABC001L8";
+  tape.status = TapeStatus::available;
+  tape.uploaded_manifest_generation = 7;
+  ASSERT_TRUE(catalog->put_tape(tape).ok());
+  std::vector<SegmentRow> rows(3);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].cartridge = tape.uuid;
+    rows[i].sequence = i + 1;
+    rows[i].local = i != 2;
+    rows[i].state = i == 0   ? SegmentState::verified
+                    : i == 1 ? SegmentState::sealed
+                             : SegmentState::evicted;
+  }
+  ASSERT_TRUE(catalog->put_segments(rows).ok());
+  EXPECT_EQ(*doubt_the_store(*catalog), 1U);
+  const auto now = catalog->segments(tape.uuid);
+  ASSERT_TRUE(now.ok());
+  EXPECT_EQ((*now)[0].state, SegmentState::uploaded);
+  EXPECT_EQ((*now)[1].state, SegmentState::sealed);
+  EXPECT_EQ((*now)[2].state, SegmentState::evicted);
+  EXPECT_EQ((*catalog->tape(tape.uuid))->uploaded_manifest_generation, 0U);
+
+  EXPECT_EQ(*known_lease_epoch(*catalog), 0U);
+  ASSERT_TRUE(remember_lease_epoch(*catalog, 12).ok());
+  EXPECT_EQ(*known_lease_epoch(*catalog), 12U);
 }
 
 }  // namespace
