@@ -38,6 +38,7 @@ sigset_t block_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);  // it means "reload" elsewhere: ending on it would be taken for a crash
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);  // a connection's end is an error code
   return set;
@@ -49,8 +50,13 @@ int wait_for_signal(const sigset_t& signals, const Gateway& gateway) {
   while (true) {
     const timespec interval{kHealthIntervalSeconds, 0};
     const int number = sigtimedwait(&signals, nullptr, &interval);
-    if (number > 0) return number;
-    if (errno != EAGAIN && errno != EINTR) return SIGTERM;
+    if (number == SIGHUP) {
+      log_warning("gateway", "SIGHUP ignored: the configuration is read at the start alone");
+    } else if (number > 0) {
+      return number;
+    } else if (errno != EAGAIN && errno != EINTR) {
+      return SIGTERM;
+    }
     notify_service_manager("WATCHDOG=1");
     const Status now = gateway.health();
     if (!now.ok() && healthy) {
@@ -93,7 +99,7 @@ int run(const Arguments& arguments) {
            {{"version", kVersion},
             {"data", config->gateway.data_dir},
             {"store", config->store.type == "s3" ? config->store.url : config->store.path}});
-  auto gateway = Gateway::start(*config, {&files, &clock, &random});
+  auto gateway = Gateway::start(*config, {&files, &clock, &random, arguments.adopt_store});
   if (!gateway.ok()) {
     log_error("gateway", "cannot start", {{"error", gateway.error().message()}});
     return complain(gateway.error());

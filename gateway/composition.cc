@@ -12,6 +12,7 @@
 #include "gateway/old_archives.h"
 #include "gateway/policy_archive.h"
 #include "gateway/pools.h"
+#include "gateway/store_adoption.h"
 #include "gateway/store_factory.h"
 #include "gateway/version.h"
 #include "uploader/transfer_governor.h"
@@ -31,20 +32,15 @@ constexpr unsigned kSealers = 2;
 constexpr unsigned kVolumeSealers = 3;
 constexpr auto kLogoutDeadline = std::chrono::milliseconds(5'000);
 
-std::string upper_hex(Random& random, size_t bytes) {
-  Buffer raw(bytes);
-  random.fill(raw);
-  std::string text = to_hex(raw);
-  for (char& c : text) c = static_cast<char>(c >= 'a' ? c - 'a' + 'A' : c);
-  return text;
-}
-
-// A setting of the catalog, made once.
-Result<std::string> setting_or(Catalog& catalog, const char* name, const std::string& fresh) {
-  ASSIGN_OR_RETURN(const auto found, catalog.setting(name));
-  if (found) return *found;
-  TRY(catalog.set_setting(name, fresh));
-  return fresh;
+// A damaged catalog is no reason to despair of what it was made from.
+Result<std::unique_ptr<Catalog>> open_catalog(const std::string& path) {
+  auto opened = Catalog::open(path);
+  if (opened.ok() || opened.error().code != ErrorCode::corrupt) return opened;
+  Error why = std::move(opened).error();
+  why.context += " (" + path + "). Move it, " + path + "-wal and " + path +
+                 "-shm away and start again: it is made anew from the cartridges beside it; what " +
+                 "is lost with it is in docs/recovery.md";
+  return why;
 }
 
 std::string host_name() {
@@ -107,13 +103,10 @@ Status Gateway::build() {
 }
 
 Status Gateway::choose_identity() {
-  ASSIGN_OR_RETURN(gateway_id_,
-                   setting_or(*catalog_, "gateway_id", "sgw-" + upper_hex(*env_.random, 4)));
+  ASSIGN_OR_RETURN(identity_, open_identity(*env_.files, *env_.random, *data_, *catalog_));
+  gateway_id_ = identity_.gateway;
   serial_prefix_ = config_.library.serial_prefix;
-  if (!serial_prefix_.empty()) return {};
-  // Two gateways that one host sees must not show the same serial numbers.
-  ASSIGN_OR_RETURN(serial_prefix_,
-                   setting_or(*catalog_, "serial_prefix", "C" + upper_hex(*env_.random, 3)));
+  if (serial_prefix_.empty()) serial_prefix_ = identity_.serial_prefix;
   return {};
 }
 
@@ -122,16 +115,40 @@ Status Gateway::take_lease() {
   self.id = gateway_id_;
   self.name = config_.gateway.name;
   self.host = host_name();
-  ASSIGN_OR_RETURN(self.instance, setting_or(*catalog_, kInstanceSetting,
-                                             Uuid::generate(*env_.random).to_string()));
+  self.instance = identity_.instance;
   Ownership::Options options;
   options.lease_ttl_ms = config_.store.lease_ttl_ms;
+  ASSIGN_OR_RETURN(options.known_epoch, known_lease_epoch(*catalog_));
+  if (options.known_epoch == 0) {
+    // A new catalog, or one from before this was noted. A barcode is claimed in the store before
+    // there is a cartridge: where there is one, the store has known this gateway.
+    ASSIGN_OR_RETURN(const bool in_use, data_->has_cartridges());
+    options.known_epoch = in_use ? 1 : 0;
+  }
+  options.adopt_store = env_.adopt_store;
   ownership_ = std::make_unique<Ownership>(Ownership::Env{store_.get(), env_.clock}, self, options);
   ownership_->on_lost([this](const Error& why) {
     if (vault_) vault_->stop_all_writes(why);
     if (volumes_) volumes_->stop_all_writes(why);
   });
-  return ownership_->open();
+  ownership_->on_epoch([this](uint64_t epoch) {
+    const Status kept = remember_lease_epoch(*catalog_, epoch);
+    // The next start takes what it finds in the store for less than it is, and goes on.
+    if (!kept.ok()) log_warning("gateway", "lease not noted", {{"error", kept.error().message()}});
+  });
+  if (!env_.adopt_store) return ownership_->open();
+  // Doubted first: cut short behind the lease, the next start would believe all of it.
+  TRY(doubt_store());
+  TRY(ownership_->open());
+  return ownership_->may_write();
+}
+
+// Nothing is believed of a store that only the operator knows.
+Status Gateway::doubt_store() {
+  ASSIGN_OR_RETURN(const uint64_t doubted, doubt_the_store(*catalog_));
+  log_warning("gateway", "store to be adopted: it is asked for what it has",
+              {{"store", store_->describe()}, {"segments", doubted}});
+  return {};
 }
 
 Status Gateway::enter_pools() {
@@ -162,7 +179,7 @@ Status Gateway::enter_pools() {
 
 Status Gateway::open_storage() {
   ASSIGN_OR_RETURN(data_, DataDirectory::open(*env_.files, config_.gateway.data_dir));
-  ASSIGN_OR_RETURN(catalog_, Catalog::open(data_->catalog_path()));
+  ASSIGN_OR_RETURN(catalog_, open_catalog(data_->catalog_path()));
   TRY(choose_identity());
   buffers_ = BufferPool::create(kIdleBuffers);
   workers_ = std::make_unique<WorkerPool>(std::max(2U, std::thread::hardware_concurrency()));

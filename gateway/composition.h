@@ -19,6 +19,7 @@
 #include "gateway/config.h"
 #include "gateway/data_directory.h"
 #include "gateway/history.h"
+#include "gateway/identity.h"
 #include "gateway/policy_service.h"
 #include "gateway/policy_snapshots.h"
 #include "gateway/secrets.h"
@@ -35,13 +36,11 @@
 
 namespace coldshelf {
 
-// The catalog's setting that tells a data directory from every other one.
-constexpr const char* kInstanceSetting = "instance";
-
 struct GatewayEnv {
   FileSystem* files = nullptr;
   Clock* clock = nullptr;
   Random* random = nullptr;  // thread-safe
+  bool adopt_store = false;  // although the store does not know this gateway: --adopt-store
 };
 
 class Gateway {
@@ -77,9 +76,10 @@ class Gateway {
   std::optional<int64_t> certificate_expires_ms() const;
   Status open_api();
   HistorySample measure() const;
-  Status choose_identity();  // gateway id, serial numbers
+  Status choose_identity();  // gateway id, instance, serial numbers
   Status enter_pools();      // the store is open
   Status take_lease();
+  Status doubt_store();
   CartridgeOptions cartridge_options() const;
   Status may_write(const Uuid& cartridge);  // another gateway may have taken it over
 
@@ -87,6 +87,7 @@ class Gateway {
   const GatewayEnv env_;
   int64_t started_ms_ = 0;
   std::atomic<bool> stopped_{false};
+  Identity identity_;
   std::string gateway_id_;
   std::string serial_prefix_;
   LoadedSecrets secrets_;

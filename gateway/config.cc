@@ -13,6 +13,7 @@
 #include "gateway/units.h"
 #include "tape/drive/media.h"
 #include "tape/library/library.h"
+#include "uploader/upload_buffer.h"
 
 namespace coldshelf {
 
@@ -349,10 +350,28 @@ class Parser {
     if (const auto wrong = store_complaint(config_.store)) {
       return at_key(wrong->first, wrong->second);
     }
+    TRY(check_buffer());
     if (const auto wrong = aws_complaint(config_)) return at_key(wrong->first, wrong->second);
     if (const auto wrong = alarm_complaint(config_)) return at_key(wrong->first, wrong->second);
     TRY(check_chap());
     return check_listen();
+  }
+
+  // What is in segments that are not sealed yet counts, and no store takes it away: were that alone
+  // enough to slow writers down, nothing would ever let them go on.
+  Status check_buffer() const {
+    const uint64_t limit = config_.buffer.limit_bytes;
+    const uint64_t unsealed = (config_.library.drives + 1) * config_.cartridge.segment_bytes;
+    const double begins_at = static_cast<double>(limit) * UploadBuffer::kBeginsAt;
+    if (limit == 0 || begins_at >= static_cast<double>(unsealed)) return {};
+    const double least = static_cast<double>(unsealed) / UploadBuffer::kBeginsAt;
+    const uint64_t least_mib = static_cast<uint64_t>(least / static_cast<double>(MiB)) + 1;
+    return at_key("buffer.limit",
+                  "is too small: with library.drives = " + std::to_string(config_.library.drives) +
+                      " and cartridge.segment_size = \"" +
+                      format_exact_size(config_.cartridge.segment_bytes) +
+                      "\" what is being written would stop writers; at least \"" +
+                      format_exact_size(least_mib * MiB) + "\", or \"0B\" for no limit");
   }
 
   Status check_chap() const {

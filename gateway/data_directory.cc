@@ -2,6 +2,9 @@
 
 #include <charconv>
 
+#include "base/log.h"
+#include "base/random.h"
+
 namespace coldshelf {
 
 namespace {
@@ -18,6 +21,38 @@ Result<unsigned> parse_version(std::string_view text, const std::string& path) {
     if (failed == std::errc{} && version > 0) return version;
   }
   return Error(ErrorCode::corrupt, path + " does not say which data format this directory has");
+}
+
+// Room for what a start writes before it has evicted anything: the catalog cannot even be opened on
+// a disk that has none.
+constexpr uint64_t kReserveBytes = 8 * MiB;
+constexpr uint64_t kPieceBytes = 1 * MiB;
+
+Status write_reserve(FileSystem& files, const std::string& path) {
+  ASSIGN_OR_RETURN(const auto file, files.open(path, OpenMode::create));
+  SeededRandom random(1);  // what file systems compress away reserves nothing
+  Buffer piece(kPieceBytes);
+  for (uint64_t at = 0; at < kReserveBytes; at += piece.size()) {
+    random.fill(piece);
+    TRY(file->write_at(at, piece));
+  }
+  return file->sync();
+}
+
+// Given up when the disk is full, made again by the next start that finds room for it.
+Status keep_reserve(FileSystem& files, const std::string& path) {
+  ASSIGN_OR_RETURN(const uint64_t available, files.available_bytes(parent_directory(path)));
+  ASSIGN_OR_RETURN(const bool there, files.exists(path));
+  if (there && available < kReserveBytes) {
+    log_warning("gateway", "the disk is full: its reserve is used", {{"available", available}});
+    return files.remove(path);
+  }
+  if (there || available < 4 * kReserveBytes) return {};
+  Status written = write_reserve(files, path);
+  if (!written.ok()) {
+    [[maybe_unused]] const Status removed = files.remove(path);
+  }
+  return written;
 }
 
 Error explain(Error why, const std::string& path) {
@@ -45,6 +80,10 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files,
                                             path + "; run it again");
     }
   }
+  if (!recovering) {
+    const Status kept = keep_reserve(files, join_path(path, "reserve"));
+    if (!kept.ok()) log_warning("gateway", "no reserve", {{"error", kept.error().message()}});
+  }
   const std::string version_file = version_path(path);
   auto found = files.read_file(version_file, 4 * KiB);
   if (found.ok()) {
@@ -60,16 +99,23 @@ Result<std::unique_ptr<DataDirectory>> DataDirectory::open(FileSystem& files,
   } else if (auto old = files.exists(join_path(path, "catalog.db")); old.ok() && *old) {
     return Error(ErrorCode::corrupt, version_file + " is missing, though the directory is in use");
   }
-  // Written at each start: a read-only or full file system is found out here and not by a backup.
   const std::string content =
       std::string(kVersionPrefix) + std::to_string(kDataFormatVersion) + "\n";
-  if (Status written = files.replace_file(version_file, as_view(content)); !written.ok()) {
-    return explain(written.error(), path);
+  // Only when it says something else: a start on a full disk is the way to make room there.
+  if (!found.ok() || as_text(*found) != content) {
+    if (Status written = files.replace_file(version_file, as_view(content)); !written.ok()) {
+      return explain(written.error(), path);
+    }
   }
   if (Status made = files.create_directories(join_path(path, "cartridges")); !made.ok()) {
     return explain(made.error(), path);
   }
   return std::unique_ptr<DataDirectory>(new DataDirectory(files, path, std::move(*lock)));
+}
+
+Result<bool> DataDirectory::has_cartridges() const {
+  ASSIGN_OR_RETURN(const auto names, files_.list(cartridges_path()));
+  return !names.empty();
 }
 
 Status DataDirectory::check() const {

@@ -1,7 +1,7 @@
 // The data directory: one daemon at a time, and a version so that an older program never touches a
 // newer layout.
-//   <dir>/lock  version  catalog.db  library  cartridges/<uuid>/...  units/<uuid>/...
-//   quiesce/  scratch/  coldshelf.sock  store/
+//   <dir>/lock  version  identity  catalog.db  library  cartridges/<uuid>/...  units/<uuid>/...
+//   quiesce/  scratch/  coldshelf.sock  store/  reserve (space for a start on a full disk)
 #pragma once
 
 #include <memory>
@@ -27,12 +27,14 @@ class DataDirectory {
 
   const std::string& path() const { return path_; }
   std::string catalog_path() const { return join_path(path_, "catalog.db"); }
+  std::string identity_path() const { return join_path(path_, "identity"); }
   std::string inventory_path() const { return join_path(path_, "library"); }
   std::string cartridges_path() const { return join_path(path_, "cartridges"); }
   // Of disks: reservations kept through power loss, saved mode pages.
   std::string units_path() const { return join_path(path_, "units"); }
   std::string quiesce_path() const { return join_path(path_, "quiesce"); }  // its journal
   std::string scratch_path() const { return join_path(path_, "scratch"); }  // emptied at the start
+  Result<bool> has_cartridges() const;
   // Is it still there? An unmounted disk leaves an empty mount point behind.
   Status check() const;
 

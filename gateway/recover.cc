@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "gateway/composition.h"
 #include "gateway/data_directory.h"
+#include "gateway/store_adoption.h"
 #include "gateway/tape_service.h"
 #include "tape/format/image_manifest.h"
 #include "tape/library/inventory.h"
@@ -190,7 +191,8 @@ class Rebuild {
         Ownership::Env{env_.store, env_.clock},
         GatewayIdentity{id_, report_.name, request_.host, instance_}, options);
     TRY(ownership_->open());
-    return ownership_->may_write();
+    TRY(ownership_->may_write());
+    return remember_lease_epoch(*catalog_, ownership_->view().lease.epoch);
   }
 
   void note_lost(const Uuid& uuid, const std::string& why) {

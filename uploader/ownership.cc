@@ -80,17 +80,38 @@ Status Ownership::put_lease(Lease lease, const std::string& etag) {
   ASSIGN_OR_RETURN(const ObjectInfo put,
                    env_.store->put(lease_key(self_.id), source_of(document), when(etag)));
   lease.etag = put.etag;
-  const std::lock_guard lock(mutex_);
-  if (!held_ || began_ms >= valid_until_ms_) {
-    ++lapses_;
-    owners_.clear();
+  const uint64_t epoch = lease.epoch;
+  bool new_epoch = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!held_ || began_ms >= valid_until_ms_) {
+      ++lapses_;
+      owners_.clear();
+    }
+    new_epoch = !held_ || lease_.epoch != epoch;
+    held_ = true;
+    lease_ = std::move(lease);
+    valid_until_ms_ = began_ms + options_.lease_ttl_ms;
+    next_ms_ = began_ms + options_.lease_ttl_ms / kRenewals;
+    problem_.clear();
   }
-  held_ = true;
-  lease_ = std::move(lease);
-  valid_until_ms_ = began_ms + options_.lease_ttl_ms;
-  next_ms_ = began_ms + options_.lease_ttl_ms / kRenewals;
-  problem_.clear();
+  if (new_epoch && epoch_listener_) epoch_listener_(epoch);
   return {};
+}
+
+// At the start. Never lose(): a disk that is mounted late is found by the next try.
+Status Ownership::check_known(const std::optional<Lease>& found) const {
+  if (options_.take_identity || options_.adopt_store) return {};
+  if (found ? found->epoch >= options_.known_epoch : options_.known_epoch == 0) return {};
+  const std::string what =
+      found ? " is older than gateway " + self_.id + ": its lease is of epoch " +
+                  std::to_string(found->epoch) + " there and was " +
+                  std::to_string(options_.known_epoch) + " before; an old copy of the store?"
+            : " does not know gateway " + self_.id +
+                  ", which has used it before: wrong store.path or store.url, or not mounted?";
+  return Error(ErrorCode::not_found, env_.store->describe() + what +
+                                         " If it is the right one, start coldshelfd once with " +
+                                         "--adopt-store (docs/runbook.md, Wrong store)");
 }
 
 Status Ownership::take_lease(bool first) {
@@ -107,12 +128,13 @@ Status Ownership::take_lease(bool first) {
                                               ", was taken over by " + named(lease) +
                                               ": this data directory must not be used any more");
       }
+      if (first) TRY(check_known(lease));
       const bool another = lease.instance != self_.instance;
-      lease.epoch += first || another ? 1 : 0;
+      lease.epoch = std::max(lease.epoch, options_.known_epoch) + (first || another ? 1 : 0);
     } else if (found.error().code == ErrorCode::not_found) {
-      // Somebody removed it: what was written under our epoch stays ours.
-      const std::lock_guard lock(mutex_);
-      lease.epoch = std::max<uint64_t>(lease_.epoch, 1);
+      if (first) TRY(check_known(std::nullopt));
+      // Owners that this gateway wrote before have epochs up to the last one.
+      lease.epoch = std::max(options_.known_epoch, view().lease.epoch) + 1;
     } else {
       return found.error();
     }
@@ -232,6 +254,11 @@ Status Ownership::may_write() {
                "the gateway's lease on the store " +
                    std::string(held_ ? "ran out and is not renewed yet" : "is not taken yet") +
                    (problem_.empty() ? "" : ": " + problem_));
+}
+
+bool Ownership::store_known() const {
+  const std::lock_guard lock(mutex_);
+  return held_;
 }
 
 uint64_t Ownership::lapses() const {

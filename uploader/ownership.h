@@ -98,13 +98,18 @@ class Ownership {
   struct Options {
     int64_t lease_ttl_ms = 60'000;  // renewed six times in that while
     bool take_identity = false;     // `recover`: although another instance has the lease
+    // Of the last lease that this data directory had. A store that has none, or an older one, is
+    // not the store it was used with: another one, none that is mounted, an old copy.
+    uint64_t known_epoch = 0;
+    bool adopt_store = false;  // the operator says that it is
   };
   Ownership(Env env, GatewayIdentity self, Options options);
   ~Ownership();
 
   // Takes the gateway's lease. conflict: another data directory has this gateway's identity, or the
-  // store cannot keep gateways apart and there is another one. A store that does not answer is no
-  // error: the lease is taken later, and nothing is written to the store until then.
+  // store cannot keep gateways apart and there is another one. not_found: the store does not know
+  // this gateway, which had a lease before. A store that does not answer is no error: the lease is
+  // taken later, and nothing is written to the store until then.
   Status open();
   void start();  // a thread that calls tick(), until stop()
   bool tick();   // renews when that is due
@@ -115,6 +120,12 @@ class Ownership {
   Status may_write();
   // Told once when the identity is lost; on the renewing thread. Set before start().
   void on_lost(std::function<void(const Error&)> listener) { lost_listener_ = std::move(listener); }
+  // Told of each new epoch, when the store has it; on the thread that took the lease. Set before
+  // open().
+  void on_epoch(std::function<void(uint64_t)> listener) { epoch_listener_ = std::move(listener); }
+  // The lease was taken since the start: this is the store that the catalog speaks of, so that what
+  // it is said to have may go from here, though the store be away now.
+  bool store_known() const;
   // Counts the times the lease was taken and not renewed, at the start and when it had run out:
   // what was known before must be looked at anew.
   uint64_t lapses() const;
@@ -158,6 +169,7 @@ class Ownership {
   Status ask_capabilities();
   Status refuse_company();
   Status take_lease(bool first);
+  Status check_known(const std::optional<Lease>& found) const;
   Status renew();
   Status put_lease(Lease lease, const std::string& etag);
   void lose(const std::string& why);
@@ -168,6 +180,7 @@ class Ownership {
   const GatewayIdentity self_;
   const Options options_;
   std::function<void(const Error&)> lost_listener_;
+  std::function<void(uint64_t)> epoch_listener_;
 
   mutable std::mutex mutex_;
   std::optional<StoreCapabilities> capabilities_;

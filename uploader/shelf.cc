@@ -12,6 +12,7 @@ namespace coldshelf {
 namespace {
 constexpr int64_t kWaitSliceMs = 10;
 constexpr int64_t kLeaseLookMs = 1'000;
+constexpr int64_t kFullDiskPauseMs = 500;
 constexpr size_t kMaxNewRows = 4096;
 constexpr int64_t kMapStaysMs = 30LL * 24 * 3'600'000;
 
@@ -155,12 +156,18 @@ void Shelf::State::send_what_is_left() {
   const int64_t deadline = now_ms() + options.stop_grace_ms;
   const uint64_t errors_before = upload_errors;
   const auto go_on = [&] { return now_ms() < deadline && upload_errors == errors_before; };
+  const auto rows_due_ms = [&] {
+    const std::lock_guard lock(mutex);
+    return due_of(Work::rows) == kNever ? 0 : due_of(Work::rows);
+  };
   // 1. Segments, before the manifests that name them.
   for (bool any = true; any && go_on();) {
     wake(Work::rows);
     wake(Work::uploads);
     any = step(Work::rows);
     any = step(Work::uploads) || any;
+    // Not written: the disk is full, and what makes room takes longer than another try.
+    if (rows_due_ms() > now_ms()) env.clock->sleep_ms(kFullDiskPauseMs);
   }
   // 2. Every manifest that changed, one a step, and the library's documents.
   size_t changed_manifests = 0;

@@ -230,7 +230,7 @@ Status Shelf::State::recall(const SegmentId& id, Recall& mine) {
     row->storage_class = to_string(head.storage_class);
     row->restored_until_ms = head.restored_until_ms;
   }
-  if (options.cache_limit_bytes != 0) {
+  if (options.cache_limit_bytes != 0 && may_evict()) {
     const uint64_t room = std::min(entry.stored_bytes, options.cache_limit_bytes);
     ASSIGN_OR_RETURN([[maybe_unused]] const size_t evicted,
                      evict_down_to(options.cache_limit_bytes - room));
@@ -270,7 +270,17 @@ Status Shelf::State::recall(const SegmentId& id, Recall& mine) {
   return got;
 }
 
+bool Shelf::State::may_evict() const {
+  return env.ownership == nullptr || env.ownership->store_known();
+}
+
 Status Shelf::State::evict(const SegmentRow& row) {
+  // What the catalog says the store has was said of another store, as long as this one has not
+  // shown this gateway's lease.
+  if (!may_evict()) {
+    return Error(ErrorCode::unavailable,
+                 describe(id_of(row)) + " is not evicted before the gateway has its lease");
+  }
   const Status removed = env.files->remove(segment_path_of(id_of(row)));
   if (!removed.ok() && removed.error().code != ErrorCode::not_found) return removed.error();
   if (env.on_evicted) env.on_evicted(row.cartridge, row.sequence, row.epoch);
@@ -329,6 +339,10 @@ bool Shelf::State::eviction_step() {
     due_of(Work::eviction) = kNever;
   }
   if (options.cache_limit_bytes == 0) return false;
+  if (!may_evict()) {
+    wake(Work::eviction, now_ms() + kEvictionRetryMs);
+    return false;
+  }
   const Result<size_t> evicted = evict_down_to(options.cache_limit_bytes);
   if (!evicted.ok()) {
     log_warning("shelf", "eviction failed", {{"error", evicted.error().message()}});

@@ -459,6 +459,7 @@ struct Shelf::State {
   void part_done();
   bool help_download(bool urgent);
   Result<size_t> evict_down_to(uint64_t limit_bytes);
+  bool may_evict() const;
   Status evict(const SegmentRow& row);
 
   // -- ranges (shelf_ranges.cc)

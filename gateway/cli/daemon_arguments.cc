@@ -15,6 +15,7 @@ void define_daemon(CLI::App& app, DaemonArguments& arguments) {
       "Signals:\n"
       "  SIGTERM, SIGINT   a clean end: initiators are asked to log out, what is in drives is\n"
       "                    synced, transfers go on at the next start\n"
+      "  SIGHUP            logged and ignored: the configuration is read at the start alone\n"
       "Environment:\n"
       "  NOTIFY_SOCKET     systemd is told when the gateway is ready, and that it lives\n"
       "  JOURNAL_STREAM    log.format = \"auto\" writes to the journal then\n"
@@ -32,6 +33,9 @@ void define_daemon(CLI::App& app, DaemonArguments& arguments) {
                  "data directory; alone: every setting at its default, everything below it");
   app.add_flag("--check-config", arguments.check_config,
                "print the effective configuration, without secrets, or what is wrong with it");
+  app.add_flag("--adopt-store", arguments.adopt_store,
+               "once: the store is the right one although it does not know this gateway; "
+               "nothing is believed to be in it that it does not show (docs/runbook.md)");
   app.set_version_flag("--version", std::string("coldshelfd ") + kVersion);
 }
 

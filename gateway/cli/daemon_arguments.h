@@ -10,6 +10,7 @@ struct DaemonArguments {
   std::string config;
   std::string data;
   bool check_config = false;
+  bool adopt_store = false;
 };
 
 // `arguments` outlives `app`.

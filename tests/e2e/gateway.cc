@@ -52,10 +52,11 @@ void Gateway::set_configuration(const std::string& more) {
       << more;
 }
 
-Status Gateway::start() {
-  auto started =
-      Process::start({program("coldshelfd"), "--config", scratch_.path() + "/coldshelf.toml"},
-                     scratch_.path() + "/log", SIGTERM);
+Status Gateway::start(const std::vector<std::string>& more) {
+  std::vector<std::string> command = {program("coldshelfd"), "--config",
+                                      scratch_.path() + "/coldshelf.toml"};
+  command.insert(command.end(), more.begin(), more.end());
+  auto started = Process::start(command, scratch_.path() + "/log", SIGTERM);
   if (!started.ok()) return started.error();
   process_ = std::move(*started);
   SystemClock clock;

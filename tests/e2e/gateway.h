@@ -24,7 +24,8 @@ class Gateway {
   explicit Gateway(std::string configuration = {});
   ~Gateway();  // one that still runs must stop without fault
 
-  Status start();                                      // until the command line answers
+  // Until the command line answers; `more`: arguments of the daemon.
+  Status start(const std::vector<std::string>& more = {});
   Status start_expecting_exit(CommandResult& result);  // for start-ups that must fail
   int stop();                                          // SIGTERM; the exit code
   void kill();                                         // SIGKILL; it must have lived until then

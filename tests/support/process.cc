@@ -83,6 +83,7 @@ int Process::stop_and_wait() {
 
 void Process::pause() { ::kill(pid_, SIGSTOP); }
 void Process::go_on() { ::kill(pid_, SIGCONT); }
+void Process::send(int signal) { ::kill(pid_, signal); }
 
 bool Process::kill_now() {
   if (pid_ <= 0) return false;

@@ -20,9 +20,10 @@ class Process {
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
   bool running();
-  bool kill_now();      // SIGKILL, and waits; false: it had ended by itself
-  void pause();         // SIGSTOP
-  void go_on();         // SIGCONT
+  bool kill_now();  // SIGKILL, and waits; false: it had ended by itself
+  void pause();     // SIGSTOP
+  void go_on();     // SIGCONT
+  void send(int signal);
   int stop_and_wait();  // the stop signal; the exit code, or 128 + the signal that ended it
   uint64_t resident_bytes() const;       // VmRSS
   uint64_t peak_resident_bytes() const;  // VmHWM

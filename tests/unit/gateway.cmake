@@ -7,6 +7,7 @@ coldshelf_test(gateway_test
     ${CMAKE_CURRENT_LIST_DIR}/gateway/config_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/front_door_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/gateway_fixture.cc
+    ${CMAKE_CURRENT_LIST_DIR}/gateway/identity_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/key_rotation_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/secrets_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/gateway/shelf_api_test.cc

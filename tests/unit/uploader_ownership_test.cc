@@ -380,6 +380,85 @@ TEST_F(TwoGateways, ARebuiltGatewayShutsTheOldOneOut) {
   EXPECT_EQ(a_.ownership().may_write().error().code, ErrorCode::write_protected);
 }
 
+// Another directory, a disk that is not mounted, a copy of last month's.
+TEST_F(TwoGateways, AStoreThatDoesNotKnowTheGatewayIsNotItsStore) {
+  const GatewayIdentity self{"sgw-C", "c", "host", "i"};
+  Ownership::Options options;
+  options.known_epoch = 3;
+  Ownership lost({&b_.store(), &clock_}, self, options);
+  const Status refused = lost.open();
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::not_found);
+  for (const char* part : {"sgw-C", "store.path", "--adopt-store"}) {
+    EXPECT_NE(refused.error().context.find(part), std::string::npos) << refused.error().context;
+  }
+  EXPECT_FALSE(lost.store_known());
+  EXPECT_EQ(b_.store().head(lease_key("sgw-C")).error().code, ErrorCode::not_found);
+
+  uint64_t told = 0;
+  options.adopt_store = true;
+  Ownership adopted({&b_.store(), &clock_}, self, options);
+  adopted.on_epoch([&](uint64_t epoch) { told = epoch; });
+  ASSERT_TRUE(adopted.open().ok());
+  EXPECT_EQ(told, 4U) << "no owner that this gateway wrote before has a later one";
+  EXPECT_TRUE(adopted.store_known());
+
+  options.adopt_store = false;
+  options.known_epoch = 5;
+  Ownership older({&b_.store(), &clock_}, self, options);
+  EXPECT_EQ(older.open().error().code, ErrorCode::not_found);
+  options.known_epoch = 4;
+  Ownership right({&b_.store(), &clock_}, self, options);
+  ASSERT_TRUE(right.open().ok());
+  EXPECT_EQ(right.view().lease.epoch, 5U);
+}
+
+// A store that was away at the start is looked at when it answers, and again when it was the wrong
+// one: a disk is mounted late.
+TEST_F(TwoGateways, AStoreThatAnswersLateIsAskedThen) {
+  Ownership::Options options;
+  options.known_epoch = 1;
+  Ownership late({&b_.faulty(), &clock_}, {"sgw-C", "c", "host", "i"}, options);
+  b_.faulty().fail_next("", Error(ErrorCode::unavailable, "away"), 1'000);
+  ASSERT_TRUE(late.open().ok());
+  b_.faulty().fail_next("", Error(ErrorCode::unavailable, "away"), 0);
+  clock_.advance_ms(1'000);
+  EXPECT_TRUE(late.tick());
+  EXPECT_EQ(late.may_write().error().code, ErrorCode::unavailable);
+  EXPECT_NE(late.view().problem.find("does not know gateway"), std::string::npos);
+  const Buffer lease = encode_lease({"sgw-C", "c", "host", "i", 1, 0, {}});
+  ASSERT_TRUE(b_.store().put(lease_key("sgw-C"), source_of(lease), {}).ok());
+  clock_.advance_ms(10'000);
+  EXPECT_TRUE(late.tick());
+  EXPECT_TRUE(late.may_write().ok());
+  EXPECT_EQ(late.view().lease.epoch, 2U);
+}
+
+TEST_F(TwoGateways, NothingIsEvictedBeforeTheLeaseWasTaken) {
+  ShelfOptions small;
+  small.cache_limit_bytes = 1;
+  ShelfRig rig(7, small, sharing("sgw-C"));
+  rig.run_once();
+  const Uuid id = create(rig, "ABC002L8");
+  const auto set_pinned = [&](const char* value) {
+    auto opened = Cartridge::open(rig.cartridge_env(), rig.cartridge_options(), rig.directory(id));
+    ASSERT_TRUE(opened.ok());
+    ASSERT_TRUE((*opened)->set_property(std::string(kPinnedProperty), value).ok());
+    ASSERT_TRUE((*opened)->close().ok());
+  };
+  set_pinned("true");
+  rig.write(id, 0, 30);
+  ASSERT_TRUE(idle(rig, id));
+  rig.restart(false);
+  ASSERT_TRUE(rig.shelf().reconcile().ok());
+  set_pinned("false");
+  for (int i = 0; i < 1'000; ++i) {
+    if (!rig.shelf().run_once()) clock_.advance_ms(25);
+  }
+  EXPECT_TRUE(rig.all_in_state(id, SegmentState::verified));
+  EXPECT_TRUE(rig.run_until([&] { return rig.all_in_state(id, SegmentState::evicted); }, 60'000));
+}
+
 TEST_F(TwoGateways, WithoutConditionsAGatewayStaysAlone) {
   PlainStore plain(b_.store());
   Ownership alone({&plain, &clock_}, {"sgw-C", "c", "host", "i"}, {});

@@ -98,6 +98,23 @@ TEST(Config, RefusesWithLineAndColumn) {
   }
 }
 
+// Segments that are being written are in the buffer, and only what is sealed leaves it.
+TEST(Config, ABufferThatWritersFillAloneIsRefused) {
+  const std::string before =
+      "[library]\ndrives = 2\n[cartridge]\nsegment_size = '8MiB'\n[buffer]\nlimit = '";
+  for (const char* fits : {"0B", "35MiB", "1GiB"}) {
+    EXPECT_TRUE(parse_config(before + fits + "'\n", "c.toml", "/etc", "/data").ok()) << fits;
+  }
+  for (const char* small : {"1B", "24MiB", "34MiB"}) {
+    const std::string why = error_of(before + small + "'\n");
+    EXPECT_NE(why.find("c.toml:6:1: buffer.limit: is too small"), std::string::npos) << why;
+    for (const char* part :
+         {"library.drives = 2", "cartridge.segment_size = \"8MiB\"", "\"35MiB\""}) {
+      EXPECT_NE(why.find(part), std::string::npos) << why;
+    }
+  }
+}
+
 TEST(Config, NeedsADataDirectory) {
   auto parsed = parse_config("", "c.toml", "/etc");
   ASSERT_FALSE(parsed.ok());

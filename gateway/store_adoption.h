@@ -1,0 +1,20 @@
+// Is the store the one this data directory was used with? The catalog remembers the last lease the
+// gateway had there; a store without it has been given another path, is not mounted, or is an old
+// copy, and what the catalog says of it is said of another one.
+#pragma once
+
+#include <cstdint>
+
+#include "catalog/catalog.h"
+
+namespace coldshelf {
+
+Result<uint64_t> known_lease_epoch(Catalog& catalog);  // 0: there never was one
+Status remember_lease_epoch(Catalog& catalog, uint64_t epoch);
+
+// For a store that the operator adopts: what is here is put again unless the store, asked for each
+// segment, has it; manifests are put again. The number of segments. What is not here stays as it
+// is: a read tells whether the store has it.
+Result<uint64_t> doubt_the_store(Catalog& catalog);
+
+}  // namespace coldshelf
