@@ -133,6 +133,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
                   bool answer_aborted);
   void abort_all(const std::shared_ptr<void>& waiter, bool answer_aborted);
   void abort_everyone(const std::shared_ptr<void>& waiter);
+  std::vector<std::shared_ptr<Session>> sessions_of_target() const;
   void abort_preempted(const std::shared_ptr<Task>& task);
   std::function<void()> completion_of(const Bhs& bhs);
   void send_task_management_response(const Bhs& request, TaskResponse response);

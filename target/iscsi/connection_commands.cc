@@ -230,6 +230,7 @@ void Connection::on_task_done(const std::shared_ptr<Task>& task) {
 // The task has ended: executed, refused, or aborted.
 void Connection::finish(const std::shared_ptr<Task>& task) {
   if (task->state == Task::State::ended) return;
+  if (task->command.aborted->load()) task->aborted = true;  // with its nexus, by the LuQueue
   if (!task->reply.abort_ports.empty()) {
     abort_preempted(task);
     return;

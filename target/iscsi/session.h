@@ -51,6 +51,9 @@ struct Session {
   std::shared_ptr<const scsi::Nexus> nexus;  // null: discovery
   std::weak_ptr<SessionPeer> connection;
   std::atomic<bool> nexus_lost{false};
+  // Another session has its place (RFC 7143 6.3.5). Set before that one can be found in the
+  // registry.
+  std::atomic<bool> replaced{false};
   std::atomic<uint64_t> commands{0};
   std::atomic<uint64_t> bytes_received{0};
   std::atomic<uint64_t> bytes_sent{0};

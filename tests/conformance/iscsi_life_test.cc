@@ -175,6 +175,32 @@ TEST_F(IscsiLifeTest, LostConnectionsEndTheirTasks) {
   EXPECT_EQ(std::count(opcodes.begin(), opcodes.end(), uint8_t{0x35}), 0);
 }
 
+// RFC 7143 6.3.5: what a connection has read, but not begun, ends with the session too, even when
+// its thread has no time to learn of it.
+TEST_F(IscsiLifeTest, AReplacedSessionBeginsNothingMore) {
+  options.io_threads = 2;
+  start();
+  IscsiRawClient next(endpoint()), old(endpoint());  // a thread for each; next has the acceptor's
+  ASSERT_TRUE(old.login(kTarget));
+  const Buffer stale = pattern(512, 1), fresh = pattern(512, 2);
+  old.cork();
+  old.send_command({MemoryUnit::kBusy}, kF, 0);
+  old.send_command(write10(5, 1), kF | kW, 512, stale);
+  old.send_task_management(5, kReservedTag);  // LOGICAL UNIT RESET
+  old.uncork();
+  ASSERT_TRUE(unit->wait_hanging());
+  ASSERT_TRUE(next.login(kTarget)) << "the same port: session reinstatement";
+  const uint32_t write = next.send_command(write10(5, 1), kF | kW, 512, fresh);
+  unit->release();
+  EXPECT_EQ(next.complete(write).status, 0);
+  EXPECT_FALSE(old.receive()) << "closed without another word";
+  EXPECT_TRUE(eventually([this] { return server->connection_count() == 1; }));
+  EXPECT_EQ(unit->opcodes(), (std::vector<uint8_t>{MemoryUnit::kBusy, 0x2a})) << "one write ran";
+  EXPECT_EQ(stored(5, 512), fresh);
+  EXPECT_EQ(count_event("reset"), 0U);
+  expect_alive(next);
+}
+
 TEST_F(IscsiLifeTest, Logout) {
   start();
   for (const uint8_t reason : {uint8_t{0}, uint8_t{1}}) {

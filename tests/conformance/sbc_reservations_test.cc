@@ -140,5 +140,19 @@ TEST_P(SbcReservations, DamagedRecordsAreNotForgotten) {
   }
 }
 
+// Commands that still run when their session is replaced: nobody could release what they take.
+TEST_P(SbcReservations, ALostNexusTakesNothingAnyMore) {
+  if (GetParam() != Transport::direct) return;
+  DirectClient lost(rig_.unit(), 77, "iqn.2026-11.test:lost");
+  lost.clear_unit_attentions();
+  rig_.unit().nexus_lost(lost.nexus());
+  EXPECT_FALSE(lost.run({0x16, 0, 0, 0, 0, 0}).good()) << "RESERVE(6)";
+  EXPECT_FALSE(lost.run({0x1E, 0, 0, 0, 1, 0}).good()) << "PREVENT ALLOW MEDIUM REMOVAL";
+  EXPECT_FALSE(out(lost, kRegister, 0, 0xA).good());
+  EXPECT_FALSE(rig_.unit().prevented());
+  EXPECT_EQ(in(host(), 0).number(4, 4), 0U) << "no registration";
+  EXPECT_TRUE(write_of(host()).good()) << "not reserved";
+}
+
 }  // namespace
 }  // namespace coldshelf::test
