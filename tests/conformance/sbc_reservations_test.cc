@@ -103,6 +103,21 @@ TEST_P(SbcReservations, TheLastRegisterDecides) {
   EXPECT_EQ(in(host(), 0).number(4, 4), 0U);
 }
 
+// SPC-5 5.13.7: who is not registered and registers nothing does nothing, whatever its APTPL says.
+TEST_P(SbcReservations, AStrangersEmptyRegisterWithdrawsNothing) {
+  ASSERT_TRUE(out(host(), kRegister, 0, 0xA, 0, true).good());
+  ASSERT_TRUE(out(host(), kReserve, 0xA, 0, 3).good());
+  EXPECT_TRUE(out(other(), kRegister, 0, 0).good());
+  EXPECT_TRUE(out(other(), kIgnore, 0, 0).good());
+  EXPECT_TRUE(out(other(), kIgnore, 0xC, 0).good()) << "its reservation key is ignored";
+  EXPECT_TRUE(conflict(out(other(), kRegister, 0xC, 0)));
+  EXPECT_EQ(in(host(), 2).number(3, 1) & 1U, 1U) << "PTPL_A";
+  EXPECT_EQ(in(host(), 0).number(0, 4), 1U) << "PRGENERATION";
+  restart();
+  EXPECT_EQ(in(host(), 0).number(4, 4), 8U);
+  EXPECT_EQ(in(host(), 1).number(8, 8), 0xAU);
+}
+
 TEST_P(SbcReservations, WhatCannotBeKeptIsRefusedAndChangesNothing) {
   ASSERT_TRUE(out(host(), kRegister, 0, 0xA, 0, true).good());
   ASSERT_TRUE(out(host(), kReserve, 0xA, 0, 1).good());
