@@ -111,6 +111,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   void answer_now(const std::shared_ptr<Task>& task, scsi::Reply reply);
   void finish(const std::shared_ptr<Task>& task);
   void on_task_done(const std::shared_ptr<Task>& task);
+  bool has_output_room() const;
   void pump_ready();
   void end_task(Task& task);
 
@@ -169,7 +170,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   // Output.
   std::deque<OutPdu> out_;
   uint64_t out_bytes_ = 0;
-  uint64_t front_sent_ = 0;  // of out_.front()
+  uint64_t promised_in_ = 0;  // of the tasks at work: what may come to out_
+  uint64_t front_sent_ = 0;   // of out_.front()
   bool waiting_writable_ = false;
   Goodbye goodbye_ = Goodbye::now;
   asio::steady_timer output_room_;

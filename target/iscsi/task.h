@@ -42,6 +42,7 @@ struct Task {
   State state = State::gathering;
   bool counted = false;          // takes a place in the command window
   uint64_t expected_length = 0;  // Expected Data Transfer Length
+  uint64_t promised_in = 0;      // data-in that the output queue must take; from submission on
 
   // Data-out.
   uint64_t total = 0;     // what we gather: min(expected, wanted by the CDB)
