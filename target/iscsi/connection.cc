@@ -240,6 +240,7 @@ void Connection::on_tick() {
 }
 
 void Connection::tick_full_feature() {
+  budget_denied_ = false;
   for (auto& [tag, task] : tasks_) {
     if (!task->gathers() || (task->r2ts.empty() && !task->unsolicited_open)) continue;
     if (reading_paused_ || ++task->idle_ticks <= ticks_of(options_.data_out_timeout)) continue;

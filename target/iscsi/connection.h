@@ -192,6 +192,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   bool pumping_ = false;
   asio::steady_timer budget_wait_;
   bool reading_paused_ = false;  // by us, for the budget
+  bool budget_denied_ = false;   // waited for it in vain, since the last tick
+  const std::shared_ptr<ByteBudget::Share> share_ = std::make_shared<ByteBudget::Share>();
 
   // Text requests.
   std::string text_in_;

@@ -176,7 +176,7 @@ void Connection::accept_held_command(const Bhs& bhs, ByteView data) {
     return;
   }
   if (task->total > 0) {
-    auto lease = core_.budget->try_take(task->total);
+    auto lease = core_.budget->try_take(share_, task->total);
     if (!lease) {
       answer_now(task, status_reply(scsi::ScsiStatus::task_set_full));
       return;

@@ -264,6 +264,23 @@ TEST_F(IscsiLifeTest, DataThatNeverComesEndsTheConnection) {
   EXPECT_TRUE(eventually([this] { return server->data_out_bytes_held() == 0; }));
 }
 
+TEST_F(IscsiLifeTest, EmptyDataIsNoProgress) {
+  options.data_out_timeout = milliseconds(100);
+  start();
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget));
+  const uint32_t tag = client.send_command(write10(0, 8), kF | kW, 4096);
+  const auto r2t = client.receive();
+  ASSERT_TRUE(r2t);
+  ASSERT_EQ(r2t->bhs.opcode(), Opcode::r2t);
+  const uint32_t transfer = r2t->bhs.get32(field::kTargetTransferTag);
+  for (uint32_t sn = 0; sn < 200 && server->connection_count() > 0; ++sn) {
+    client.send_data_out(tag, transfer, sn, 0, {}, false);
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_EQ(server->connection_count(), 0U);
+}
+
 TEST_F(IscsiLifeTest, LoginsThatHangAreClosed) {
   options.login_timeout = milliseconds(200);
   start();
