@@ -145,6 +145,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   void handle_text(const Bhs& bhs, Buffer data);
   void handle_logout(const Bhs& bhs);
   bool answer_text(std::string_view text);
+  void reject_text(const Bhs& bhs);
+  void end_text();
   bool answer_send_targets(const std::string& value);
   void send_text_response(const Bhs& request);
   void send_nop_in();
@@ -197,7 +199,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
 
   // Text requests.
   std::string text_in_;
-  std::string text_out_;
+  std::string text_out_;  // the answer to one request
+  size_t text_out_sent_ = 0;
   uint32_t text_tag_ = kReservedTag;
 
   // Time, counted in ticks.
