@@ -131,6 +131,26 @@ TEST_P(SbcTest, ADamagedBlockIsNamed) {
                   .check(SenseKey::medium_error, asc::unrecovered_read_error));
 }
 
+// The whole medium against nothing, or one block: it takes its time, and ends when nobody waits.
+TEST_P(SbcTest, AnAbortedVerifyEnds) {
+  if (GetParam() != Transport::direct) return;
+  const DirectClient who(rig_.unit(), 77, "iqn.2026-11.test:verifies");
+  const Buffer block = filled(kBlock, 0);
+  for (const unsigned byte_check : {0U, 3U}) {
+    SCOPED_TRACE(byte_check);
+    scsi::Command command;
+    command.nexus = who.nexus_pointer();
+    const Buffer cdb = ScsiClient::bytes({0x2F, byte_check << 1U, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0});
+    std::copy(cdb.begin(), cdb.end(), command.cdb.begin());
+    if (byte_check != 0) command.data_out = block;
+    command.aborted = std::make_shared<std::atomic<bool>>(false);
+    static_cast<void>(rig_.unit().execute(command));  // a unit attention
+    EXPECT_EQ(rig_.unit().execute(command).status, ScsiStatus::good);
+    command.aborted->store(true);
+    EXPECT_NE(rig_.unit().execute(command).status, ScsiStatus::good);
+  }
+}
+
 TEST_P(SbcTest, ADiskThatGrewTellsEverybody) {
   ScsiClient& second = other();
   device().grow(128 * MiB);
