@@ -69,6 +69,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   void start_ticking();
   void on_tick();
   void tick_full_feature();
+  bool expects_data_out() const;
+  bool peer_takes_output();
   unsigned ticks_of(std::chrono::milliseconds time) const;
   void request_logout(std::chrono::milliseconds grace);
 
@@ -174,6 +176,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   uint64_t out_bytes_ = 0;
   uint64_t promised_in_ = 0;  // of the tasks at work: what may come to out_
   uint64_t front_sent_ = 0;   // of out_.front()
+  uint64_t written_bytes_ = 0;
+  uint64_t taken_bytes_ = 0;  // of them, by the peer, at the last tick
   bool waiting_writable_ = false;
   Goodbye goodbye_ = Goodbye::now;
   asio::steady_timer output_room_;
@@ -206,8 +210,9 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   // Time, counted in ticks.
   asio::steady_timer tick_;
   std::chrono::milliseconds tick_length_{1000};
-  unsigned age_ticks_ = 0;    // in the phase
-  unsigned quiet_ticks_ = 0;  // nothing heard
+  unsigned age_ticks_ = 0;            // in the phase
+  unsigned quiet_ticks_ = 0;          // nothing heard, and nothing taken
+  unsigned data_out_idle_ticks_ = 0;  // some is expected, and none came
   bool nop_outstanding_ = false;
   unsigned close_in_ticks_ = 0;  // 0: not set
 };

@@ -174,7 +174,9 @@ const char* Connection::check_data_out(const Task& task, const Bhs& bhs) const {
 
 void Connection::after_data_out(const std::shared_ptr<Task>& task, const Bhs& bhs) {
   const uint64_t length = bhs.data_length();
-  if (length > 0) task->idle_ticks = 0;  // an empty PDU is no progress
+  // An initiator serves its R2Ts one after the other: whichever gets its data, the others may have
+  // to wait for it. An empty PDU is no progress.
+  if (length > 0) data_out_idle_ticks_ = 0;
   // RFC 7143 7.8, 7.9: a wrong DataSN tells of data that were lost. The command ends with CHECK
   // CONDITION when the rest of them has come.
   const bool unsolicited = bhs.get32(field::kTargetTransferTag) == kReservedTag;

@@ -59,7 +59,6 @@ struct Task {
   std::shared_ptr<Buffer> data;
   std::shared_ptr<ByteBudget::Lease> lease;
   uint64_t budget_ticket = 0;  // not 0: waits for the budget, R2T is withheld
-  unsigned idle_ticks = 0;     // since the last data-out, while some is expected
 
   // Aborted tasks: whether the initiator still gets TASK ABORTED, and who waits for the end.
   bool aborted = false;

@@ -264,6 +264,47 @@ TEST_F(IscsiLifeTest, DataThatNeverComesEndsTheConnection) {
   EXPECT_TRUE(eventually([this] { return server->data_out_bytes_held() == 0; }));
 }
 
+// R2Ts are served in order: the second task waits for longer than the time for one.
+TEST_F(IscsiLifeTest, ASlowWriterIsServed) {
+  options.data_out_timeout = milliseconds(1200);
+  start();
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget));
+  const Buffer data = pattern(4096, 4);
+  std::vector<std::pair<uint32_t, uint32_t>> transfers;
+  for (uint32_t lba : {0U, 8U}) client.send_command(write10(lba, 8), kF | kW, 4096);
+  for (int i = 0; i < 2; ++i) {
+    const auto r2t = client.receive();
+    ASSERT_TRUE(r2t);
+    transfers.emplace_back(r2t->bhs.task_tag(), r2t->bhs.get32(field::kTargetTransferTag));
+  }
+  for (const auto& [tag, transfer] : transfers) {
+    for (uint32_t n = 0; n < 8; ++n) {
+      std::this_thread::sleep_for(milliseconds(300));
+      client.send_data_out(tag, transfer, n, n * 512, ByteView(data).subspan(n * 512, 512), n == 7);
+    }
+    EXPECT_EQ(client.complete(tag).status, 0);
+  }
+}
+
+// The ping comes behind what is read, and its answer behind that.
+TEST_F(IscsiLifeTest, ASlowReaderIsNotSilent) {
+  options.nop_interval = milliseconds(100);
+  options.nop_timeout = milliseconds(2000);
+  start();
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget, {{"MaxRecvDataSegmentLength", "262144"}}));
+  constexpr int kReads = 10;
+  for (int i = 0; i < kReads; ++i) client.send_command(read10(0, 4096), kF | kR, 2 << 20);
+  int done = 0;
+  while (done < kReads) {
+    const auto pdu = client.receive();
+    ASSERT_TRUE(pdu) << "after " << done << " reads";
+    if (pdu->bhs.opcode() == Opcode::data_in && pdu->bhs.has(flag::kStatusPresent)) ++done;
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+}
+
 TEST_F(IscsiLifeTest, EmptyDataIsNoProgress) {
   options.data_out_timeout = milliseconds(100);
   start();
