@@ -302,6 +302,10 @@ TEST_P(SbcTest, SanitizeGoesOnThroughAResetAndARestart) {
   const ScsiResult sense = host().read({0x03, 0, 0, 0, 18, 0}, 18);
   EXPECT_EQ(sense.number(12, 2), 0x041BU);
   EXPECT_EQ(sense.number(15, 1) & 0x80U, 0x80U) << "progress";
+  EXPECT_TRUE(host()
+                  .run({0x48, 0x1F, 0, 0, 0, 0, 0, 0, 0, 0})
+                  .check(SenseKey::not_ready, asc::sanitize_in_progress))
+      << "EXIT FAILURE MODE";
   rig_.unit().reset(scsi::ResetKind::logical_unit);
   host().clear_unit_attentions();
   EXPECT_TRUE(ready(host()).check(SenseKey::not_ready, asc::sanitize_in_progress));
