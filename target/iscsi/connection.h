@@ -139,6 +139,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   std::vector<std::shared_ptr<Session>> sessions_of_target() const;
   void abort_preempted(const std::shared_ptr<Task>& task);
   std::function<void()> completion_of(const Bhs& bhs);
+  void refuse_task_management(const Bhs& bhs);
   void send_task_management_response(const Bhs& request, TaskResponse response);
 
   // connection_text.cc: NOP, Text, Logout.
@@ -188,6 +189,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   uint32_t last_max_cmd_sn_ = 0;
   uint32_t in_flight_ = 0;  // commands that take a place in the window
   uint32_t immediate_in_flight_ = 0;
+  uint32_t task_functions_ = 0;    // task management requests that wait for tasks to end
   std::map<uint32_t, Held> held_;  // by CmdSN
   uint64_t held_bytes_ = 0;
   uint32_t next_transfer_tag_ = 1;

@@ -33,11 +33,26 @@ bool needs_lun(TaskFunction function) {
 }  // namespace
 
 void Connection::handle_task_management(const Bhs& bhs) {
+  // As many as there can be commands: they take no place in the window, and each may wait for one
+  // that runs.
+  if (task_functions_ >= options_.command_window) {
+    refuse_task_management(bhs);
+    return;
+  }
+  ++task_functions_;
   const auto completion = std::make_shared<Completion>(completion_of(bhs));
   const TaskResponse response = start_task_function(bhs, completion);
   if (response == TaskResponse::complete) return;  // answered by the completion
   completion->drop();
+  --task_functions_;
   send_task_management_response(bhs, response);
+}
+
+void Connection::refuse_task_management(const Bhs& bhs) {
+  if (bhs.immediate())
+    send_reject(RejectReason::immediate_command_reject, bhs);  // RFC 7143 4.2.2.1
+  else
+    send_task_management_response(bhs, TaskResponse::rejected);
 }
 
 // What follows when the tasks have ended. Runs on whichever thread ended the last one.
@@ -53,6 +68,7 @@ std::function<void()> Connection::completion_of(const Bhs& bhs) {
     if (function == TaskFunction::target_warm_reset) unit.reset(scsi::ResetKind::target_warm);
     if (function == TaskFunction::target_cold_reset) unit.reset(scsi::ResetKind::target_cold);
     asio::post(self->io_, [self, bhs, function] {
+      --self->task_functions_;
       if (self->phase_ != Phase::full_feature) return;
       self->send_task_management_response(bhs, TaskResponse::complete);
       self->flush_output();

@@ -77,6 +77,34 @@ TEST_F(IscsiLifeTest, AbortsACommandThatIsStillComing) {
   expect_alive(client);  // its number counts as received
 }
 
+// A unit that takes its time to notice: requests for its task do not add up without a bound.
+TEST_F(IscsiLifeTest, WaitingTaskManagementIsBounded) {
+  options.command_window = 4;
+  start(true);
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget));
+  const uint32_t tag = client.send_command({MemoryUnit::kBusy}, kF, 0);
+  ASSERT_TRUE(unit->wait_hanging());
+  std::vector<uint32_t> requests;
+  for (int i = 0; i < 6; ++i) requests.push_back(client.send_task_management(1, tag));
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = client.receive();
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->bhs.opcode(), Opcode::reject);
+    EXPECT_EQ(refused->bhs.get8(field::kResponse),
+              static_cast<uint8_t>(RejectReason::immediate_command_reject));
+  }
+  unit->release();
+  for (int i = 0; i < 4; ++i) {
+    const auto done = client.receive();
+    ASSERT_TRUE(done);
+    EXPECT_EQ(done->bhs.opcode(), Opcode::task_management_response);
+    EXPECT_EQ(done->bhs.task_tag(), requests[static_cast<size_t>(i)]);
+  }
+  EXPECT_EQ(task_response(client, client.send_task_management(1, tag)), 1) << "there is room again";
+  expect_alive(client);
+}
+
 TEST_F(IscsiLifeTest, AbortTaskSetEndsOnlyOurTasks) {
   start();
   IscsiRawClient client(endpoint()), other(endpoint());
