@@ -1,11 +1,15 @@
 #include "target/iscsi/connection.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
+#include <utility>
 
 #include "base/log.h"
 
@@ -239,10 +243,29 @@ void Connection::on_tick() {
   if (phase_ != Phase::closed) start_ticking();
 }
 
+bool Connection::expects_data_out() const {
+  return std::any_of(tasks_.begin(), tasks_.end(), [](const auto& entry) {
+    const Task& task = *entry.second;
+    return task.gathers() && (!task.r2ts.empty() || task.unsolicited_open);
+  });
+}
+
+// Whether its TCP has acknowledged anything since the last tick. What lies in our socket's buffer
+// has not come anywhere yet.
+bool Connection::peer_takes_output() {
+  int queued = 0;
+  if (ioctl(socket_.native_handle(), SIOCOUTQ, &queued) != 0 || queued < 0) queued = 0;
+  const uint64_t taken = written_bytes_ - std::min(written_bytes_, static_cast<uint64_t>(queued));
+  return taken > std::exchange(taken_bytes_, taken);
+}
+
 void Connection::tick_full_feature() {
-  for (auto& [tag, task] : tasks_) {
-    if (!task->gathers() || (task->r2ts.empty() && !task->unsolicited_open)) continue;
-    if (reading_paused_ || ++task->idle_ticks <= ticks_of(options_.data_out_timeout)) continue;
+  budget_denied_ = false;
+  const bool moving = peer_takes_output();
+  if (!expects_data_out()) {
+    data_out_idle_ticks_ = 0;
+  } else if (!reading_paused_ && (!moving || out_.empty()) &&
+             ++data_out_idle_ticks_ > ticks_of(options_.data_out_timeout)) {
     log_warning("iscsi", "data-out never came", {{"peer", session_->peer_address}});
     close();
     return;
@@ -253,7 +276,8 @@ void Connection::tick_full_feature() {
     nop_outstanding_ = false;
     return;
   }
-  ++quiet_ticks_;
+  // On a slow link the ping, or its answer, comes behind much else.
+  quiet_ticks_ = moving ? 0 : quiet_ticks_ + 1;
   if (options_.nop_interval.count() == 0) return;
   if (!nop_outstanding_ && quiet_ticks_ >= ticks_of(options_.nop_interval)) {
     nop_outstanding_ = true;

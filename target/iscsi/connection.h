@@ -69,6 +69,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   void start_ticking();
   void on_tick();
   void tick_full_feature();
+  bool expects_data_out() const;
+  bool peer_takes_output();
   unsigned ticks_of(std::chrono::milliseconds time) const;
   void request_logout(std::chrono::milliseconds grace);
 
@@ -111,6 +113,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   void answer_now(const std::shared_ptr<Task>& task, scsi::Reply reply);
   void finish(const std::shared_ptr<Task>& task);
   void on_task_done(const std::shared_ptr<Task>& task);
+  bool has_output_room() const;
   void pump_ready();
   void end_task(Task& task);
 
@@ -133,8 +136,10 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
                   bool answer_aborted);
   void abort_all(const std::shared_ptr<void>& waiter, bool answer_aborted);
   void abort_everyone(const std::shared_ptr<void>& waiter);
+  std::vector<std::shared_ptr<Session>> sessions_of_target() const;
   void abort_preempted(const std::shared_ptr<Task>& task);
   std::function<void()> completion_of(const Bhs& bhs);
+  void refuse_task_management(const Bhs& bhs);
   void send_task_management_response(const Bhs& request, TaskResponse response);
 
   // connection_text.cc: NOP, Text, Logout.
@@ -143,6 +148,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   void handle_text(const Bhs& bhs, Buffer data);
   void handle_logout(const Bhs& bhs);
   bool answer_text(std::string_view text);
+  void reject_text(const Bhs& bhs);
+  void end_text();
   bool answer_send_targets(const std::string& value);
   void send_text_response(const Bhs& request);
   void send_nop_in();
@@ -168,7 +175,10 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   // Output.
   std::deque<OutPdu> out_;
   uint64_t out_bytes_ = 0;
-  uint64_t front_sent_ = 0;  // of out_.front()
+  uint64_t promised_in_ = 0;  // of the tasks at work: what may come to out_
+  uint64_t front_sent_ = 0;   // of out_.front()
+  uint64_t written_bytes_ = 0;
+  uint64_t taken_bytes_ = 0;  // of them, by the peer, at the last tick
   bool waiting_writable_ = false;
   Goodbye goodbye_ = Goodbye::now;
   asio::steady_timer output_room_;
@@ -179,6 +189,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   uint32_t last_max_cmd_sn_ = 0;
   uint32_t in_flight_ = 0;  // commands that take a place in the window
   uint32_t immediate_in_flight_ = 0;
+  uint32_t task_functions_ = 0;    // task management requests that wait for tasks to end
   std::map<uint32_t, Held> held_;  // by CmdSN
   uint64_t held_bytes_ = 0;
   uint32_t next_transfer_tag_ = 1;
@@ -189,17 +200,21 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   bool pumping_ = false;
   asio::steady_timer budget_wait_;
   bool reading_paused_ = false;  // by us, for the budget
+  bool budget_denied_ = false;   // waited for it in vain, since the last tick
+  const std::shared_ptr<ByteBudget::Share> share_ = std::make_shared<ByteBudget::Share>();
 
   // Text requests.
   std::string text_in_;
-  std::string text_out_;
+  std::string text_out_;  // the answer to one request
+  size_t text_out_sent_ = 0;
   uint32_t text_tag_ = kReservedTag;
 
   // Time, counted in ticks.
   asio::steady_timer tick_;
   std::chrono::milliseconds tick_length_{1000};
-  unsigned age_ticks_ = 0;    // in the phase
-  unsigned quiet_ticks_ = 0;  // nothing heard
+  unsigned age_ticks_ = 0;            // in the phase
+  unsigned quiet_ticks_ = 0;          // nothing heard, and nothing taken
+  unsigned data_out_idle_ticks_ = 0;  // some is expected, and none came
   bool nop_outstanding_ = false;
   unsigned close_in_ticks_ = 0;  // 0: not set
 };

@@ -176,7 +176,7 @@ void Connection::accept_held_command(const Bhs& bhs, ByteView data) {
     return;
   }
   if (task->total > 0) {
-    auto lease = core_.budget->try_take(task->total);
+    auto lease = core_.budget->try_take(share_, task->total);
     if (!lease) {
       answer_now(task, status_reply(scsi::ScsiStatus::task_set_full));
       return;
@@ -198,13 +198,19 @@ void Connection::answer_now(const std::shared_ptr<Task>& task, scsi::Reply reply
   finish(task);
 }
 
+// What reads are to bring counts from their start on: on threads of their own they would have
+// brought it all before any of it shows in out_bytes_. One at least runs, however much it reads.
+bool Connection::has_output_room() const {
+  const uint64_t limit = options_.max_queued_output_bytes;
+  return out_bytes_ <= limit && (promised_in_ == 0 || out_bytes_ + promised_in_ <= limit);
+}
+
 // Gives the tasks whose turn it is to the logical unit: in order, and not more than the output
 // queue can take.
 void Connection::pump_ready() {
   if (pumping_) return;
   pumping_ = true;
-  while (!order_.empty() && phase_ == Phase::full_feature &&
-         out_bytes_ <= options_.max_queued_output_bytes) {
+  while (!order_.empty() && phase_ == Phase::full_feature && has_output_room()) {
     const std::shared_ptr<Task> task = order_.front();
     if (task->state == Task::State::gathering) break;
     order_.pop_front();
@@ -216,6 +222,8 @@ void Connection::pump_ready() {
     }
     if (task->data)
       task->command.data_out = ByteView(*task->data).first(static_cast<size_t>(task->received));
+    task->promised_in = task->command.expected_in;
+    promised_in_ += task->promised_in;
     if (session_->target->queue->submit(task)) finish(task);
   }
   pumping_ = false;
@@ -230,6 +238,7 @@ void Connection::on_task_done(const std::shared_ptr<Task>& task) {
 // The task has ended: executed, refused, or aborted.
 void Connection::finish(const std::shared_ptr<Task>& task) {
   if (task->state == Task::State::ended) return;
+  if (task->command.aborted->load()) task->aborted = true;  // with its nexus, by the LuQueue
   if (!task->reply.abort_ports.empty()) {
     abort_preempted(task);
     return;
@@ -257,6 +266,7 @@ void Connection::end_task(Task& task) {
   task.budget_ticket = 0;
   const auto at = tasks_.find(task.tag());
   if (at != tasks_.end() && at->second.get() == &task) tasks_.erase(at);
+  promised_in_ -= std::exchange(task.promised_in, 0);
   --(task.counted ? in_flight_ : immediate_in_flight_);
 }
 

@@ -9,6 +9,10 @@
 
 namespace coldshelf::iscsi {
 
+namespace {
+constexpr std::chrono::milliseconds kBudgetPatience{1500};
+}  // namespace
+
 bool Connection::gathers_any() const {
   // Only those whose place in the order is taken: not the command that asks.
   return std::any_of(order_.begin(), order_.end(),
@@ -24,25 +28,27 @@ void Connection::take_lease(Task& task, std::shared_ptr<ByteBudget::Lease> lease
 //
 // When the server holds as much data as it may:
 //  - a command with nothing unsolicited waits, R2T withheld, while the connection is read on;
-//  - one with unsolicited data stops the reading, but only while no earlier command of this
-//    connection needs that reading to make progress; else it is answered TASK SET FULL.
+//  - one with unsolicited data stops the reading for a moment, but only while no earlier command of
+//    this connection needs that reading to make progress; else it is answered TASK SET FULL. So it
+//    is when the moment was in vain, for pings and task management come behind it.
 // So whoever holds bytes can always come to its end.
 Awaitable<bool> Connection::gather_command_data(std::shared_ptr<Task> task) {
   const uint32_t length = task->bhs.data_length();
   bool full = false;
   if (task->total > 0) {
-    auto lease = core_.budget->try_take(task->total);
+    auto lease = core_.budget->try_take(share_, task->total);
     if (lease) {
       take_lease(*task, std::move(lease));
     } else if (length == 0 && !task->unsolicited_open) {
       order_.push_back(task);
       park_for_budget(task);
       co_return true;
-    } else if (gathers_any()) {
+    } else if (gathers_any() || budget_denied_) {
       full = true;
     } else {
       const bool alive = co_await wait_for_budget(task);
       if (!alive) co_return false;
+      full = budget_denied_ = !task->lease;
     }
   }
   if (full || task->state == Task::State::ended) {
@@ -73,7 +79,7 @@ void Connection::park_for_budget(const std::shared_ptr<Task>& task) {
   const std::weak_ptr<Task> weak_task = task;
   const std::weak_ptr<Connection> weak_self = weak_from_this();
   task->budget_ticket = core_.budget->take_later(
-      task->total, [weak_self, weak_task](std::shared_ptr<ByteBudget::Lease> lease) {
+      share_, task->total, [weak_self, weak_task](std::shared_ptr<ByteBudget::Lease> lease) {
         const auto self = weak_self.lock();
         if (!self) return;
         asio::post(self->io_, [self, weak_task, lease = std::move(lease)] {
@@ -87,6 +93,7 @@ void Connection::park_for_budget(const std::shared_ptr<Task>& task) {
       });
 }
 
+// Without a lease when none came in time, or the task was aborted meanwhile.
 Awaitable<bool> Connection::wait_for_budget(std::shared_ptr<Task> task) {
   const auto granted = std::make_shared<std::shared_ptr<ByteBudget::Lease>>();
   const std::weak_ptr<Connection> weak_self = weak_from_this();
@@ -98,13 +105,15 @@ Awaitable<bool> Connection::wait_for_budget(std::shared_ptr<Task> task) {
       self->budget_wait_.cancel();
     });
   };
-  const uint64_t ticket = core_.budget->take_later(task->total, on_grant);
+  const uint64_t ticket = core_.budget->take_later(share_, task->total, on_grant);
   reading_paused_ = true;
   flush_output();
-  while (!*granted && phase_ == Phase::full_feature && task->state != Task::State::ended) {
-    budget_wait_.expires_at(asio::steady_timer::time_point::max());
+  budget_wait_.expires_after(kBudgetPatience);
+  bool in_time = true;
+  while (in_time && !*granted && phase_ == Phase::full_feature &&
+         task->state != Task::State::ended) {
     const auto [woken] = co_await budget_wait_.async_wait(asio::as_tuple(asio::use_awaitable));
-    static_cast<void>(woken);
+    in_time = static_cast<bool>(woken);  // cancelled is how it is woken before its time
   }
   reading_paused_ = false;
   core_.budget->cancel(ticket);
@@ -165,7 +174,9 @@ const char* Connection::check_data_out(const Task& task, const Bhs& bhs) const {
 
 void Connection::after_data_out(const std::shared_ptr<Task>& task, const Bhs& bhs) {
   const uint64_t length = bhs.data_length();
-  task->idle_ticks = 0;
+  // An initiator serves its R2Ts one after the other: whichever gets its data, the others may have
+  // to wait for it. An empty PDU is no progress.
+  if (length > 0) data_out_idle_ticks_ = 0;
   // RFC 7143 7.8, 7.9: a wrong DataSN tells of data that were lost. The command ends with CHECK
   // CONDITION when the rest of them has come.
   const bool unsolicited = bhs.get32(field::kTargetTransferTag) == kReservedTag;

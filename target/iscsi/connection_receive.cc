@@ -114,6 +114,8 @@ bool Connection::check_data_result(Received result) {
 Awaitable<bool> Connection::receive_pdu() {
   const bool got_header = co_await receive_header();
   if (!got_header || phase_ != Phase::full_feature) co_return false;
+  // What has been read ahead ends with the session; post_close() may still be on its way.
+  if (session_->replaced.load()) co_return false;
   if (bhs_.data_length() > parameters_.our_max_recv_data_segment_length) {
     fatal_reject(RejectReason::invalid_pdu_field, "a data segment longer than we declared");
     co_return false;

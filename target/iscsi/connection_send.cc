@@ -76,6 +76,7 @@ bool Connection::write_some() {
   }
   if (session_) session_->bytes_sent.fetch_add(sent, std::memory_order_relaxed);
   front_sent_ += sent;
+  written_bytes_ += sent;
   out_bytes_ -= sent;
   while (!out_.empty() && front_sent_ >= out_.front().wire_length) {
     front_sent_ -= out_.front().wire_length;

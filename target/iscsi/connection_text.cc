@@ -51,17 +51,18 @@ void Connection::handle_text(const Bhs& bhs, Buffer data) {
   const uint32_t tag = bhs.get32(field::kTargetTransferTag);
   if (tag == kReservedTag) {
     // A new exchange drops whatever was left of another one (RFC 7143 11.10.4).
-    text_in_.clear();
-    text_out_.clear();
-    text_tag_ = kReservedTag;
+    end_text();
   } else if (tag != text_tag_) {
     send_reject(RejectReason::protocol_error, bhs);
     return;
   }
   const bool continued = bhs.has(flag::kContinue);
-  if ((continued && bhs.has(flag::kFinal)) || text_in_.size() + data.size() > kMaxTextLength) {
-    text_in_.clear();
-    send_reject(RejectReason::protocol_error, bhs);
+  // What is left of an answer is fetched with empty requests (RFC 7143 11.11.1): more to answer
+  // before it is fetched would add up without a bound.
+  const bool fetches = !text_out_.empty();
+  if ((continued && bhs.has(flag::kFinal)) || (fetches && (continued || !data.empty())) ||
+      text_in_.size() + data.size() > kMaxTextLength) {
+    reject_text(bhs);
     return;
   }
   text_in_.append(as_text(data));
@@ -69,11 +70,23 @@ void Connection::handle_text(const Bhs& bhs, Buffer data) {
     const std::string text = std::move(text_in_);
     text_in_.clear();
     if (!answer_text(text)) {
-      send_reject(RejectReason::protocol_error, bhs);
+      reject_text(bhs);
       return;
     }
   }
   send_text_response(bhs);
+}
+
+void Connection::end_text() {
+  text_in_.clear();
+  text_out_.clear();
+  text_out_sent_ = 0;
+  text_tag_ = kReservedTag;
+}
+
+void Connection::reject_text(const Bhs& bhs) {
+  end_text();
+  send_reject(RejectReason::protocol_error, bhs);
 }
 
 void Connection::send_text_response(const Bhs& request) {
@@ -82,9 +95,13 @@ void Connection::send_text_response(const Bhs& request) {
   pdu.bhs.copy(field::kLun, request.lun());
   pdu.bhs.set32(field::kInitiatorTaskTag, request.task_tag());
   const size_t limit = parameters_.peer_max_recv_data_segment_length;
-  const size_t length = std::min(text_out_.size(), limit);
-  pdu.inline_data = to_buffer(as_view(text_out_).first(length));
-  text_out_.erase(0, length);
+  const size_t length = std::min(text_out_.size() - text_out_sent_, limit);
+  pdu.inline_data = to_buffer(as_view(text_out_).subspan(text_out_sent_, length));
+  text_out_sent_ += length;
+  if (text_out_sent_ == text_out_.size()) {
+    text_out_.clear();
+    text_out_sent_ = 0;
+  }
   const bool request_goes_on = request.has(flag::kContinue) || !request.has(flag::kFinal);
   if (text_out_.empty() && !request_goes_on) {
     text_tag_ = kReservedTag;
@@ -100,6 +117,9 @@ void Connection::send_text_response(const Bhs& request) {
 bool Connection::answer_text(std::string_view text) {
   auto parsed = parse_text(as_view(text));
   if (!parsed.ok()) return false;
+  // A request has it once (RFC 7143 Appendix C): its answer is much longer than the question.
+  const auto send_targets = [](const KeyValue& pair) { return pair.key == "SendTargets"; };
+  if (std::count_if(parsed->begin(), parsed->end(), send_targets) > 1) return false;
   for (const KeyValue& pair : *parsed) {
     if (pair.key == "SendTargets") {
       if (!answer_send_targets(pair.value)) append_key(text_out_, pair.key, "Reject");

@@ -33,30 +33,49 @@ bool needs_lun(TaskFunction function) {
 }  // namespace
 
 void Connection::handle_task_management(const Bhs& bhs) {
+  // As many as there can be commands: they take no place in the window, and each may wait for one
+  // that runs.
+  if (task_functions_ >= options_.command_window) {
+    refuse_task_management(bhs);
+    return;
+  }
+  ++task_functions_;
   const auto completion = std::make_shared<Completion>(completion_of(bhs));
   const TaskResponse response = start_task_function(bhs, completion);
   if (response == TaskResponse::complete) return;  // answered by the completion
   completion->drop();
+  --task_functions_;
   send_task_management_response(bhs, response);
+}
+
+void Connection::refuse_task_management(const Bhs& bhs) {
+  if (bhs.immediate())
+    send_reject(RejectReason::immediate_command_reject, bhs);  // RFC 7143 4.2.2.1
+  else
+    send_task_management_response(bhs, TaskResponse::rejected);
 }
 
 // What follows when the tasks have ended. Runs on whichever thread ended the last one.
 std::function<void()> Connection::completion_of(const Bhs& bhs) {
-  return [self = shared_from_this(), bhs, target = session_->target, nexus = session_->nexus] {
+  return [self = shared_from_this(), bhs, session = session_] {
+    if (session->replaced.load()) return;  // the request has ended with the session
+    const auto& target = session->target;
+    const auto& nexus = session->nexus;
     scsi::LogicalUnit& unit = target->queue->unit();
     const TaskFunction function = function_of(bhs);
     if (function == TaskFunction::clear_task_set) unit.task_set_cleared(*nexus);
     if (function == TaskFunction::logical_unit_reset) unit.reset(scsi::ResetKind::logical_unit);
     if (function == TaskFunction::target_warm_reset) unit.reset(scsi::ResetKind::target_warm);
     if (function == TaskFunction::target_cold_reset) unit.reset(scsi::ResetKind::target_cold);
-    asio::post(self->io_, [self, bhs, function, target] {
+    asio::post(self->io_, [self, bhs, function] {
+      --self->task_functions_;
       if (self->phase_ != Phase::full_feature) return;
       self->send_task_management_response(bhs, TaskResponse::complete);
       self->flush_output();
       if (function != TaskFunction::target_cold_reset) return;
       // RFC 7143 11.5.1: a cold reset also ends every connection of the target.
-      for (const auto& session : self->core_.registry.sessions_of(*target))
-        if (const auto peer = session->connection.lock(); peer && peer != self) peer->post_close();
+      for (const auto& other : self->sessions_of_target())
+        if (const auto peer = other->connection.lock(); peer && peer != self) peer->post_close();
       self->close_after_flush(Goodbye::now);
     });
   };
@@ -137,9 +156,17 @@ void Connection::abort_all(const std::shared_ptr<void>& waiter, bool answer_abor
   for (const auto& task : all) abort_task(task, waiter, answer_aborted);
 }
 
+// None when our own session was replaced meanwhile: its successor would be among them, and is no
+// business of a request to its predecessor.
+std::vector<std::shared_ptr<Session>> Connection::sessions_of_target() const {
+  auto sessions = core_.registry.sessions_of(*session_->target);
+  if (session_->replaced.load()) sessions.clear();
+  return sessions;
+}
+
 // The tasks of every session of the target (SAM-5 7.5, 7.7).
 void Connection::abort_everyone(const std::shared_ptr<void>& waiter) {
-  for (const auto& session : core_.registry.sessions_of(*session_->target)) {
+  for (const auto& session : sessions_of_target()) {
     if (session == session_) continue;
     if (const auto peer = session->connection.lock()) peer->post_abort_tasks(waiter, true);
   }
@@ -154,7 +181,7 @@ void Connection::abort_preempted(const std::shared_ptr<Task>& task) {
   const auto waiter = std::make_shared<Completion>([self = shared_from_this(), task] {
     asio::post(self->io_, [self, task] { self->on_task_done(task); });
   });
-  for (const auto& session : core_.registry.sessions_of(*session_->target)) {
+  for (const auto& session : sessions_of_target()) {
     if (session == session_ || !session->nexus) continue;
     if (std::ranges::find(ports, session->nexus->port_name()) == ports.end()) continue;
     if (const auto peer = session->connection.lock()) peer->post_abort_tasks(waiter, true);

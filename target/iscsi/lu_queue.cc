@@ -74,6 +74,10 @@ bool LuQueue::submit(const TaskPtr& task) {
   entry.pooled = blocks;
   {
     const std::lock_guard lock(mutex_);
+    if (has_ended(*task)) {
+      task->command.aborted->store(true);
+      return true;
+    }
     if (!may_start(entry, waiting_.size()) || hold_back(entry)) {
       waiting_.push_back(std::move(entry));
       return false;
@@ -149,6 +153,8 @@ void LuQueue::pump(TaskPtr task) {
 }
 
 void LuQueue::run(Task& task) {
+  // Aborted while it waited for its thread: nobody gets its reply.
+  if (task.command.aborted->load()) return;
   try {
     task.reply = unit_->execute(task.command);
   } catch (const std::exception& failure) {
@@ -178,13 +184,23 @@ bool LuQueue::cancel(const Task& task) {
   return true;
 }
 
-void LuQueue::abort_nexus(uint64_t nexus_id) {
+bool LuQueue::has_ended(const Task& task) const {
+  return std::any_of(ended_.begin(), ended_.end(),
+                     [&task](const Ended& e) { return e.id == task.command.nexus->id; });
+}
+
+// The connection of the nexus may run on another thread, with commands at hand that it has not
+// submitted yet. RFC 7143 6.3.5: they end with the session. It is remembered under the lock that
+// submit() takes: whatever comes later would run after commands of the session that follows.
+void LuQueue::abort_nexus(const std::shared_ptr<const scsi::Nexus>& nexus) {
   std::vector<TaskPtr> dropped;
   std::vector<TaskPtr> next;
   {
     const std::lock_guard lock(mutex_);
-    const auto of_nexus = [nexus_id](const Entry& entry) {
-      return entry.task->command.nexus->id == nexus_id;
+    std::erase_if(ended_, [](const Ended& e) { return e.nexus.expired(); });
+    ended_.push_back({nexus->id, nexus});
+    const auto of_nexus = [&nexus](const Entry& entry) {
+      return entry.task->command.nexus->id == nexus->id;
     };
     for (const Entry& entry : active_)
       if (of_nexus(entry)) entry.task->command.aborted->store(true);

@@ -32,12 +32,14 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
         clock_(clock),
         threads_(unit_->concurrency()) {}
 
-  // True: the task ran here and now, task->reply is there. False: task->done is called later.
+  // True: the task ran here and now, task->reply is there, or its session has ended and it is
+  // marked as aborted. False: task->done is called later.
   bool submit(const std::shared_ptr<Task>& task);
   // True: the task was still waiting and never runs. False: it runs now, or is done.
   bool cancel(const Task& task);
-  // Takes every waiting task of a session out, and marks the running ones as aborted.
-  void abort_nexus(uint64_t nexus_id);
+  // Another session takes the place of this one's: its waiting tasks are taken out, the running
+  // ones marked as aborted, and what its connection submits from now on never runs.
+  void abort_nexus(const std::shared_ptr<const scsi::Nexus>& nexus);
   scsi::LogicalUnit& unit() { return *unit_; }
   // How many threads its tasks may hold: no more than the unit's concurrency(), and fewer where
   // there are not so many for all units. At least one.
@@ -54,7 +56,14 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
     bool held = false;       // kept back, at the front of those that wait
   };
 
+  // A nexus that may not start anything any more; to be remembered while somebody has it.
+  struct Ended {
+    uint64_t id = 0;
+    std::weak_ptr<const scsi::Nexus> nexus;
+  };
+
   scsi::Footprint footprint_of(const scsi::Command& command) const;
+  bool has_ended(const Task& task) const;
   bool may_start(const Entry& entry, size_t waiting_before) const;
   bool hold_back(Entry& entry);
   void stop_timer();
@@ -78,6 +87,7 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   size_t pooled_ = 0;                   // of them
   std::atomic<unsigned> threads_;       // for them
   std::deque<Entry> waiting_;           // bounded by the sessions' command windows
+  std::vector<Ended> ended_;            // bounded by the connections that are not closed yet
   uint64_t hold_ = 0;                   // number of the latest timer: an older one means nothing
   std::function<void()> cancel_timer_;  // null: none runs
 };

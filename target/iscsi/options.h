@@ -62,8 +62,10 @@ struct ServerOptions {
 
   uint64_t data_out_budget_bytes = 256 * MiB;  // data-out held at once, by all connections
   uint64_t max_data_out_bytes = 16 * MiB;      // of one command
-  uint64_t max_queued_output_bytes = 8 * MiB;  // of one connection; more: it is not read
-  uint64_t buffer_pool_bytes = 64 * MiB;       // idle buffers kept
+  // Of one connection. More: it is not read; with what its commands at work may bring: none is
+  // begun beside them.
+  uint64_t max_queued_output_bytes = 8 * MiB;
+  uint64_t buffer_pool_bytes = 64 * MiB;  // idle buffers kept
   // For commands that wait, of all units; more when there are more units. What is not enough is
   // shared out.
   unsigned max_lu_threads = 256;

@@ -124,14 +124,17 @@ std::shared_ptr<Session> SessionRegistry::establish(const LoginResult& login,
     }
     session->tsih = old && login.tsih == old->tsih ? old->tsih : free_tsih();
     if (session->tsih == 0) return nullptr;
-    if (old) sessions_.erase(old->tsih);
+    if (old) {
+      old->replaced.store(true);
+      sessions_.erase(old->tsih);
+    }
     sessions_[session->tsih] = session;
   }
   if (old) {
     log_info("iscsi", "session reinstated",
              {{"initiator", login.initiator_name}, {"target", login.target_name}});
     // The old tasks end before the new session can send its first command.
-    if (old->target) old->target->queue->abort_nexus(old->nexus->id);
+    if (old->target) old->target->queue->abort_nexus(old->nexus);
     lose_nexus(*old);
     if (auto peer = old->connection.lock()) peer->post_close();
   }

@@ -1,6 +1,7 @@
 // Targets, sessions and what all connections share. Thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <functional>
@@ -51,6 +52,9 @@ struct Session {
   std::shared_ptr<const scsi::Nexus> nexus;  // null: discovery
   std::weak_ptr<SessionPeer> connection;
   std::atomic<bool> nexus_lost{false};
+  // Another session has its place (RFC 7143 6.3.5). Set before that one can be found in the
+  // registry.
+  std::atomic<bool> replaced{false};
   std::atomic<uint64_t> commands{0};
   std::atomic<uint64_t> bytes_received{0};
   std::atomic<uint64_t> bytes_sent{0};
@@ -109,8 +113,12 @@ struct ServerCore {
       : options(std::move(o)),
         random(r),
         registry(options),
-        budget(ByteBudget::create(options.data_out_budget_bytes)),
+        budget(ByteBudget::create(
+            options.data_out_budget_bytes,
+            std::max(options.max_data_out_bytes, options.data_out_budget_bytes / kShares))),
         buffers(BufferPool::create(options.buffer_pool_bytes)) {}
+  // A session may hold this part of the budget beside all others, or one command of any length.
+  static constexpr uint64_t kShares = 8;
   SystemClock clock;  // of durations alone
   const ServerOptions options;
   Random& random;

@@ -42,6 +42,7 @@ struct Task {
   State state = State::gathering;
   bool counted = false;          // takes a place in the command window
   uint64_t expected_length = 0;  // Expected Data Transfer Length
+  uint64_t promised_in = 0;      // data-in that the output queue must take; from submission on
 
   // Data-out.
   uint64_t total = 0;     // what we gather: min(expected, wanted by the CDB)
@@ -58,7 +59,6 @@ struct Task {
   std::shared_ptr<Buffer> data;
   std::shared_ptr<ByteBudget::Lease> lease;
   uint64_t budget_ticket = 0;  // not 0: waits for the budget, R2T is withheld
-  unsigned idle_ticks = 0;     // since the last data-out, while some is expected
 
   // Aborted tasks: whether the initiator still gets TASK ABORTED, and who waits for the end.
   bool aborted = false;

@@ -101,7 +101,7 @@ class BlockUnit final : public DeviceServer {
   Reply write_and_verify(const Command& command);
   Reply verify(const Command& command);
   Reply verify_medium(const Command& command, const Extent& extent);
-  Reply compare(const Extent& extent, ByteView expected, bool repeat);
+  Reply compare(const Command& command, const Extent& extent, ByteView expected, bool repeat);
   Reply compare_and_write(const Command& command);
   Reply or_write(const Command& command);
   Reply write_atomic(const Command& command);

@@ -102,7 +102,12 @@ void DeviceServer::nexus_established(std::shared_ptr<const Nexus> nexus) {
   attentions_.raise(nexus->id, seen ? asc::nexus_loss : asc::power_on_occurred);
 }
 
+// A command may still run when its nexus goes: what belongs to the nexus alone it must not take any
+// more, for nobody would give it back.
+bool DeviceServer::nexus_is_lost(const Nexus& nexus) const { return !nexuses_.contains(nexus.id); }
+
 void DeviceServer::nexus_lost(const Nexus& nexus) {
+  const std::lock_guard in_order(prevention_mutex_);
   bool prevention_dropped = false;
   bool any = false;
   {
@@ -117,6 +122,7 @@ void DeviceServer::nexus_lost(const Nexus& nexus) {
 }
 
 void DeviceServer::reset(ResetKind kind) {
+  const std::lock_guard in_order(prevention_mutex_);
   std::set<uint64_t> dropped;
   {
     const std::lock_guard lock(mutex_);
@@ -198,9 +204,11 @@ Reply DeviceServer::status(ScsiStatus status) {
 Reply DeviceServer::prevent_allow(const Command& command) {
   const auto prevent = static_cast<uint8_t>(get_byte(command.cdb, 4) & 0x03U);
   if (prevent > 1) return check(invalid_cdb_field(4, 1));
+  const std::lock_guard in_order(prevention_mutex_);
   bool any = false;
   {
     const std::lock_guard lock(mutex_);
+    if (nexus_is_lost(*command.nexus)) return status(ScsiStatus::task_aborted);
     if (prevent == 1)
       preventers_.insert(command.nexus->id);
     else
@@ -217,6 +225,7 @@ Reply DeviceServer::reserve_release(const Command& command) {
   if ((get_byte(command.cdb, 1) & 0x1F) != 0) return check(invalid_cdb_field(1, 4));
   if (persistent_.any_registration()) return status(ScsiStatus::reservation_conflict);
   const std::lock_guard lock(mutex_);
+  if (nexus_is_lost(*command.nexus)) return status(ScsiStatus::task_aborted);
   const bool reserve = opcode == 0x16 || opcode == 0x56;
   if (reserve)
     reserved_by_ = command.nexus->id;  // a holder other than us was refused by conflicts()
@@ -233,6 +242,10 @@ Reply DeviceServer::persistent_in(const Command& command) {
 }
 
 Reply DeviceServer::persistent_out(const Command& command) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (nexus_is_lost(*command.nexus)) return status(ScsiStatus::task_aborted);
+  }
   const auto outcome = persistent_.out(*command.nexus, command.cdb, command.data_out);
   for (const auto& attention : outcome.attentions)
     attentions_.raise_for_port(attention.port_name, attention.code);

@@ -114,6 +114,7 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
   Reply dispatch(const Command& command);
   bool conflicts(const Command& command, const OpcodeEntry& entry) const;
   void do_pending_reset();
+  bool nexus_is_lost(const Nexus& nexus) const;  // mutex_ is held
 
   Reply test_unit_ready(const Command& command);
   Reply request_sense(const Command& command);
@@ -145,6 +146,8 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
   UnitAttentions attentions_;
   PersistentReservations persistent_;
   std::atomic<bool> reset_pending_{false};
+
+  std::mutex prevention_mutex_;  // around a change of preventers_ and its prevent_changed()
 
   mutable std::mutex mutex_;                 // what follows
   std::optional<uint64_t> reserved_by_;      // RESERVE(6)/(10), SPC-2: nexus id

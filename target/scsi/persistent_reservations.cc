@@ -181,7 +181,6 @@ PersistentReservations::Outcome PersistentReservations::do_register(State& state
   const auto it = state.registrations.find(port);
   if (it == state.registrations.end()) {
     if (!ignore_existing && key != 0) return conflict();
-    if (new_key == 0) return out;
     if (state.registrations.size() >= kMaxRegistrations)
       return refused(illegal_request(asc::insufficient_registration_resources));
     state.registrations[port] = {new_key, port, nexus.initiator_name, nexus.isid};
@@ -281,6 +280,9 @@ PersistentReservations::Outcome PersistentReservations::apply(State& state, cons
     if ((get_byte(parameters, 20) & 0x08) != 0) return refused(invalid_parameter_field(20, 3));
     const bool keep = (get_byte(parameters, 20) & 0x01) != 0;  // APTPL
     if (keep && store_ == nullptr) return refused(invalid_parameter_field(20, 0));
+    // SPC-5 5.13.7, tables 67 and 68: an unregistered nexus with nothing to register does nothing.
+    const bool stranger = !state.registrations.contains(nexus.port_name());
+    if (stranger && service_key == 0 && (key == 0 || action == 6)) return {};
     Outcome outcome = do_register(state, nexus, key, service_key, action == 6);
     // The last REGISTER that succeeds decides (SPC-5 5.13.5).
     if (outcome.status == ScsiStatus::good) state.kept = keep;

@@ -95,7 +95,9 @@ Reply BlockUnit::sanitize(const Command& command) {
   if (get_number(command.cdb, 2, 5) != 0) return check(invalid_cdb_field(2, 7));
   if (action == exit_mode) {
     if (length != 0) return check(invalid_cdb_field(7, 7));
-    return sanitize_->exit_failure() ? good() : check(*sanitize_->condition());
+    if (sanitize_->exit_failure()) return good();
+    const auto reason = sanitize_->condition();
+    return reason ? check(*reason) : good();  // it has ended meanwhile
   }
   const auto under_way = sanitize_->condition();
   if (under_way && under_way->key == SenseKey::not_ready) return check(*under_way);

@@ -134,7 +134,7 @@ Reply BlockUnit::write_and_verify(const Command& command) {
   counters_.writes.fetch_add(1, std::memory_order_relaxed);
   counters_.blocks_written.fetch_add(bytes / block_, std::memory_order_relaxed);
   const Extent written{extent.lba, bytes / block_, extent.count_byte};
-  return byte_check == 0 ? verify_medium(command, written) : compare(written, data, false);
+  return byte_check == 0 ? verify_medium(command, written) : compare(command, written, data, false);
 }
 
 // -- VERIFY
@@ -158,7 +158,7 @@ Reply BlockUnit::verify(const Command& command) {
   if (byte_check == 0) return verify_medium(command, extent);
   if (command.data_out.size() < verify_data_length(command.cdb))
     return check(illegal_request(asc::information_unit_too_short));
-  return compare(extent, command.data_out, byte_check == 3);
+  return compare(command, extent, command.data_out, byte_check == 3);
 }
 
 // Every block is read, which checks it.
@@ -175,11 +175,13 @@ Reply BlockUnit::verify_medium(const Command& command, const Extent& extent) {
   return good();
 }
 
-// `repeat`: `expected` is one block, compared with each.
-Reply BlockUnit::compare(const Extent& extent, ByteView expected, bool repeat) {
+// `repeat`: `expected` is one block, compared with each, be it the whole medium.
+Reply BlockUnit::compare(const Command& command, const Extent& extent, ByteView expected,
+                         bool repeat) {
   const uint64_t step = std::max<uint64_t>(kStepBytes / block_, 1);
   const auto buffer = buffers_->take(static_cast<size_t>(std::min(step, extent.blocks) * block_));
   for (uint64_t done = 0; done < extent.blocks; done += step) {
+    if (is_aborted(command)) return failed(cancelled(), Activity::reading);
     const Extent part{extent.lba + done, std::min(step, extent.blocks - done), extent.count_byte};
     const auto bytes = static_cast<size_t>(bytes_of(part));
     const MutableBytes found = MutableBytes(*buffer).first(bytes);

@@ -102,8 +102,10 @@ void SanitizeJob::wait(const std::atomic<bool>* aborted) {
 }
 
 bool SanitizeJob::exit_failure() {
-  if (state_ != State::failed) return true;
-  if (!request_.unrestricted_exit || !note(State::idle).ok()) return false;
+  const State state = state_;
+  if (state == State::idle) return true;
+  if (state == State::running || !request_.unrestricted_exit || !note(State::idle).ok())
+    return false;
   state_ = State::idle;
   return true;
 }

@@ -33,7 +33,7 @@ class SanitizeJob {
   Status start(Request request);
   // Until it has ended, or the command is aborted: the operation goes on then.
   void wait(const std::atomic<bool>* aborted);
-  // EXIT FAILURE MODE. False: it is not allowed.
+  // EXIT FAILURE MODE. False: it is not allowed, or an operation is under way; condition() tells.
   bool exit_failure();
 
   // NOT READY, sanitize in progress, or MEDIUM ERROR, sanitize command failed; else nullopt.

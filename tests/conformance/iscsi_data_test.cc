@@ -525,5 +525,53 @@ TEST_F(IscsiDataTest, WritesWaitForTheByteBudget) {
   EXPECT_TRUE(eventually([this] { return server->data_out_bytes_held() == 0; }));
 }
 
+// It asks for all there is and sends nothing: its own commands wait, and nobody else's.
+TEST_F(IscsiDataTest, ASilentHostDoesNotStopTheOthersWrites) {
+  options.data_out_budget_bytes = 4 * MiB;
+  options.max_data_out_bytes = 512 * KiB;
+  start();
+  IscsiRawClient silent(endpoint()), other(endpoint());
+  ASSERT_TRUE(silent.login(kTarget));
+  for (int i = 0; i < 100; ++i) silent.send_command(write10(0, 512), kF | kW, 256 * KiB);
+  ASSERT_TRUE(eventually([this] { return server->data_out_bytes_held() == 2 * MiB; }));
+  ASSERT_TRUE(other.login(kSecondTarget, {{"FirstBurstLength", "8192"}}));
+  const Buffer data = pattern(32 * KiB, 14);
+  for (const size_t immediate : {size_t{0}, size_t{4096}}) {
+    const uint32_t tag =
+        other.send_command(write10(0, 64), kF | kW, 32 * KiB, ByteView(data).first(immediate));
+    EXPECT_EQ(other.complete(tag, data, 1000).status, 0);
+  }
+}
+
+// Many of them can; then a write is refused in good time, and what comes behind it is heard.
+TEST_F(IscsiDataTest, AWriteThatFindsNoBudgetIsRefusedInTime) {
+  options.data_out_budget_bytes = 1 * MiB;
+  options.max_data_out_bytes = 256 * KiB;
+  start();
+  std::vector<std::unique_ptr<IscsiRawClient>> silent;
+  for (uint8_t n = 0; n < 4; ++n) {
+    silent.push_back(std::make_unique<IscsiRawClient>(endpoint()));
+    silent.back()->isid[5] = n;
+    ASSERT_TRUE(silent.back()->login(kTarget));
+    for (int i = 0; i < 8; ++i) silent.back()->send_command(write10(0, 256), kF | kW, 128 * KiB);
+  }
+  ASSERT_TRUE(eventually([this] { return server->data_out_bytes_held() == 1 * MiB; }));
+  IscsiRawClient client(endpoint());
+  client.isid[5] = 9;
+  ASSERT_TRUE(client.login(kSecondTarget));
+  const Buffer data = pattern(4096, 15);
+  std::vector<uint32_t> tags;
+  for (int i = 0; i < 5; ++i)
+    tags.push_back(client.send_command(write10(0, 8), kF | kW, 4096, data));
+  client.send_nop({});
+  for (const uint32_t tag : tags) EXPECT_EQ(client.complete(tag, data, 4000).status, 0x28);
+  const auto pong = client.receive(4000);
+  ASSERT_TRUE(pong);
+  EXPECT_EQ(pong->bhs.opcode(), Opcode::nop_in);
+  silent.clear();
+  EXPECT_TRUE(eventually([this] { return server->data_out_bytes_held() == 0; }));
+  EXPECT_EQ(client.complete(client.send_command(write10(0, 8), kF | kW, 4096, data)).status, 0);
+}
+
 }  // namespace
 }  // namespace coldshelf::testing

@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "tests/conformance/iscsi_fixture.h"
 
@@ -74,6 +75,34 @@ TEST_F(IscsiLifeTest, AbortsACommandThatIsStillComing) {
   const uint32_t late = client.cmd_sn++;  // sent never
   EXPECT_EQ(task_response(client, client.send_task_management(1, 77, late)), 0);
   expect_alive(client);  // its number counts as received
+}
+
+// A unit that takes its time to notice: requests for its task do not add up without a bound.
+TEST_F(IscsiLifeTest, WaitingTaskManagementIsBounded) {
+  options.command_window = 4;
+  start(true);
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget));
+  const uint32_t tag = client.send_command({MemoryUnit::kBusy}, kF, 0);
+  ASSERT_TRUE(unit->wait_hanging());
+  std::vector<uint32_t> requests;
+  for (int i = 0; i < 6; ++i) requests.push_back(client.send_task_management(1, tag));
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = client.receive();
+    ASSERT_TRUE(refused);
+    EXPECT_EQ(refused->bhs.opcode(), Opcode::reject);
+    EXPECT_EQ(refused->bhs.get8(field::kResponse),
+              static_cast<uint8_t>(RejectReason::immediate_command_reject));
+  }
+  unit->release();
+  for (int i = 0; i < 4; ++i) {
+    const auto done = client.receive();
+    ASSERT_TRUE(done);
+    EXPECT_EQ(done->bhs.opcode(), Opcode::task_management_response);
+    EXPECT_EQ(done->bhs.task_tag(), requests[static_cast<size_t>(i)]);
+  }
+  EXPECT_EQ(task_response(client, client.send_task_management(1, tag)), 1) << "there is room again";
+  expect_alive(client);
 }
 
 TEST_F(IscsiLifeTest, AbortTaskSetEndsOnlyOurTasks) {
@@ -175,6 +204,32 @@ TEST_F(IscsiLifeTest, LostConnectionsEndTheirTasks) {
   EXPECT_EQ(std::count(opcodes.begin(), opcodes.end(), uint8_t{0x35}), 0);
 }
 
+// RFC 7143 6.3.5: what a connection has read, but not begun, ends with the session too, even when
+// its thread has no time to learn of it.
+TEST_F(IscsiLifeTest, AReplacedSessionBeginsNothingMore) {
+  options.io_threads = 2;
+  start();
+  IscsiRawClient next(endpoint()), old(endpoint());  // a thread for each; next has the acceptor's
+  ASSERT_TRUE(old.login(kTarget));
+  const Buffer stale = pattern(512, 1), fresh = pattern(512, 2);
+  old.cork();
+  old.send_command({MemoryUnit::kBusy}, kF, 0);
+  old.send_command(write10(5, 1), kF | kW, 512, stale);
+  old.send_task_management(5, kReservedTag);  // LOGICAL UNIT RESET
+  old.uncork();
+  ASSERT_TRUE(unit->wait_hanging());
+  ASSERT_TRUE(next.login(kTarget)) << "the same port: session reinstatement";
+  const uint32_t write = next.send_command(write10(5, 1), kF | kW, 512, fresh);
+  unit->release();
+  EXPECT_EQ(next.complete(write).status, 0);
+  EXPECT_FALSE(old.receive()) << "closed without another word";
+  EXPECT_TRUE(eventually([this] { return server->connection_count() == 1; }));
+  EXPECT_EQ(unit->opcodes(), (std::vector<uint8_t>{MemoryUnit::kBusy, 0x2a})) << "one write ran";
+  EXPECT_EQ(stored(5, 512), fresh);
+  EXPECT_EQ(count_event("reset"), 0U);
+  expect_alive(next);
+}
+
 TEST_F(IscsiLifeTest, Logout) {
   start();
   for (const uint8_t reason : {uint8_t{0}, uint8_t{1}}) {
@@ -235,6 +290,64 @@ TEST_F(IscsiLifeTest, DataThatNeverComesEndsTheConnection) {
   client.send_command(write10(0, 8), kF | kW, 4096);
   EXPECT_TRUE(client.closed_by_peer());
   EXPECT_TRUE(eventually([this] { return server->data_out_bytes_held() == 0; }));
+}
+
+// R2Ts are served in order: the second task waits for longer than the time for one.
+TEST_F(IscsiLifeTest, ASlowWriterIsServed) {
+  options.data_out_timeout = milliseconds(1200);
+  start();
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget));
+  const Buffer data = pattern(4096, 4);
+  std::vector<std::pair<uint32_t, uint32_t>> transfers;
+  for (uint32_t lba : {0U, 8U}) client.send_command(write10(lba, 8), kF | kW, 4096);
+  for (int i = 0; i < 2; ++i) {
+    const auto r2t = client.receive();
+    ASSERT_TRUE(r2t);
+    transfers.emplace_back(r2t->bhs.task_tag(), r2t->bhs.get32(field::kTargetTransferTag));
+  }
+  for (const auto& [tag, transfer] : transfers) {
+    for (uint32_t n = 0; n < 8; ++n) {
+      std::this_thread::sleep_for(milliseconds(300));
+      client.send_data_out(tag, transfer, n, n * 512, ByteView(data).subspan(n * 512, 512), n == 7);
+    }
+    EXPECT_EQ(client.complete(tag).status, 0);
+  }
+}
+
+// The ping comes behind what is read, and its answer behind that.
+TEST_F(IscsiLifeTest, ASlowReaderIsNotSilent) {
+  options.nop_interval = milliseconds(100);
+  options.nop_timeout = milliseconds(2000);
+  start();
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget, {{"MaxRecvDataSegmentLength", "262144"}}));
+  constexpr int kReads = 10;
+  for (int i = 0; i < kReads; ++i) client.send_command(read10(0, 4096), kF | kR, 2 << 20);
+  int done = 0;
+  while (done < kReads) {
+    const auto pdu = client.receive();
+    ASSERT_TRUE(pdu) << "after " << done << " reads";
+    if (pdu->bhs.opcode() == Opcode::data_in && pdu->bhs.has(flag::kStatusPresent)) ++done;
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+}
+
+TEST_F(IscsiLifeTest, EmptyDataIsNoProgress) {
+  options.data_out_timeout = milliseconds(100);
+  start();
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kTarget));
+  const uint32_t tag = client.send_command(write10(0, 8), kF | kW, 4096);
+  const auto r2t = client.receive();
+  ASSERT_TRUE(r2t);
+  ASSERT_EQ(r2t->bhs.opcode(), Opcode::r2t);
+  const uint32_t transfer = r2t->bhs.get32(field::kTargetTransferTag);
+  for (uint32_t sn = 0; sn < 200 && server->connection_count() > 0; ++sn) {
+    client.send_data_out(tag, transfer, sn, 0, {}, false);
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  EXPECT_EQ(server->connection_count(), 0U);
 }
 
 TEST_F(IscsiLifeTest, LoginsThatHangAreClosed) {
@@ -309,6 +422,77 @@ TEST_F(IscsiLifeTest, AReaderThatDoesNotReadIsNotReadEither) {
   std::this_thread::sleep_for(milliseconds(200));
   EXPECT_LT(unit->opcodes().size(), 40U);
   for (const uint32_t tag : tags) ASSERT_EQ(client.complete(tag).data.size(), size_t{1} << 20);
+}
+
+// Reads side by side on threads of their own, as a volume's.
+class ParallelReads final : public scsi::LogicalUnit {
+ public:
+  uint64_t data_out_length(ByteView) const override { return 0; }
+  bool may_block(const scsi::Command&) const override { return true; }
+  scsi::Footprint footprint(const scsi::Command&) const override {
+    return scsi::Footprint::nothing();
+  }
+  unsigned concurrency() const override { return 64; }
+  scsi::Reply execute(const scsi::Command& command) override {
+    const uint64_t now = running += command.expected_in;
+    for (uint64_t most = at_most; most < now && !at_most.compare_exchange_weak(most, now);) {
+    }
+    while (hold) std::this_thread::sleep_for(milliseconds(1));
+    scsi::Reply reply;
+    reply.data = scsi::DataIn::from(Buffer(command.expected_in));
+    read += command.expected_in;
+    running -= command.expected_in;
+    return reply;
+  }
+  void nexus_established(std::shared_ptr<const scsi::Nexus>) override {}
+  void nexus_lost(const scsi::Nexus&) override {}
+  void reset(scsi::ResetKind) override {}
+  void task_set_cleared(const scsi::Nexus&) override {}
+
+  std::atomic<uint64_t> running{0}, at_most{0}, read{0};
+  std::atomic<bool> hold{false};
+};
+
+TEST_F(IscsiLifeTest, ReadsAtWorkCountAsOutput) {
+  start();
+  const char* kParallel = "iqn.2026-11.io.coldshelf:test-volume-parallel";
+  const auto reads = std::make_shared<ParallelReads>();
+  ASSERT_TRUE(server->add_target({kParallel, "volume", reads}).ok());
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kParallel, {{"MaxRecvDataSegmentLength", "262144"}}));
+  std::vector<uint32_t> tags;
+  for (int i = 0; i < 40; ++i)
+    tags.push_back(client.send_command(read10(0, 2048), kF | kR, 1 << 20));
+  std::this_thread::sleep_for(milliseconds(500));  // nothing is taken
+  const uint64_t limit = options.max_queued_output_bytes;
+  EXPECT_LE(reads->at_most, limit + MiB);
+  // Beside what the socket's buffers took.
+  EXPECT_LT(reads->read, 2 * limit + 16 * MiB);
+  for (const uint32_t tag : tags) ASSERT_EQ(client.complete(tag).data.size(), size_t{1} << 20);
+}
+
+// What initiators usually have at work is all begun at once, one command beyond the limit as well.
+TEST_F(IscsiLifeTest, ReadsOfTheUsualDepthRunSideBySide) {
+  start();
+  const char* kParallel = "iqn.2026-11.io.coldshelf:test-volume-parallel";
+  const auto reads = std::make_shared<ParallelReads>();
+  ASSERT_TRUE(server->add_target({kParallel, "volume", reads}).ok());
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login(kParallel, {{"MaxRecvDataSegmentLength", "262144"}}));
+  struct Load {
+    int depth;
+    uint32_t bytes;
+  };
+  for (const auto& [depth, bytes] : {Load{32, 4096}, Load{4, 1 << 20}, Load{1, 12 << 20}}) {
+    SCOPED_TRACE(bytes);
+    reads->hold = true;
+    std::vector<uint32_t> tags;
+    for (int i = 0; i < depth; ++i)
+      tags.push_back(client.send_command(read10(0, 1), kF | kR, bytes));
+    EXPECT_TRUE(eventually([&] { return reads->running == static_cast<uint64_t>(depth) * bytes; }));
+    reads->hold = false;
+    for (const uint32_t tag : tags) EXPECT_EQ(client.complete(tag).data.size(), bytes);
+  }
 }
 
 // Commands that wait side by side, as a volume's do whose store is away.

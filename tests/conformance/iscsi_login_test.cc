@@ -410,6 +410,40 @@ TEST_F(IscsiLoginTest, LongTextResponsesAreContinued) {
   EXPECT_EQ(names, 102U);
 }
 
+TEST_F(IscsiLoginTest, TextIsAnsweredBeforeMoreIsAsked) {
+  start();
+  IscsiRawClient client(endpoint());
+  ASSERT_TRUE(client.login_step(kToFull, {{"InitiatorName", client.initiator_name},
+                                          {"SessionType", "Discovery"},
+                                          {"MaxRecvDataSegmentLength", "512"}}));
+  for (int i = 0; i < 20; ++i)
+    ASSERT_TRUE(
+        server->add_target({"iqn.2026-11.io.coldshelf:more-" + std::to_string(i), "", unit}).ok());
+  const Keys all = {{"SendTargets", "All"}};
+  client.send_text(all);
+  auto response = client.receive();
+  ASSERT_TRUE(response);
+  ASSERT_TRUE(response->bhs.has(flag::kContinue));
+  const uint32_t transfer_tag = response->bhs.get32(field::kTargetTransferTag);
+  client.send_text(all, transfer_tag);
+  response = client.receive();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->bhs.opcode(), Opcode::reject) << "the rest of the first answer comes first";
+  client.send_text({}, transfer_tag);
+  response = client.receive();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->bhs.opcode(), Opcode::reject) << "the exchange has ended";
+  client.send_text({{"SendTargets", "All"}, {"SendTargets", "All"}});
+  response = client.receive();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->bhs.opcode(), Opcode::reject) << "one for each request";
+  client.send_text({{"SendTargets", kTarget}});
+  response = client.receive();
+  ASSERT_TRUE(response);
+  EXPECT_EQ(response->bhs.opcode(), Opcode::text_response);
+  EXPECT_NE(response->text().find(kTarget), std::string::npos);
+}
+
 TEST_F(IscsiLoginTest, RefusesToListenUnprotected) {
   options.listen = {"0.0.0.0:0"};
   const auto refused = Server::start(options, {}, random);

@@ -103,6 +103,21 @@ TEST_P(SbcReservations, TheLastRegisterDecides) {
   EXPECT_EQ(in(host(), 0).number(4, 4), 0U);
 }
 
+// SPC-5 5.13.7: who is not registered and registers nothing does nothing, whatever its APTPL says.
+TEST_P(SbcReservations, AStrangersEmptyRegisterWithdrawsNothing) {
+  ASSERT_TRUE(out(host(), kRegister, 0, 0xA, 0, true).good());
+  ASSERT_TRUE(out(host(), kReserve, 0xA, 0, 3).good());
+  EXPECT_TRUE(out(other(), kRegister, 0, 0).good());
+  EXPECT_TRUE(out(other(), kIgnore, 0, 0).good());
+  EXPECT_TRUE(out(other(), kIgnore, 0xC, 0).good()) << "its reservation key is ignored";
+  EXPECT_TRUE(conflict(out(other(), kRegister, 0xC, 0)));
+  EXPECT_EQ(in(host(), 2).number(3, 1) & 1U, 1U) << "PTPL_A";
+  EXPECT_EQ(in(host(), 0).number(0, 4), 1U) << "PRGENERATION";
+  restart();
+  EXPECT_EQ(in(host(), 0).number(4, 4), 8U);
+  EXPECT_EQ(in(host(), 1).number(8, 8), 0xAU);
+}
+
 TEST_P(SbcReservations, WhatCannotBeKeptIsRefusedAndChangesNothing) {
   ASSERT_TRUE(out(host(), kRegister, 0, 0xA, 0, true).good());
   ASSERT_TRUE(out(host(), kReserve, 0xA, 0, 1).good());
@@ -138,6 +153,20 @@ TEST_P(SbcReservations, DamagedRecordsAreNotForgotten) {
     scsi::PersistentReservations reservations;
     EXPECT_FALSE(reservations.keep_in(&store).ok()) << size << " bytes";
   }
+}
+
+// Commands that still run when their session is replaced: nobody could release what they take.
+TEST_P(SbcReservations, ALostNexusTakesNothingAnyMore) {
+  if (GetParam() != Transport::direct) return;
+  DirectClient lost(rig_.unit(), 77, "iqn.2026-11.test:lost");
+  lost.clear_unit_attentions();
+  rig_.unit().nexus_lost(lost.nexus());
+  EXPECT_FALSE(lost.run({0x16, 0, 0, 0, 0, 0}).good()) << "RESERVE(6)";
+  EXPECT_FALSE(lost.run({0x1E, 0, 0, 0, 1, 0}).good()) << "PREVENT ALLOW MEDIUM REMOVAL";
+  EXPECT_FALSE(out(lost, kRegister, 0, 0xA).good());
+  EXPECT_FALSE(rig_.unit().prevented());
+  EXPECT_EQ(in(host(), 0).number(4, 4), 0U) << "no registration";
+  EXPECT_TRUE(write_of(host()).good()) << "not reserved";
 }
 
 }  // namespace

@@ -131,6 +131,26 @@ TEST_P(SbcTest, ADamagedBlockIsNamed) {
                   .check(SenseKey::medium_error, asc::unrecovered_read_error));
 }
 
+// The whole medium against nothing, or one block: it takes its time, and ends when nobody waits.
+TEST_P(SbcTest, AnAbortedVerifyEnds) {
+  if (GetParam() != Transport::direct) return;
+  const DirectClient who(rig_.unit(), 77, "iqn.2026-11.test:verifies");
+  const Buffer block = filled(kBlock, 0);
+  for (const unsigned byte_check : {0U, 3U}) {
+    SCOPED_TRACE(byte_check);
+    scsi::Command command;
+    command.nexus = who.nexus_pointer();
+    const Buffer cdb = ScsiClient::bytes({0x2F, byte_check << 1U, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0});
+    std::copy(cdb.begin(), cdb.end(), command.cdb.begin());
+    if (byte_check != 0) command.data_out = block;
+    command.aborted = std::make_shared<std::atomic<bool>>(false);
+    static_cast<void>(rig_.unit().execute(command));  // a unit attention
+    EXPECT_EQ(rig_.unit().execute(command).status, ScsiStatus::good);
+    command.aborted->store(true);
+    EXPECT_NE(rig_.unit().execute(command).status, ScsiStatus::good);
+  }
+}
+
 TEST_P(SbcTest, ADiskThatGrewTellsEverybody) {
   ScsiClient& second = other();
   device().grow(128 * MiB);
@@ -282,6 +302,10 @@ TEST_P(SbcTest, SanitizeGoesOnThroughAResetAndARestart) {
   const ScsiResult sense = host().read({0x03, 0, 0, 0, 18, 0}, 18);
   EXPECT_EQ(sense.number(12, 2), 0x041BU);
   EXPECT_EQ(sense.number(15, 1) & 0x80U, 0x80U) << "progress";
+  EXPECT_TRUE(host()
+                  .run({0x48, 0x1F, 0, 0, 0, 0, 0, 0, 0, 0})
+                  .check(SenseKey::not_ready, asc::sanitize_in_progress))
+      << "EXIT FAILURE MODE";
   rig_.unit().reset(scsi::ResetKind::logical_unit);
   host().clear_unit_attentions();
   EXPECT_TRUE(ready(host()).check(SenseKey::not_ready, asc::sanitize_in_progress));

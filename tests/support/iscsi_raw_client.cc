@@ -49,7 +49,16 @@ void IscsiRawClient::disconnect() {
 
 void IscsiRawClient::finish_sending() { shutdown(fd_, SHUT_WR); }
 
+void IscsiRawClient::uncork() {
+  corked_ = false;
+  send_bytes(std::exchange(kept_, {}));
+}
+
 void IscsiRawClient::send_bytes(ByteView bytes) {
+  if (corked_) {
+    append(kept_, bytes);
+    return;
+  }
   while (!bytes.empty()) {
     const ssize_t n = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (n <= 0) return;

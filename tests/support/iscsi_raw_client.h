@@ -34,6 +34,8 @@ class IscsiRawClient {
   bool connected() const { return fd_ >= 0; }
   void disconnect();
   void send_bytes(ByteView bytes);
+  void cork() { corked_ = true; }  // what follows goes out together
+  void uncork();
   void finish_sending();  // half-closes
   // Fills in lengths and padding, and the digests that are on. Damage flips a bit of a digest.
   void send_pdu(iscsi::Bhs bhs, ByteView data = {});
@@ -88,6 +90,8 @@ class IscsiRawClient {
  private:
   bool read_exactly(MutableBytes to, int timeout_ms);
   int fd_ = -1;
+  bool corked_ = false;
+  Buffer kept_;               // while corked
   std::deque<InPdu> parked_;  // what complete() found of other tasks
 };
 

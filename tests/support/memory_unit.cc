@@ -116,6 +116,12 @@ scsi::Reply MemoryUnit::execute(const scsi::Command& command) {
         changed_.wait_for(lock, std::chrono::milliseconds(2));
       hanging_ = released_ = false;
       return {};
+    case kBusy:
+      hanging_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return released_; });
+      hanging_ = released_ = false;
+      return {};
     case kThrow:
       throw std::runtime_error("on request");
     default:

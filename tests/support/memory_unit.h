@@ -18,6 +18,7 @@ class MemoryUnit final : public scsi::LogicalUnit {
   static constexpr uint8_t kShortRead = 0xc1;  // cdb[2..5]: length; half of it and sense
   static constexpr uint8_t kHang = 0xc2;       // until release() or an abort
   static constexpr uint8_t kThrow = 0xc3;
+  static constexpr uint8_t kBusy = 0xc4;  // until release(), on the caller's thread
 
   MemoryUnit(size_t blocks, bool blocking) : data_(blocks * kBlock), blocking_(blocking) {}
 

@@ -61,6 +61,7 @@ class DirectClient final : public ScsiClient {
   using ScsiClient::run;
   ScsiResult run(ByteView cdb, ByteView data_out, size_t data_in_bytes) override;
   const scsi::Nexus& nexus() const { return *nexus_; }
+  std::shared_ptr<const scsi::Nexus> nexus_pointer() const { return nexus_; }
 
  private:
   scsi::LogicalUnit& unit_;

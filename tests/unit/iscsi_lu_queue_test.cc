@@ -39,11 +39,14 @@ class LuQueueTest : public testing::Test {
     auto out = std::make_shared<Task>();
     out->command.cdb[0] = opcode;
     out->command.aborted = std::make_shared<std::atomic<bool>>(false);
-    auto who = std::make_shared<scsi::Nexus>();
-    who->id = nexus;
-    out->command.nexus = std::move(who);
+    out->command.nexus = nexus_of(nexus);
     out->done = [this](std::shared_ptr<Task>) { ++done; };
     return out;
+  }
+  static std::shared_ptr<const scsi::Nexus> nexus_of(uint64_t id) {
+    auto nexus = std::make_shared<scsi::Nexus>();
+    nexus->id = id;
+    return nexus;
   }
   void run_posted() {
     while (!posted.empty()) {
@@ -136,11 +139,36 @@ TEST_F(LuQueueTest, ALostSessionTakesItsHeldCommandsAlong) {
   run_posted();
   queue->submit(task(kWrite, 7));
   queue->submit(task(kRewind, 8));
-  queue->abort_nexus(7);
+  queue->abort_nexus(nexus_of(7));
   run_posted();
   EXPECT_EQ(unit->order, "R");
   unit->hold = 0;
   EXPECT_TRUE(queue->submit(task(kWrite, 8)));
+}
+
+// RFC 7143 6.3.5: its connection had them at hand, and did not know yet.
+TEST_F(LuQueueTest, WhatASessionSubmitsAfterItsEndNeverRuns) {
+  const auto old = nexus_of(7);
+  queue->abort_nexus(old);
+  queue->abort_nexus(nexus_of(9));
+  for (const std::byte opcode : {kWrite, kRewind}) {
+    const auto late = task(opcode, 7);
+    EXPECT_TRUE(queue->submit(late)) << "nothing more comes of it";
+    EXPECT_TRUE(late->command.aborted->load());
+  }
+  run_posted();
+  EXPECT_EQ(unit->order, "");
+  EXPECT_EQ(done, 0);
+  EXPECT_TRUE(queue->submit(task(kReady, 8)));
+  EXPECT_EQ(unit->order, "T");
+}
+
+TEST_F(LuQueueTest, WhatWaitsForItsThreadWhenItsSessionEndsNeverRuns) {
+  queue->submit(task(kRewind, 7));
+  queue->abort_nexus(nexus_of(7));
+  run_posted();
+  EXPECT_EQ(unit->order, "");
+  EXPECT_EQ(done, 1) << "its connection is told";
 }
 
 TEST_F(LuQueueTest, AnOldTimerMeansNothing) {

@@ -202,23 +202,29 @@ TEST(IscsiPdu, SerialNumbersWrap) {
   EXPECT_TRUE(serial_less_equal(7, 7));
 }
 
-TEST(IscsiBudget, ServesInOrderAndNeverOvertakes) {
-  const auto budget = ByteBudget::create(100);
-  auto first = budget->try_take(80);
-  ASSERT_TRUE(first);
-  EXPECT_FALSE(budget->try_take(30));
-  std::vector<int> order;
-  std::vector<std::shared_ptr<ByteBudget::Lease>> leases;
-  const auto take = [&](int n, uint64_t bytes) {
-    return budget->take_later(bytes, [&, n](std::shared_ptr<ByteBudget::Lease> lease) {
+class IscsiBudget : public testing::Test {
+ protected:
+  using Share = std::shared_ptr<ByteBudget::Share>;
+  static Share share() { return std::make_shared<ByteBudget::Share>(); }
+  uint64_t take(const Share& who, int n, uint64_t bytes) {
+    return budget->take_later(who, bytes, [this, n](std::shared_ptr<ByteBudget::Lease> lease) {
       order.push_back(n);
       leases.push_back(std::move(lease));
     });
-  };
-  take(1, 90);
-  const uint64_t second = take(2, 10);
-  take(3, 5);
-  EXPECT_FALSE(budget->try_take(1));  // there is room, and others wait
+  }
+  std::shared_ptr<ByteBudget> budget = ByteBudget::create(100, 100);
+  std::vector<int> order;
+  std::vector<std::shared_ptr<ByteBudget::Lease>> leases;
+};
+
+TEST_F(IscsiBudget, ServesInOrderAndNeverOvertakes) {
+  auto first = budget->try_take(share(), 80);
+  ASSERT_TRUE(first);
+  EXPECT_FALSE(budget->try_take(share(), 30));
+  take(share(), 1, 90);
+  const uint64_t second = take(share(), 2, 10);
+  take(share(), 3, 5);
+  EXPECT_FALSE(budget->try_take(share(), 1));  // there is room, and others wait
   EXPECT_TRUE(order.empty());
   budget->cancel(second);
   first.reset();
@@ -226,7 +232,33 @@ TEST(IscsiBudget, ServesInOrderAndNeverOvertakes) {
   EXPECT_EQ(budget->used_bytes(), 95U);
   leases.clear();
   EXPECT_EQ(budget->used_bytes(), 0U);
-  EXPECT_TRUE(budget->try_take(500));  // bigger than all: alone, but served
+  EXPECT_TRUE(budget->try_take(share(), 500));  // bigger than all: alone, but served
+}
+
+TEST_F(IscsiBudget, ASessionBeyondItsShareWaitsForItself) {
+  budget = ByteBudget::create(100, 20);
+  const Share greedy = share(), modest = share();
+  auto first = budget->try_take(greedy, 30);
+  auto second = budget->try_take(greedy, 20);
+  ASSERT_TRUE(first && second) << "half of the whole, while nobody else wants it";
+  EXPECT_FALSE(budget->try_take(greedy, 10));
+  take(greedy, 1, 40);
+  take(greedy, 2, 1);
+  EXPECT_TRUE(order.empty()) << "the second does not go past the first";
+  EXPECT_FALSE(budget->try_take(greedy, 1));
+  auto other = budget->try_take(modest, 10);
+  EXPECT_TRUE(other) << "nor does it hold up anybody else";
+  take(modest, 3, 10);
+  EXPECT_EQ(order, (std::vector<int>{3}));
+  take(modest, 4, 1);
+  EXPECT_EQ(order, (std::vector<int>{3})) << "a share is a share";
+  EXPECT_TRUE(budget->try_take(share(), 20));
+  first.reset();
+  EXPECT_EQ(order, (std::vector<int>{3, 4}));
+  second.reset();
+  EXPECT_EQ(order, (std::vector<int>{3, 4, 1}));
+  std::exchange(leases, {}).clear();
+  EXPECT_EQ(order, (std::vector<int>{3, 4, 1, 2}));
 }
 
 }  // namespace
