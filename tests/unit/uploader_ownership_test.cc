@@ -550,6 +550,7 @@ TEST_F(TwoGateways, VerifyFindsWhatIsMissingDamagedAndLeftOver) {
 TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   const Uuid id = create(a_, "ABC001L8");
   a_.write(id, 0, 40);
+  a_.write(id, 40, 4);  // of another epoch than the first segment
   ASSERT_TRUE(idle(a_, id));
   const Buffer junk(1'000);
   const Manifest manifest = a_.manifest(id);
@@ -557,6 +558,7 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
     ASSERT_TRUE(a_.store().put(key, source_of(junk), PutOptions()).ok());
   };
   const std::string passed = segment_key(id, manifest.next_sequence - 1, manifest.epoch - 1);
+  const std::string skipped = segment_key(id, 0, manifest.epoch);
   const std::string coming = segment_key(id, manifest.next_sequence + 3, manifest.epoch);
   const std::string later = segment_key(id, manifest.next_sequence, manifest.epoch + 1);
   SeededRandom random(5);
@@ -568,7 +570,7 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   ASSERT_TRUE(b_.ownership().claim_barcode("NEW001L8", begun).ok());
   const std::string probe = "probe-0123456789abcdef", refused = probe + "-not";
   const std::string like_it = "probe-of-somebody", folder = probe + "/x";
-  for (const auto& key : {passed, coming, later, left, first}) put(key);
+  for (const auto& key : {passed, skipped, coming, later, left, first}) put(key);
   for (const auto& key : {probe, refused, like_it, folder}) put(key);
   StoreGcOptions options;
   options.threads = 1;
@@ -577,14 +579,14 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   EXPECT_EQ(young->deleted, 0U);
   clock_.advance_ms(8 * kDayMs);
   options.dry_run = true;
-  EXPECT_EQ(collect_store_garbage(b_.store(), clock_, options)->deleted, 4U);
+  EXPECT_EQ(collect_store_garbage(b_.store(), clock_, options)->deleted, 5U);
   for (const auto& key : {passed, probe}) EXPECT_TRUE(b_.store().head(key).ok()) << key;
   options.dry_run = false;
   const auto done = collect_store_garbage(b_.store(), clock_, options);
   ASSERT_TRUE(done.ok());
-  EXPECT_EQ(done->deleted, 4U);
+  EXPECT_EQ(done->deleted, 5U);
   EXPECT_EQ(done->kept_living, 3U);
-  for (const auto& key : {passed, left, probe, refused}) {
+  for (const auto& key : {passed, skipped, left, probe, refused}) {
     EXPECT_FALSE(b_.store().head(key).ok()) << key;
   }
   for (const auto& key : {coming, later, first, like_it, folder}) {
