@@ -208,7 +208,6 @@ class Rebuild {
   // On the scan's threads.
   Status take_cartridge(BucketCartridge& found) {
     const bool ours = !found.owner || found.owner->gateway == id_;
-    const bool deleting = found.owner && found.owner->state == OwnerState::deleting;
     if (!ours) {
       const std::lock_guard lock(mutex_);
       seen_.insert(found.uuid);
@@ -222,14 +221,19 @@ class Rebuild {
       }
       return {};
     }
-    if (found.manifest->kind == CartridgeKind::image) return take_image(found, deleting);
+    std::string note;
+    if (found.owner && found.owner->state == OwnerState::deleting) {
+      // A deletion takes the manifest before anything else: this one was asked for at most.
+      TRY(ownership_->take_back(found.uuid, [] { return Result<bool>(true); }));
+      found.owner->state = OwnerState::owned;
+      note = "its deletion had not begun, delete it again";
+    }
+    if (found.manifest->kind == CartridgeKind::image) return take_image(found, std::move(note));
     RecoveredTape tape;
+    tape.note = std::move(note);
     TapeStatus status = TapeStatus::archived;
     const std::string said = property_of(*found.manifest, "status");
-    if (deleting) {
-      status = TapeStatus::deleting;
-      tape.note = "its deletion goes on";
-    } else if (said == to_string(TapeStatus::archived)) {
+    if (said == to_string(TapeStatus::archived)) {
       // An archive or a retrieval that was cut short leaves it on the shelf.
       if (!found.owner || found.owner->state != OwnerState::shelved) {
         TRY(ownership_->shelve(found.uuid));
@@ -251,7 +255,7 @@ class Rebuild {
   }
 
   // An image goes on where the store's copy ends; whatever that is, the disk once was that.
-  Status take_image(BucketCartridge& found, bool deleting) {
+  Status take_image(BucketCartridge& found, std::string note) {
     const Uuid uuid = found.uuid;
     const bool shelved = found.owner && found.owner->state == OwnerState::shelved;
     const std::string said = property_of(*found.manifest, "status");
@@ -262,11 +266,9 @@ class Rebuild {
       return {};
     }
     RecoveredImage image;
+    image.note = std::move(note);
     TapeStatus status = TapeStatus::available;
-    if (deleting) {
-      status = TapeStatus::deleting;
-      image.note = "its deletion goes on";
-    } else if (said == to_string(TapeStatus::archived)) {
+    if (said == to_string(TapeStatus::archived)) {
       status = TapeStatus::archived;
       if (!shelved) TRY(ownership_->shelve(uuid));
     } else {
@@ -356,14 +358,7 @@ class Rebuild {
     ASSIGN_OR_RETURN(const auto pool, catalog_->pool(row.pool));
     const std::vector<SegmentRow> rows = remote_rows(manifest, class_in_store(pool, status), now);
     if (!rows.empty()) TRY(catalog_->put_segments(rows));
-    if (status == TapeStatus::deleting) TRY(resume_delete(row));
     return std::optional<uint64_t>(rows.size());
-  }
-
-  Status resume_delete(const TapeRow& row) {
-    const JobRow job = make_job(JobKind::delete_tape, row.uuid, row.barcode, env_.clock->unix_ms());
-    ASSIGN_OR_RETURN([[maybe_unused]] const int64_t id, catalog_->add_job(job));
-    return {};
   }
 
   // Barcodes of tapes that are gone stay taken.

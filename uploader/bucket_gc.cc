@@ -4,6 +4,7 @@
 #include <mutex>
 #include <set>
 
+#include "tape/format/image_frame.h"
 #include "tape/format/image_manifest.h"
 #include "tape/format/segment.h"
 #include "uploader/bucket_check.h"
@@ -49,6 +50,18 @@ class Collector {
  private:
   enum class Fate { keep, living, garbage };
 
+  // No later manifest of this epoch names a segment below it that this one does not name. A tape
+  // has one open segment, which takes its number when the one before is named. An image's log takes
+  // one when it begins to write a segment, and maps take later ones that are named sooner: up to
+  // the last segment of the log that is named, all are sealed, and the maps of their time are
+  // written.
+  static uint64_t settled_below(const Manifest& manifest) {
+    if (manifest.kind != CartridgeKind::image) return manifest.next_sequence;
+    if (manifest.partitions.size() <= kImageLogPartition) return 0;
+    const auto& log = manifest.partitions[kImageLogPartition].segments;
+    return log.empty() ? 0 : log.back().sequence;
+  }
+
   // Whether nothing names the segment and nothing can come to name it.
   static Fate fate_of(const BucketCartridge& cartridge, const SegmentName& name) {
     const Manifest& manifest = *cartridge.manifest;
@@ -58,7 +71,7 @@ class Collector {
       }
     }
     if (name.epoch < manifest.epoch) return Fate::garbage;
-    if (name.epoch == manifest.epoch && name.sequence < manifest.next_sequence) {
+    if (name.epoch == manifest.epoch && name.sequence < settled_below(manifest)) {
       return Fate::garbage;
     }
     const bool shelved = cartridge.owner && cartridge.owner->state == OwnerState::shelved &&

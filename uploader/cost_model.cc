@@ -187,7 +187,12 @@ std::optional<MoveCost> move_cost(const Prices& prices, const std::vector<Object
   MoveCost cost;
   cost.restore = *restored;
   for (const ObjectGroup& group : moving) {
+    const ClassPrices& from = prices.of(group.storage_class);
     cost.copies += thousands(group.objects) * prices.of(target).put_per_1000;
+    // A copy reads its source. Of what was restored first, the restored copy is read.
+    if (!needs_restore(group.storage_class)) {
+      cost.retrieval += gigabytes(group.bytes) * from.retrieval_per_gb;
+    }
     const double left = minimum_days(group.storage_class) -
                         static_cast<double>(age_ms) / static_cast<double>(kDayMs);
     if (left > 0)

@@ -99,15 +99,16 @@ std::optional<RestoreCost> restore_cost(const Prices& prices,
 double reading_cost(const Prices& prices, const std::vector<ObjectGroup>& groups,
                     uint64_t get_bytes);
 
-// Moving archived objects into a colder class: restored first where that is needed, copied, and the
-// rest of the old class's minimum duration when they are younger.
+// Moving archived objects into a colder class: restored first where that is needed, read and
+// copied, and the rest of the old class's minimum duration when they are younger.
 struct MoveCost {
   RestoreCost restore;
   double copies = 0;
+  double retrieval = 0;  // of classes that are read as they are and bill for it
   double early_deletion = 0;
   double monthly_before = 0;
   double monthly_after = 0;
-  double total() const { return restore.total() + copies + early_deletion; }
+  double total() const { return restore.total() + copies + retrieval + early_deletion; }
 };
 std::optional<MoveCost> move_cost(const Prices& prices, const std::vector<ObjectGroup>& groups,
                                   StorageClass target, RestoreTier tier, unsigned days,

@@ -381,10 +381,17 @@ void Ownership::forget_all() {
 }
 
 Status Ownership::conflict_with(const Uuid& cartridge, const Owner& owner) const {
-  const std::string state = owner.state == OwnerState::deleting  ? " is being deleted by gateway "
+  const bool deleting = owner.state == OwnerState::deleting;
+  const std::string state = deleting                             ? " is being deleted by gateway "
                             : owner.state == OwnerState::shelved ? " was archived by gateway "
                                                                  : " belongs to gateway ";
-  return Error(ErrorCode::conflict, "cartridge " + cartridge.to_string() + state + owner.gateway);
+  const std::string way_out =
+      !deleting     ? ""
+      : ours(owner) ? ", which is this one; delete it once more, and that is gone on with"
+                    : "; it is deleted there once more, or that gateway is recovered, which keeps "
+                      "what still has its manifest";
+  return Error(ErrorCode::conflict,
+               "cartridge " + cartridge.to_string() + state + owner.gateway + way_out);
 }
 
 Status Ownership::change_owner(const Uuid& cartridge, const Judge& judge, bool once_more) {
@@ -403,11 +410,9 @@ Status Ownership::change_owner(const Uuid& cartridge, const Judge& judge, bool o
     if (!guessed) {
       ASSIGN_OR_RETURN(now, owner_of(cartridge));
     }
-    // Our own identity, rebuilt elsewhere since: this is the gateway that was lost.
-    const bool outlived =
-        now && ours(*now) && now->instance != self_.instance && now->epoch > epoch;
     const Result<OwnerState> wanted =
-        outlived ? Result<OwnerState>(conflict_with(cartridge, *now).error()) : judge(now);
+        now && outlived_by(*now, epoch) ? Result<OwnerState>(conflict_with(cartridge, *now).error())
+                                        : judge(now);
     if (!wanted.ok() && guessed) continue;
     if (!wanted.ok()) return wanted.error();
     Owner next{self_.id, self_.instance, epoch, *wanted, now ? now->change + 1 : 1, {}};
@@ -459,11 +464,32 @@ Status Ownership::shelve(const Uuid& cartridge) {
   });
 }
 
+Status Ownership::may_delete(const Uuid& cartridge) {
+  TRY(may_write());
+  ASSIGN_OR_RETURN(const auto owner, owner_of(cartridge));
+  const uint64_t epoch = view().lease.epoch;
+  if (!owner || (ours(*owner) && !outlived_by(*owner, epoch))) return {};
+  return conflict_with(cartridge, *owner);
+}
+
 Status Ownership::begin_delete(const Uuid& cartridge) {
   return change_owner(cartridge, [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
     if (!owner || ours(*owner)) return OwnerState::deleting;
     return conflict_with(cartridge, *owner).error();
   });
+}
+
+Status Ownership::take_back(const Uuid& cartridge, const Unbegun& unbegun) {
+  forget(cartridge);
+  const Judge judge = [&](const std::optional<Owner>& owner) -> Result<OwnerState> {
+    if (!owner) return OwnerState::owned;
+    if (!ours(*owner)) return conflict_with(cartridge, *owner).error();
+    if (owner->state != OwnerState::deleting) return owner->state;
+    ASSIGN_OR_RETURN(const bool nothing_gone, unbegun());
+    if (nothing_gone) return OwnerState::owned;
+    return conflict_with(cartridge, *owner).error();
+  };
+  return change_owner(cartridge, judge, false);
 }
 
 Status Ownership::take_over(const Uuid& cartridge, bool force) {

@@ -152,7 +152,12 @@ class Ownership {
   Status ensure_owned(const Uuid& cartridge);  // made when nobody owns it; shelved by us is ours
   Status acquire(const Uuid& cartridge);       // from the shelf
   Status shelve(const Uuid& cartridge);        // onto it
+  Status may_delete(const Uuid& cartridge);    // looks only: whether the next one would be refused
   Status begin_delete(const Uuid& cartridge);  // nobody takes it over any more
+  // Of this gateway, and `deleting` although nothing was deleted: owned again. `unbegun` is asked
+  // after the owner was read, so that a deletion that begins meanwhile wins.
+  using Unbegun = std::function<Result<bool>()>;
+  Status take_back(const Uuid& cartridge, const Unbegun& unbegun);
   // From a gateway that is not alive; `force`: alive or not.
   Status take_over(const Uuid& cartridge, bool force);
   Result<std::optional<Owner>> owner_of(const Uuid& cartridge);  // asks the store
@@ -166,6 +171,10 @@ class Ownership {
   Status change_owner(const Uuid& cartridge, const Judge& judge, bool once_more = true);
   Status conflict_with(const Uuid& cartridge, const Owner& owner) const;
   bool ours(const Owner& owner) const { return owner.gateway == self_.id; }
+  // Our own identity, rebuilt elsewhere since: this is the gateway that was lost.
+  bool outlived_by(const Owner& owner, uint64_t epoch) const {
+    return ours(owner) && owner.instance != self_.instance && owner.epoch > epoch;
+  }
   Status ask_capabilities();
   Status refuse_company();
   Status take_lease(bool first);

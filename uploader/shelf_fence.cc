@@ -92,8 +92,33 @@ Status Shelf::State::lift_fence(const Uuid& cartridge) {
   return cleared;
 }
 
+// Whether no deletion of it has begun here, whatever the store says: nothing here knows of one, and
+// the manifest, which goes before anything else, is there.
+Result<bool> Shelf::State::never_deleted(const Uuid& cartridge) {
+  ASSIGN_OR_RETURN(const auto row, env.catalog->tape(cartridge));
+  if (!row || row->status == TapeStatus::deleting || row->status == TapeStatus::deleted) {
+    return false;
+  }
+  ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
+  if (job && job->kind == JobKind::delete_tape) return false;
+  const Result<ObjectInfo> manifest = env.store->head(manifest_key(cartridge));
+  if (!manifest.ok() && manifest.error().code == ErrorCode::not_found) return false;
+  if (!manifest.ok()) return manifest.error();
+  log_warning("shelf", "deletion that never began is taken back", {{"barcode", row->barcode}});
+  return true;
+}
+
+// Ownership's change of that name. A deletion that never began does not stand against it.
+Status Shelf::State::change_owner(const Uuid& cartridge, Status (Ownership::*change)(const Uuid&)) {
+  Status done = (env.ownership->*change)(cartridge);
+  if (done.ok() || done.error().code != ErrorCode::conflict) return done;
+  const Status back = env.ownership->take_back(cartridge, [&] { return never_deleted(cartridge); });
+  if (back.ok()) return (env.ownership->*change)(cartridge);
+  return is_passing(back.error()) ? back : done;
+}
+
 Status Shelf::State::ensure_owned(const Uuid& cartridge) {
-  const Status owned = env.ownership->ensure_owned(cartridge);
+  const Status owned = change_owner(cartridge, &Ownership::ensure_owned);
   if (!owned.ok() && owned.error().code == ErrorCode::conflict) fence(cartridge, owned.error());
   return owned;
 }

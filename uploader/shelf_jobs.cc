@@ -433,10 +433,29 @@ Status Shelf::State::begin_delete(JobRun& run) {
   }
   // Nobody takes it over from here on, so that nothing of anybody else is deleted. The manifest
   // first: the store never holds one that names what is not there.
-  if (env.ownership != nullptr) TRY(env.ownership->begin_delete(cartridge));
+  if (env.ownership != nullptr) {
+    const Status ours = env.ownership->begin_delete(cartridge);
+    if (!ours.ok() && ours.error().code == ErrorCode::conflict) {
+      return refuse_delete(run, ours.error());
+    }
+    TRY(ours);
+  }
   TRY(env.store->remove(manifest_key(cartridge)));
   set_phase(run, JobPhase::transfer, "deleting objects");
   return save(run, true);
+}
+
+// Another gateway took it after it was asked for: nothing of it is deleted, and it is as it was.
+Status Shelf::State::refuse_delete(JobRun& run, const Error& why) {
+  const Uuid cartridge = run.row.cartridge;
+  const TapeStatus before = status_before(run);
+  {
+    const std::lock_guard lock(mutex);
+    deleting.erase(cartridge);
+  }
+  if (before != TapeStatus::archived) fence(cartridge, why);  // from the shelf anybody takes
+  TRY(set_status(cartridge, before));
+  return why;
 }
 
 Status Shelf::State::delete_objects(JobRun& run) {

@@ -121,7 +121,7 @@ Result<std::string> Shelf::State::look_at_manifest(const Manifest& local) {
 
 Status Shelf::State::give_to_shelf(const Uuid& cartridge) {
   if (env.ownership == nullptr) return {};
-  const Status given = env.ownership->shelve(cartridge);
+  const Status given = change_owner(cartridge, &Ownership::shelve);
   if (!given.ok() && given.error().code == ErrorCode::conflict) fence(cartridge, given.error());
   return given;
 }
@@ -130,7 +130,7 @@ Status Shelf::State::give_to_shelf(const Uuid& cartridge) {
 Status Shelf::State::acquire_from_shelf(const TapeRow& tape) {
   if (env.ownership == nullptr) return {};
   env.ownership->forget(tape.uuid);
-  TRY(env.ownership->acquire(tape.uuid));
+  TRY(change_owner(tape.uuid, &Ownership::acquire));
   const auto refresh = [&]() -> Status {
     ASSIGN_OR_RETURN(const Versioned found, read_versioned(*env.store, manifest_key(tape.uuid)));
     ASSIGN_OR_RETURN(const ReplayedManifest stored, decode_manifest(found.content, false));

@@ -364,9 +364,12 @@ Result<int64_t> Shelf::remove(const Uuid& cartridge) {
     case TapeStatus::recovered:
     case TapeStatus::irrecoverable:
     case TapeStatus::deleting:  // a deletion that failed is asked for again
+      TRY(s.env.catalog->check_no_job(cartridge));
       if (s.env.ownership != nullptr) {
-        // Whose it is, is said at once; the job asks again when the store does not answer now.
-        const Status ours = s.env.ownership->begin_delete(cartridge);
+        // Whose it is, is said at once; the job asks again when the store does not answer now. Only
+        // the job says in the store that it is being deleted: a request that is refused, or ends
+        // here, must leave nothing there that a rebuild would go on with.
+        const Status ours = s.env.ownership->may_delete(cartridge);
         if (!ours.ok() && !is_passing(ours.error())) return ours.error();
       }
       return s.begin_job(JobKind::delete_tape, tape,

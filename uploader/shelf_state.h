@@ -404,7 +404,9 @@ struct Shelf::State {
   Result<uint64_t> only_here(const Uuid& cartridge);
   Result<std::vector<Uuid>> to_recheck();
   Status ensure_owned(const Uuid& cartridge);  // conflict: it is fenced now
-  Status recheck(const Uuid& cartridge);       // the same
+  Status change_owner(const Uuid& cartridge, Status (Ownership::*change)(const Uuid&));
+  Result<bool> never_deleted(const Uuid& cartridge);
+  Status recheck(const Uuid& cartridge);  // the same
   Status recheck_at_start();
   bool recheck_step();
 
@@ -537,6 +539,7 @@ struct Shelf::State {
   bool set_phase(JobRun& run, JobPhase phase, const std::string& step);
   void finish_step(JobRun& run, const Status& done);
   Status begin_delete(JobRun& run);
+  Status refuse_delete(JobRun& run, const Error& why);
   Status delete_objects(JobRun& run);
   void look_again(JobRun& run, int64_t after_ms);
   void begin_sweep(JobRun& run);

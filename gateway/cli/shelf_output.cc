@@ -92,8 +92,9 @@ void print_move(std::ostream& out, const Json& answer) {
       << text(answer, "Pool") << ": " << text(restore, "Objects") << " objects, "
       << size(restore, "Bytes") << " are restored first (" << text(answer, "Tier") << ")\n";
   print_table(
-      out, {"RESTORE", "COPIES", "EARLY DELETION", "TOTAL", "A MONTH NOW", "THEN"},
+      out, {"RESTORE", "COPIES", "RETRIEVAL", "EARLY DELETION", "TOTAL", "A MONTH NOW", "THEN"},
       {{money(restore.value("Total", 0.0), currency), money(answer.value("Copies", 0.0), currency),
+        money(answer.value("Retrieval", 0.0), currency),
         money(answer.value("EarlyDeletion", 0.0), currency),
         money(answer.value("Total", 0.0), currency),
         money(answer.value("MonthlyBefore", 0.0), currency),

@@ -83,6 +83,7 @@ export async function moveDialog({ name, pool, what, estimate, assign }) {
         result.replaceChildren(facts(
           ['Once', money(e.Total, e.Currency)], ['A month now', money(e.MonthlyBefore, e.Currency)],
           ['A month then', money(e.MonthlyAfter, e.Currency)],
+          e.Retrieval > 0 && ['Of that for reading it', money(e.Retrieval, e.Currency)],
           e.EarlyDeletion > 0 && ['Of that for early deletion', money(e.EarlyDeletion, e.Currency)]));
         go.disabled = false;
       } catch (problem) {

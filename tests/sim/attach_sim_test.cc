@@ -29,6 +29,7 @@ class Moves {
  public:
   explicit Moves(uint64_t seed)
       : random_(seed * 15'485'863),
+        gc_random_(seed + 3),
         a_(seed, options(random_), {"sgw-A", &store_disk_, &clock_, &late_puts_}),
         b_(seed + 1'000'000, options(random_), {"sgw-B", &store_disk_, &clock_, &late_puts_}) {
     for (ImageRig* rig : {&a_, &b_}) {
@@ -55,6 +56,8 @@ class Moves {
       write(any(), 1 + random_.below(4));
       if (failed()) return;
       if (!go_on(random_.below(40))) die(*killed_);
+      if (failed()) return;
+      if (gc_random_.one_in(3)) collect();
       if (failed()) return;
       if (random_.one_in(3)) die(random_.one_in(2) ? a_ : b_);
       if (failed()) return;
@@ -482,18 +485,22 @@ class Moves {
       for (const auto& point : image.points) check_point(image, *stored->volume, point);
     }
     check();
-    StoreGcOptions gc;
-    gc.threads = 1;
-    gc.min_age_ms = 0;
-    clock_.advance_ms(1'000);
-    const auto collected = collect_store_garbage(a_.store(), clock_, gc);
-    ASSERT_TRUE(collected.ok()) << collected.error().message();
+    collect();
     EXPECT_TRUE(a_.store().list(std::string(kDetachedPrefix), "", 10)->objects.empty());
     check();
     for (Image& image : images_) {
       EXPECT_EQ(read(*image.volume), image.states.back()) << image.name;
       for (const auto& point : image.points) check_point(image, *image.volume, point);
     }
+  }
+  // However young it is: what some gateway is about to name is no garbage.
+  void collect() {
+    StoreGcOptions gc;
+    gc.threads = 1;
+    gc.min_age_ms = 0;
+    clock_.advance_ms(1'000);
+    const auto collected = collect_store_garbage(a_.store(), clock_, gc);
+    ASSERT_TRUE(collected.ok()) << collected.error().message();
   }
   void check() {
     const auto buffers = BufferPool::create(1 * MiB);
@@ -509,6 +516,7 @@ class Moves {
   }
 
   SeededRandom random_;
+  SeededRandom gc_random_;  // its own: the rest is drawn as before
   LatePuts late_puts_;
   SimClock clock_;
   SimFileSystem store_disk_;

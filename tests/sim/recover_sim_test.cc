@@ -223,6 +223,37 @@ TEST(RecoverSim, RefusesWhatItMust) {
   EXPECT_EQ(recover_gateway(env, request).error().code, ErrorCode::exists);
 }
 
+// That it was asked for is no reason to lose a tape whose deletion has taken nothing yet.
+TEST(RecoverSim, ADeletionThatTookNothingIsNotGoneOnWith) {
+  Lost lost(14);
+  lost.live();
+  ASSERT_TRUE(lost.done);
+  for (const Uuid& id : {lost.archived, lost.library}) {
+    ASSERT_TRUE(lost.rig.ownership().begin_delete(id).ok());
+  }
+  lost.clock.advance_ms(10 * 60'000);
+  ScratchDirectory root(testing::TempDir());
+  PosixFileSystem files;
+  SeededRandom random(1);
+  RecoverRequest request;
+  request.data_dir = join_path(root.path(), "data");
+  const auto report = recover_gateway(environment(lost, lost.rig.store(), files, random), request);
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  check_rebuilt(lost, request.data_dir);
+  EXPECT_TRUE(report->lost.empty());
+  ASSERT_EQ(report->tapes.size(), 3U);
+  EXPECT_EQ(report->tapes[0].status, "ARCHIVED");
+  EXPECT_EQ(report->tapes[2].status, "RECOVERED");
+  for (const size_t i : {0, 2}) {
+    EXPECT_NE(report->tapes[i].note.find("had not begun"), std::string::npos);
+  }
+  EXPECT_EQ((*lost.rig.ownership().owner_of(lost.archived))->state, OwnerState::shelved);
+  EXPECT_EQ((*lost.rig.ownership().owner_of(lost.library))->state, OwnerState::owned);
+  auto catalog = Catalog::open(join_path(request.data_dir, "catalog.db"));
+  ASSERT_TRUE(catalog.ok());
+  EXPECT_TRUE((*catalog)->unfinished_jobs()->empty());
+}
+
 // Each request takes a while, as one over a network does.
 void fill_store(ObjectStore& store, Clock& clock, size_t tapes, size_t segments) {
   SeededRandom random(tapes * 1'000 + segments);

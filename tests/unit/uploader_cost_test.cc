@@ -104,6 +104,26 @@ TEST(CostModel, AMoveToAColderClass) {
   EXPECT_EQ(none->total(), 0);
 }
 
+// "A copy request can also result in a data retrieval charge for the source" (CopyObject).
+TEST(CostModel, AMoveOutOfAClassThatBillsForReading) {
+  const Prices prices;
+  const auto moved = [&](StorageClass from, StorageClass to) {
+    return *move_cost(prices, tebibyte(from), to, RestoreTier::bulk, 1, 200 * kDayMs);
+  };
+  const auto instant = moved(StorageClass::glacier_ir, StorageClass::deep_archive);
+  EXPECT_NEAR(instant.retrieval, 30.72, 1e-9);
+  EXPECT_NEAR(instant.total(), 30.72 + 16.384 * 0.05, 1e-9);
+  const auto infrequent = moved(StorageClass::standard_ia, StorageClass::glacier);
+  EXPECT_NEAR(infrequent.retrieval, 10.24, 1e-9);
+  EXPECT_NEAR(infrequent.total(), 10.24 + 16.384 * 0.03, 1e-9);
+  EXPECT_EQ(moved(StorageClass::standard, StorageClass::glacier).retrieval, 0);
+  // The restore has paid for it.
+  const auto restored = *move_cost(prices, tebibyte(StorageClass::glacier),
+                                   StorageClass::deep_archive, RestoreTier::standard, 1, 0);
+  EXPECT_EQ(restored.retrieval, 0);
+  EXPECT_NEAR(restored.restore.retrieval, 10.24, 1e-9);
+}
+
 // -- parts
 
 TEST(RestorePlan, RangesAreReadAndWrittenBack) {

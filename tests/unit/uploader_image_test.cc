@@ -1,9 +1,12 @@
 // Images on the shelf: order of upload, what is kept here, ranges, back-pressure.
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "base/log.h"
 #include "tests/support/image_content.h"
 #include "tests/support/image_rig.h"
+#include "uploader/bucket_check.h"
 
 namespace coldshelf::test {
 namespace {
@@ -120,6 +123,74 @@ TEST_F(UploaderImageTest, TheStoreFollowsWhileItIsBehind) {
     ASSERT_NE(opened, nullptr);
   }
   EXPECT_GT(last, 0U);
+}
+
+// The log's segment took its number first, and the map behind it is named first: what the store has
+// of the segment is no garbage before a manifest names it.
+TEST_F(UploaderImageTest, WhatIsSealedAfterAMapIsNoGarbage) {
+  ImageRig rig(12);
+  rig.volume_options.map_interval_bytes = 600 * KiB;
+  const auto volume = rig.make_image("v", kSize);
+  const Uuid id = volume->uuid();
+  const auto log_end = [&](const Manifest& m) {
+    return m.partitions[kImageLogPartition].segments.back().sequence;
+  };
+  fill(*volume, 0, 1280 * KiB, 7);
+  ASSERT_TRUE(rig.run_until([&] { return rig.all_stored(id); }));
+  const Manifest before = *rig.stored_manifest(id);
+  ASSERT_EQ(before.partitions[kImageMapPartition].segments.size(), 1U);
+  const uint64_t open = log_end(before) + 1;
+  ASSERT_GT(before.partitions[kImageMapPartition].segments[0].sequence, open);
+  ASSERT_TRUE(volume->seal().ok());
+  const std::string key = segment_key(id, open, before.epoch);
+  ASSERT_TRUE(rig.run_until([&] { return rig.store().head(key).ok(); }));
+  ASSERT_EQ(log_end(*rig.stored_manifest(id)), open - 1) << "the manifest comes later";
+  StoreGcOptions gc;
+  gc.threads = 1;
+  gc.min_age_ms = 0;
+  rig.clock().advance_ms(1'000);
+  const auto collected = collect_store_garbage(rig.store(), rig.clock(), gc);
+  ASSERT_TRUE(collected.ok()) << collected.error().message();
+  EXPECT_EQ(collected->deleted, 0U);
+  EXPECT_EQ(collected->kept_living, 1U);
+  EXPECT_TRUE(rig.store().head(key).ok());
+  ASSERT_TRUE(rig.run_until([&] { return rig.all_stored(id); }));
+  const auto stored = rig.open_stored(id);
+  ASSERT_NE(stored, nullptr);
+  expect_content(*stored->volume, 0, 1280 * KiB, 7);
+}
+
+// Of both partitions: dropped, and its deletion lost.
+TEST_F(UploaderImageTest, WhatTheLogHasPassedIsGarbage) {
+  ImageRig rig(13);
+  const auto volume = rig.make_image("v", kSize);
+  const Uuid id = volume->uuid();
+  for (uint64_t round = 0; round < 6; ++round) {
+    fill(*volume, 0, 2 * MiB, round);
+    ASSERT_TRUE(volume->seal().ok());
+  }
+  ASSERT_TRUE(rig.run_until([&] { return rig.stored_exactly(id); }));
+  const Manifest manifest = rig.manifest(id);
+  std::set<uint64_t> unnamed;
+  const uint64_t end = manifest.partitions[kImageLogPartition].segments.back().sequence;
+  for (uint64_t n = 0; n < end; ++n) unnamed.insert(n);
+  for (const Partition& p : manifest.partitions) {
+    for (const SegmentEntry& e : p.segments) unnamed.erase(e.sequence);
+  }
+  ASSERT_GT(unnamed.size(), 4U);
+  const Buffer junk(1'000);
+  for (const uint64_t n : unnamed) {
+    const std::string key = segment_key(id, n, manifest.epoch);
+    ASSERT_TRUE(rig.store().put(key, source_of(junk), PutOptions()).ok());
+  }
+  StoreGcOptions gc;
+  gc.threads = 1;
+  gc.min_age_ms = 0;
+  rig.clock().advance_ms(1'000);
+  const auto collected = collect_store_garbage(rig.store(), rig.clock(), gc);
+  ASSERT_TRUE(collected.ok()) << collected.error().message();
+  EXPECT_EQ(collected->deleted, unnamed.size());
+  EXPECT_TRUE(rig.stored_exactly(id));
 }
 
 TEST_F(UploaderImageTest, CachedImagesAreReadByRange) {

@@ -51,6 +51,12 @@ class TwoGateways : public testing::Test {
     ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::retrieved; }))
         << (*rig.catalog().tape(id))->problem;
   }
+  static void restart(ShelfRig& rig) {
+    rig.restart(false);
+    ASSERT_TRUE(rig.ownership().open().ok());
+    const Status done = rig.shelf().reconcile();
+    ASSERT_TRUE(done.ok()) << done.error().message();
+  }
   Uuid archived_by_a_retrieved_by_b() {
     const Uuid id = create(a_, "ABC001L8");
     a_.write(id, 0, 30);
@@ -169,6 +175,108 @@ TEST_F(TwoGateways, ATakeoverCutShortIsNoArchivalAfterALostCatalog) {
   const auto taken = a_.shelf().take_over("ABC001L8", true);
   ASSERT_TRUE(taken.ok()) << taken.error().message();
   EXPECT_TRUE(a_.shelf().check_owned(id).ok());
+}
+
+// Else a rebuild would go on with it, and whoever restarts be shut out.
+TEST_F(TwoGateways, ADeletionThatIsRefusedLeavesTheOwnerAlone) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 12);
+  ASSERT_TRUE(idle(a_, id));
+  const std::string before = a_.store().head(owner_key(id))->etag;
+  const auto job =
+      a_.catalog().add_job(make_job(JobKind::verify, id, "ABC001L8", clock_.unix_ms()));
+  ASSERT_TRUE(job.ok());
+  const auto refused = a_.shelf().remove(id);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+  EXPECT_NE(refused.error().context.find("verify job"), std::string::npos);
+  EXPECT_EQ(a_.store().head(owner_key(id))->etag, before);
+  restart(a_);
+  EXPECT_TRUE(a_.shelf().check_owned(id).ok());
+  EXPECT_EQ(owner(a_, id)->state, OwnerState::owned);
+}
+
+TEST_F(TwoGateways, WhoIsKilledWhileADeletionIsAskedForHasItOrHasNotAskedForIt) {
+  bool was_killed = true;
+  for (uint64_t events = 1; was_killed; ++events) {
+    ASSERT_LT(events, 20U);
+    const Uuid id = create(a_, "ABC" + std::to_string(100 + events) + "L8");
+    a_.write(id, 0, 8);
+    ASSERT_TRUE(idle(a_, id));
+    was_killed = false;
+    a_.kill_after(events);
+    try {
+      ASSERT_TRUE(a_.shelf().remove(id).ok());
+    } catch (const Killed&) {
+      was_killed = true;
+    }
+    a_.kill_after(0);
+    const bool asked = (*a_.catalog().unfinished_job(id)).has_value();
+    restart(a_);
+    a_.run_until([] { return false; }, 5'000);
+    EXPECT_FALSE(a_.fenced(id));
+    EXPECT_EQ(a_.status(id), asked ? TapeStatus::deleted : TapeStatus::available);
+    EXPECT_EQ(a_.stored_manifest(id).has_value(), !asked);
+  }
+}
+
+TEST_F(TwoGateways, ADeletionThatNeverBeganIsTakenBack) {
+  const Uuid here = create(a_, "ABC001L8");
+  const Uuid shelved = create(a_, "ABC002L8");
+  for (const Uuid& id : {here, shelved}) {
+    a_.write(id, 0, 12);
+    ASSERT_TRUE(idle(a_, id));
+  }
+  archive(a_, shelved);
+  for (const Uuid& id : {here, shelved}) ASSERT_TRUE(a_.ownership().begin_delete(id).ok());
+  restart(a_);
+  EXPECT_TRUE(a_.shelf().check_owned(here).ok());
+  EXPECT_EQ(owner(a_, here)->state, OwnerState::owned);
+  a_.write(here, 12, 4);
+  EXPECT_TRUE(idle(a_, here));
+  retrieve(a_, shelved);
+  EXPECT_EQ(owner(a_, shelved)->state, OwnerState::owned);
+  EXPECT_TRUE(a_.read_all(shelved, 20).ok());
+}
+
+TEST_F(TwoGateways, ADeletionThatBeganIsNotTakenBack) {
+  const Uuid id = create(a_, "ABC001L8");
+  const Uuid lost = create(a_, "ABC002L8");
+  for (const Uuid& tape : {id, lost}) {
+    a_.write(tape, 0, 30);
+    ASSERT_TRUE(idle(a_, tape));
+  }
+  ASSERT_TRUE(a_.shelf().remove(id).ok());
+  ASSERT_TRUE(a_.run_until([&] { return !a_.stored_manifest(id).has_value(); }));
+  restart(a_);
+  EXPECT_EQ(owner(a_, id)->state, OwnerState::deleting);
+  EXPECT_TRUE(a_.run_until([&] { return a_.status(id) == TapeStatus::deleted; }));
+  // One that nothing here remembers: what has gone of it, nobody knows.
+  ASSERT_TRUE(a_.ownership().begin_delete(lost).ok());
+  ASSERT_TRUE(a_.store().remove(manifest_key(lost)).ok());
+  a_.lose_catalog();
+  ASSERT_TRUE(a_.ownership().open().ok());
+  ASSERT_TRUE(a_.shelf().reconcile().ok());
+  const Status shut_out = a_.shelf().check_owned(lost);
+  ASSERT_FALSE(shut_out.ok());
+  EXPECT_NE(shut_out.error().context.find("delete it once more"), std::string::npos);
+  ASSERT_TRUE(a_.shelf().remove(lost).ok());
+  EXPECT_TRUE(a_.run_until([&] { return a_.status(lost) == TapeStatus::deleted; }));
+}
+
+TEST_F(TwoGateways, WhatAnotherTakesBeforeItsDeletionBeginsIsNotDeleted) {
+  const Uuid id = create(a_, "ABC001L8");
+  a_.write(id, 0, 12);
+  ASSERT_TRUE(idle(a_, id));
+  archive(a_, id);
+  const auto job = a_.shelf().remove(id);
+  ASSERT_TRUE(job.ok());
+  ASSERT_TRUE(b_.ownership().acquire(id).ok());
+  a_.run_until([&] { return !(*a_.catalog().unfinished_job(id)).has_value(); });
+  EXPECT_EQ((*a_.catalog().job(*job))->state, JobState::failed);
+  EXPECT_EQ(a_.status(id), TapeStatus::archived);
+  EXPECT_EQ(owner(a_, id)->gateway, "sgw-B");
+  EXPECT_TRUE(a_.stored_manifest(id).has_value());
 }
 
 TEST_F(TwoGateways, ASurveyIsOneLookHoweverManyAsk) {
@@ -521,6 +629,7 @@ TEST_F(TwoGateways, VerifyFindsWhatIsMissingDamagedAndLeftOver) {
 TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   const Uuid id = create(a_, "ABC001L8");
   a_.write(id, 0, 40);
+  a_.write(id, 40, 4);  // of another epoch than the first segment
   ASSERT_TRUE(idle(a_, id));
   const Buffer junk(1'000);
   const Manifest manifest = a_.manifest(id);
@@ -528,6 +637,7 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
     ASSERT_TRUE(a_.store().put(key, source_of(junk), PutOptions()).ok());
   };
   const std::string passed = segment_key(id, manifest.next_sequence - 1, manifest.epoch - 1);
+  const std::string skipped = segment_key(id, 0, manifest.epoch);
   const std::string coming = segment_key(id, manifest.next_sequence + 3, manifest.epoch);
   const std::string later = segment_key(id, manifest.next_sequence, manifest.epoch + 1);
   SeededRandom random(5);
@@ -539,7 +649,7 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   ASSERT_TRUE(b_.ownership().claim_barcode("NEW001L8", begun).ok());
   const std::string probe = "probe-0123456789abcdef", refused = probe + "-not";
   const std::string like_it = "probe-of-somebody", folder = probe + "/x";
-  for (const auto& key : {passed, coming, later, left, first}) put(key);
+  for (const auto& key : {passed, skipped, coming, later, left, first}) put(key);
   for (const auto& key : {probe, refused, like_it, folder}) put(key);
   StoreGcOptions options;
   options.threads = 1;
@@ -548,14 +658,14 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   EXPECT_EQ(young->deleted, 0U);
   clock_.advance_ms(8 * kDayMs);
   options.dry_run = true;
-  EXPECT_EQ(collect_store_garbage(b_.store(), clock_, options)->deleted, 4U);
+  EXPECT_EQ(collect_store_garbage(b_.store(), clock_, options)->deleted, 5U);
   for (const auto& key : {passed, probe}) EXPECT_TRUE(b_.store().head(key).ok()) << key;
   options.dry_run = false;
   const auto done = collect_store_garbage(b_.store(), clock_, options);
   ASSERT_TRUE(done.ok());
-  EXPECT_EQ(done->deleted, 4U);
+  EXPECT_EQ(done->deleted, 5U);
   EXPECT_EQ(done->kept_living, 3U);
-  for (const auto& key : {passed, left, probe, refused}) {
+  for (const auto& key : {passed, skipped, left, probe, refused}) {
     EXPECT_FALSE(b_.store().head(key).ok()) << key;
   }
   for (const auto& key : {coming, later, first, like_it, folder}) {
