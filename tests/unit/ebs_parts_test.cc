@@ -232,3 +232,13 @@ TEST(EbsImageProperties, ComeBackAsTheyWere) {
 
 }  // namespace
 }  // namespace coldshelf::test
+// Else a policy takes what was restored for a generation of its own, and deletes it.
+TEST(EbsImageTest, OurTagsAreNotRestored) {
+  const std::map<std::string, std::string> tags = {{"Name", "db"},
+                                                   {"aws:backup:id", "1"},
+                                                   {"coldshelf:gateway", "sgw-1"},
+                                                   {"coldshelf:policy", "nightly"},
+                                                   {"coldshelf:run", "20261127T023000Z"}};
+  EXPECT_EQ(tags_to_restore(tags), (std::map<std::string, std::string>{{"Name", "db"}}));
+}
+

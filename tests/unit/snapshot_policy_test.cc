@@ -137,6 +137,26 @@ TEST(PolicyPlan, WhatStandsOnAPointGoesBeforeIt) {
   EXPECT_THAT(plan_archive_retention(policy, "other", points, kDay, utc_zone_offset), IsEmpty());
 }
 
+// Restored snapshots and copies have no volume: as one chain the rule would delete all but one.
+TEST(PolicyPlan, ASnapshotWithoutAVolumeIsNobodysGeneration) {
+  Policy policy;
+  policy.name = "p";
+  policy.keep_in_aws.keep_last = 1;
+  std::vector<CloudSnapshot> snapshots;
+  for (int i = 0; i < 4; ++i) {
+    CloudSnapshot snapshot;
+    snapshot.id = "snap-" + std::to_string(i);
+    snapshot.volume = i < 2 ? "vol-ffffffff" : "vol-1";
+    snapshot.state = PointState::good;
+    snapshot.started_ms = i;
+    snapshot.tags = {{kTagPolicy, "p"}};
+    snapshots.push_back(snapshot);
+  }
+  const auto gone = plan_aws_retention(policy, kPlace, snapshots, {}, {}, kDay, utc_zone_offset);
+  ASSERT_THAT(gone, SizeIs(1));
+  EXPECT_EQ(gone[0].snapshot, "snap-2");
+}
+
 class PolicyEngineTest : public testing::Test {
  protected:
   PolicyEngineTest() {

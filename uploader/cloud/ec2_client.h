@@ -15,11 +15,14 @@
 
 namespace coldshelf {
 
+// The volume of a snapshot that was copied, or made by the EBS direct APIs: none.
+inline constexpr std::string_view kNoVolume = "vol-ffffffff";
+
 using Ec2Tags = std::map<std::string, std::string>;
 
 struct Ec2Snapshot {
   std::string id;
-  std::string volume;    // "vol-ffffffff": none (copied, or made by the EBS direct APIs)
+  std::string volume;    // or kNoVolume
   std::string state;     // pending, completed, error, recoverable, recovering
   std::string progress;  // "42%"
   std::string description;
