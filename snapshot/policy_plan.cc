@@ -122,8 +122,8 @@ std::vector<ArchiveDeletion> plan_archive_retention(const Policy& policy,
       entry.id = point->point;
       entry.created_ms = point->started_ms;
       entry.state = point->state;
-      entry.held = point->held || point->tag(kTagPolicy) != policy.name ||
-                   point->tag(kTagGateway) != gateway;
+      entry.counts = point->tag(kTagPolicy) == policy.name && point->tag(kTagGateway) == gateway;
+      entry.held = point->held || !entry.counts;
       entry.bases = point->bases;
       by_id[point->point] = point;
       chain.push_back(std::move(entry));

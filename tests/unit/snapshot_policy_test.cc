@@ -157,6 +157,42 @@ TEST(PolicyPlan, ASnapshotWithoutAVolumeIsNobodysGeneration) {
   EXPECT_EQ(gone[0].snapshot, "snap-2");
 }
 
+TEST(PolicyPlan, TwoPoliciesOnOneVolumeKeepTheirOwnGenerations) {
+  Policy hourly;
+  hourly.name = "hourly";
+  hourly.keep_in_archive.hourly = 24;
+  Policy daily;
+  daily.name = "daily";
+  daily.keep_in_archive.daily = 14;
+  std::vector<ArchivePoint> points;
+  int made = 0;
+  const auto run = [&](const Policy& policy, int64_t now_ms) {
+    ArchivePoint point;
+    point.archive = "vol-1";
+    point.point = std::to_string(++made);
+    point.started_ms = now_ms;
+    point.tags = {{kTagPolicy, policy.name}, {kTagGateway, "g"}};
+    points.push_back(point);
+    for (const auto& gone : plan_archive_retention(policy, "g", points, now_ms, utc_zone_offset)) {
+      std::erase_if(points, [&](const ArchivePoint& p) { return p.point == gone.point; });
+    }
+  };
+  constexpr int64_t kStart = 20'000 * kDay;
+  for (int64_t hour = 0; hour < 40 * 24; ++hour) {
+    run(hourly, kStart + hour * kHour);
+    if (hour % 24 == 2) run(daily, kStart + hour * kHour + kHour / 2);
+  }
+  std::map<std::string, unsigned> kept;
+  int64_t oldest_ms = kStart + 40 * kDay;
+  for (const ArchivePoint& point : points) {
+    ++kept[point.tag(kTagPolicy)];
+    oldest_ms = std::min(oldest_ms, point.started_ms);
+  }
+  EXPECT_EQ(kept["hourly"], 24u);
+  EXPECT_EQ(kept["daily"], 14u);
+  EXPECT_EQ(oldest_ms, kStart + 26 * kDay + 2 * kHour + kHour / 2);
+}
+
 class PolicyEngineTest : public testing::Test {
  protected:
   PolicyEngineTest() {
