@@ -384,6 +384,31 @@ TEST_F(PolicyEngineTest, APullIntoAnArchiveOnTheShelfIsSkippedAndSaid) {
   EXPECT_EQ(item(last_run(), first_).state, PolicyItemState::done);
 }
 
+// The receiver is away for longer than runs are kept: what it takes then is of runs that have gone.
+TEST_F(PolicyEngineTest, ANotificationOfARunThatHasGoneComesBack) {
+  policy_.schedule = "every 15min";
+  policy_.tags = {{"Backup", "nothing has it"}};
+  start();
+  const int64_t end = clock_.unix_ms() + 28 * kHour;
+  while (clock_.unix_ms() < end) {
+    clock_.advance_ms(15 * kMinute);
+    for (int i = 0; i < 4; ++i) ASSERT_TRUE(engine_->step().ok());
+  }
+  std::map<std::string, std::set<std::string>> ids;
+  for (const Notification& told : sim_.seen.notifications) {
+    for (const auto& [name, value] : told.fields) {
+      if (name == "run") ids[value].insert(told.id);
+    }
+  }
+  EXPECT_GT(ids.size(), engine_->runs("nightly").size()) << "none was pruned";
+  EXPECT_THAT(ids, testing::Each(testing::Pair(testing::_, SizeIs(1)))) << "a run has one id";
+  sim_.deliver();
+  ASSERT_TRUE(engine_->step().ok());
+  ASSERT_THAT(engine_->runs("nightly"), SizeIs(100));
+  start();
+  EXPECT_THAT(engine_->runs("nightly"), SizeIs(100)) << "a run that was pruned is back";
+}
+
 TEST_F(PolicyEngineTest, TheApiMakesChangesAndDeletesItsOwn) {
   start();
   Policy mine = policy_;
