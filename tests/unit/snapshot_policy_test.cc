@@ -262,6 +262,44 @@ TEST_F(PolicyEngineTest, ALostAnswerMakesNoSecondSnapshot) {
   EXPECT_THAT(last_run().failed, IsEmpty());
 }
 
+// EC2 refuses a root volume among those left out; the data volumes are made all the same.
+TEST_F(PolicyEngineTest, ARootVolumeThatIsNotChosenIsLeftOut) {
+  const std::string root = sim_.add_volume(kPlace, "i-2", {});
+  const std::string data = sim_.add_volume(kPlace, "i-2", {{"Backup", "true"}});
+  for (const bool boot_volumes : {true, false}) {
+    policy_.boot_volumes = boot_volumes;
+    start();
+    go_on(kDay + 2 * kHour);
+    EXPECT_THAT(last_run().failed, IsEmpty());
+    EXPECT_THAT(last_run().done, Contains(HasSubstr(data)));
+    EXPECT_THAT(last_run().done, testing::Not(Contains(HasSubstr(root))));
+  }
+  // Of the other instance it is the boot volume that was chosen.
+  EXPECT_THAT(last_run().skipped, ElementsAre(HasSubstr(first_ + ": a boot volume")));
+}
+
+TEST_F(PolicyEngineTest, OfABootVolumeAloneNothingIsMadeAndThatIsSaid) {
+  policy_.tags = {{"Name", "data"}};  // first_, the root of i-1
+  policy_.boot_volumes = false;
+  start();
+  go_on(kDay + 2 * kHour);
+  EXPECT_EQ(sim_.seen.snapshots_made, 0u);
+  EXPECT_THAT(last_run().failed, IsEmpty());
+  EXPECT_THAT(last_run().skipped, ElementsAre(HasSubstr(first_ + ": a boot volume")));
+}
+
+TEST_F(PolicyEngineTest, MoreVolumesLeftOutThanEc2TakesIsAFailureOfItsOwn) {
+  const std::string root = sim_.add_volume(kPlace, "i-2", {});
+  const std::string data = sim_.add_volume(kPlace, "i-2", {{"Backup", "true"}});
+  for (size_t i = 0; i < kMaxLeftOut; ++i) sim_.add_volume(kPlace, "i-2", {});
+  start();
+  go_on(kDay + 2 * kHour);
+  EXPECT_THAT(last_run().failed, IsEmpty());
+  sim_.add_volume(kPlace, "i-2", {});
+  go_on(kDay);
+  EXPECT_THAT(last_run().failed, ElementsAre(AllOf(HasSubstr(data), HasSubstr("at most 40"))));
+}
+
 TEST_F(PolicyEngineTest, WhatWasMissedIsCaughtUpOnce) {
   start();
   go_on(kDay + kHour);

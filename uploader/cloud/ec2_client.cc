@@ -133,6 +133,12 @@ Result<std::vector<Ec2Volume>> Ec2Client::describe_volumes(const std::vector<std
 }
 
 Result<std::vector<std::string>> Ec2Client::describe_regions() {
+Result<std::string> Ec2Client::root_volume(const std::string& instance) {
+  Parameters parameters = {{"InstanceId.1", instance}};
+  ASSIGN_OR_RETURN(const std::string xml, call("DescribeInstances", parameters, true));
+  return parse_ec2_root_volume(xml, instance);
+}
+
   ASSIGN_OR_RETURN(const std::string xml, call("DescribeRegions", {}, true));
   return parse_ec2_regions(xml);
 }

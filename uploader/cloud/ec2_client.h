@@ -113,6 +113,8 @@ class Ec2Client {
                                                   const std::vector<Ec2Filter>& filters = {});
   Result<std::vector<std::string>> describe_regions();  // those this account can use
 
+  // What the instance starts from; empty: no volume (an instance store, or it was detached).
+  Result<std::string> root_volume(const std::string& instance);
   // These have no client token: when the answer is lost they are not repeated. Look for `tags`.
   Result<Ec2Snapshot> create_snapshot(const std::string& volume, const std::string& description,
                                       const Ec2Tags& tags);
