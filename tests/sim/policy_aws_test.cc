@@ -241,6 +241,21 @@ TEST_F(PolicyAws, ARootVolumeWithoutTheTagIsNoObstacle) {
   EXPECT_TRUE(aws_->rejections().empty()) << aws_->rejections().front();
 }
 
+// curl sends again what a kept connection did not answer, CreateSnapshots too.
+TEST_F(PolicyAws, ALostAnswerIsOneCall) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  aws_->fail_next(EbsOperation::create_snapshot, EbsFault::lost_answer, 1);
+  aws_->fail_next(EbsOperation::create_snapshots, EbsFault::lost_answer, 1);
+  ASSERT_NO_FATAL_FAILURE(go_on(kDay + 12 * kHour));
+  EXPECT_EQ(aws_->faults_done(EbsFault::lost_answer), 2u);
+  const auto runs = engine_->runs("nightly");
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_TRUE(runs[0].failed.empty()) << runs[0].failed.front();
+  for (const auto& [volume, count] : snapshots_by_volume()) EXPECT_EQ(count, 1u) << volume;
+  EXPECT_EQ(aws_->requests(EbsOperation::create_snapshot), 2u);   // single_, in_prod_
+  EXPECT_EQ(aws_->requests(EbsOperation::create_snapshots), 2u);  // two instances
+}
+
 TEST_F(PolicyAws, TwoYearsInAStorm) {
   ASSERT_NO_FATAL_FAILURE(start());
   EbsStorm storm;

@@ -72,6 +72,7 @@ Result<HttpResponse> AwsService::send(const AwsCall& call) {
   request.sink = call.sink;
   request.max_body_bytes = call.max_answer_bytes;
   request.total_timeout_ms = call.timeout_ms;
+  request.once = call.once;
   if (call.unsigned_body) {
     request.headers.emplace_back("x-amz-content-sha256", std::string(kUnsignedPayload));
   }

@@ -133,7 +133,7 @@ class Ec2Client {
  private:
   using Parameters = std::vector<std::pair<std::string, std::string>>;
   struct Reply;
-  Result<Reply> once(const Parameters& parameters, AwsService::Remedies& remedies);
+  Result<Reply> once(const Parameters& parameters, bool repeat, AwsService::Remedies& remedies);
   // `repeat`: doing it twice is harmless.
   Result<std::string> call(const std::string& action, Parameters parameters, bool repeat);
   Result<std::string> image_of(const std::string& name, const std::string& snapshot);
