@@ -180,6 +180,7 @@ Result<int64_t> SnapshotService::pull(const PullOrder& order) {
   if (snapshot.state == "error") {
     return Error(ErrorCode::conflict, "snapshot " + order.snapshot + " failed in EC2");
   }
+  TRY(check_readable(snapshot));
   const std::lock_guard making(making_);
   ASSIGN_OR_RETURN(const auto archive, archive_for(order, snapshot, place));
   std::map<std::string, std::string> parameters = order.notes;

@@ -196,6 +196,19 @@ TEST(ChooseBase, TheNewestOlderOneOfTheVolumeThatIsStillThere) {
   EXPECT_EQ(choose_base(image, wanted, all), "");
 }
 
+TEST(CheckReadable, WhatEc2HasArchivedIsNotPulled) {
+  Ec2Snapshot snapshot;
+  snapshot.id = "snap-1";
+  EXPECT_TRUE(check_readable(snapshot).ok());
+  snapshot.tier = "standard";
+  EXPECT_TRUE(check_readable(snapshot).ok());
+  snapshot.tier = "archive";
+  const Status refused = check_readable(snapshot);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::not_supported);
+  EXPECT_NE(refused.error().context.find("archive tier"), std::string::npos);
+}
+
 TEST(EbsImageProperties, ComeBackAsTheyWere) {
   EbsPoint point = held("snap-1", 10);
   point.point = *Uuid::parse("00112233-4455-6677-8899-aabbccddeeff");
@@ -230,8 +243,6 @@ TEST(EbsImageProperties, ComeBackAsTheyWere) {
   EXPECT_EQ(read_ebs_image(manifest).error().code, ErrorCode::corrupt);
 }
 
-}  // namespace
-}  // namespace coldshelf::test
 // Else a policy takes what was restored for a generation of its own, and deletes it.
 TEST(EbsImageTest, OurTagsAreNotRestored) {
   const std::map<std::string, std::string> tags = {{"Name", "db"},
@@ -242,3 +253,5 @@ TEST(EbsImageTest, OurTagsAreNotRestored) {
   EXPECT_EQ(tags_to_restore(tags), (std::map<std::string, std::string>{{"Name", "db"}}));
 }
 
+}  // namespace
+}  // namespace coldshelf::test

@@ -33,6 +33,8 @@ struct Ec2Snapshot {
   uint64_t volume_gib = 0;
   bool encrypted = false;
   Ec2Tags tags;
+  // Its blocks cannot be listed or read, nor can it be a parent, until EC2 has restored it.
+  bool archived() const { return tier == "archive"; }
 };
 
 struct Ec2Volume {
@@ -86,7 +88,7 @@ struct Ec2CreateSnapshots {
   std::string instance;
   std::string description;
   bool without_boot_volume = false;
-  std::vector<std::string> without_volumes;
+  std::vector<std::string> without_volumes;  // data volumes
   bool copy_tags_from_volumes = false;
   Ec2Tags tags;
 };
@@ -111,10 +113,10 @@ class Ec2Client {
   Result<Ec2Snapshot> describe_snapshot(const std::string& id);
   Result<std::vector<Ec2Volume>> describe_volumes(const std::vector<std::string>& ids,
                                                   const std::vector<Ec2Filter>& filters = {});
-  Result<std::vector<std::string>> describe_regions();  // those this account can use
-
   // What the instance starts from; empty: no volume (an instance store, or it was detached).
   Result<std::string> root_volume(const std::string& instance);
+  Result<std::vector<std::string>> describe_regions();  // those this account can use
+
   // These have no client token: when the answer is lost they are not repeated. Look for `tags`.
   Result<Ec2Snapshot> create_snapshot(const std::string& volume, const std::string& description,
                                       const Ec2Tags& tags);
