@@ -271,6 +271,21 @@ TEST_F(SnapshotTest, APolicyPullsWhatItMade) {
   EXPECT_EQ(gateway->stop(), 0);
 }
 
+// A region is a part of the host that signed requests go to.
+// Twice would be once too often: by then a schedule may have frozen something.
+TEST_F(SnapshotTest, WhatWasLeftFrozenIsThawedOncePerStart) {
+  ASSERT_TRUE(gateway->start().ok());  // makes the folder
+  EXPECT_EQ(gateway->stop(), 0);
+  const std::string path = gateway->data() + "/quiesce/left.json";
+  std::ofstream(path) << json{
+      {"what", "db"}, {"post", {"/bin/false"}}, {"timeout_ms", 5'000}, {"starts", 0}};
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_EQ(gateway->stop(), 0);
+  std::ifstream left(path);
+  ASSERT_TRUE(left.good());
+  EXPECT_EQ(json::parse(left)["starts"], 1);
+}
+
 TEST_F(SnapshotTest, ARegionIsANameAndNothingElse) {
   ASSERT_TRUE(gateway->start().ok()) << gateway->log();
   for (const char* bad : {"evil.example/#", "a@b-1", "us-east-1.evil", "us-east-1:443", "-", "x"}) {
