@@ -337,12 +337,26 @@ void Gateway::make_volumes() {
   volumes_ = std::make_unique<VolumeService>(std::move(env));
 }
 
+// A former process may have been killed between freezing and thawing. Once, and before anything
+// that freezes was started: what is frozen later looks just the same.
+Status Gateway::thaw_left_behind() {
+  ASSIGN_OR_RETURN(const auto thawed, quiescer_->thaw_left_behind());
+  if (thawed.empty()) return {};
+  for (const std::string& what : thawed) log_warning("gateway", "quiescing", {{"done", what}});
+  Notification out;
+  out.event = "policy.thawed";
+  out.severity = NotificationSeverity::warning;
+  out.subject = "what a killed gateway left frozen was thawed";
+  out.done = thawed;
+  notifier_->send(std::move(out), {});
+  return {};
+}
+
 Status Gateway::open_volumes() {
   TRY(volumes_->open_all());
   quiescer_ = std::make_unique<CommandQuiescer>(*env_.files, *env_.clock, *env_.random,
                                                 data_->quiesce_path());
-  ASSIGN_OR_RETURN(const auto thawed, quiescer_->thaw_left_behind());
-  for (const std::string& what : thawed) log_warning("gateway", "quiescing", {{"done", what}});
+  TRY(thaw_left_behind());
   volume_points_ =
       std::make_unique<VolumePoints>(volumes_.get(), quiescer_.get(), quiesce_commands(config_));
   VolumeScheduler::Env schedules;
@@ -418,6 +432,7 @@ Status Gateway::open_policies() {
   env.clock = env_.clock;
   env.random = env_.random;
   env.notify = notifier_.get();
+  env.quiescer = quiescer_.get();
   env.directory = config_.gateway.data_dir;
   env.gateway = gateway_id_;
   env.cloud = make_policy_cloud(*aws_);

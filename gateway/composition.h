@@ -66,7 +66,8 @@ class Gateway {
   Status open_library();  // vault, drives, library, their agreement with the catalog
   void make_volumes();
   Status open_volumes();  // the disks, without targets
-  Status open_target();   // iSCSI
+  Status thaw_left_behind();
+  Status open_target();  // iSCSI
   // composition_watch.cc
   Status open_monitor();  // alarms and metrics
   Status ready() const;

@@ -11,9 +11,7 @@ constexpr int64_t kNextStepMs = 100;  // after one that came further
 constexpr int64_t kComplainMs = 3'600'000;
 }  // namespace
 
-PolicyService::PolicyService(Env env)
-    : env_(std::move(env)),
-      quiescer_(*env_.files, *env_.clock, *env_.random, join_path(env_.directory, "quiesce")) {}
+PolicyService::PolicyService(Env env) : env_(std::move(env)) {}
 
 Result<std::unique_ptr<PolicyService>> PolicyService::open(Env env,
                                                            std::vector<Policy> configured) {
@@ -24,7 +22,7 @@ Result<std::unique_ptr<PolicyService>> PolicyService::open(Env env,
   engine.random = out->env_.random;
   engine.cloud = out->env_.cloud.get();
   engine.archive = out->env_.archive.get();
-  engine.quiescer = &out->quiescer_;
+  engine.quiescer = out->env_.quiescer;
   engine.notify = out->env_.notify;
   engine.directory = join_path(out->env_.directory, "policies");
   engine.gateway = out->env_.gateway;
@@ -66,23 +64,6 @@ bool PolicyService::wait(int64_t longest_ms) {
   return !stopping_;
 }
 
-// A former process may have been killed between freezing and thawing.
-void PolicyService::thaw_left_behind() {
-  const auto thawed = quiescer_.thaw_left_behind();
-  if (!thawed.ok()) {
-    complain(thawed.error());
-    return;
-  }
-  if (thawed->empty()) return;
-  for (const std::string& what : *thawed) log_warning(kComponent, "thawed", {{"what", what}});
-  Notification out;
-  out.event = "policy.thawed";
-  out.severity = NotificationSeverity::warning;
-  out.subject = "what a killed gateway left frozen was thawed";
-  out.done = *thawed;
-  env_.notify->send(std::move(out), {});
-}
-
 void PolicyService::complain(const Error& error) {
   log_error(kComponent, "policies stand still", {{"error", error.message()}});
   const int64_t now_ms = env_.clock->unix_ms();
@@ -97,7 +78,6 @@ void PolicyService::complain(const Error& error) {
 }
 
 void PolicyService::run_steps() {
-  thaw_left_behind();
   bool further = false;
   do {
     const uint64_t before = engine_->changes();

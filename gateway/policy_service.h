@@ -19,7 +19,8 @@ class PolicyService {
     Clock* clock = nullptr;
     Random* random = nullptr;  // thread-safe
     NotificationSink* notify = nullptr;
-    std::string directory;  // of the data directory; "policies" and "quiesce" are made in it
+    Quiescer* quiescer = nullptr;  // whoever has it thaws what a former process left behind
+    std::string directory;         // of the data directory; "policies" is made in it
     std::string gateway;
     std::unique_ptr<PolicyCloud> cloud;
     std::unique_ptr<PolicyArchive> archive;
@@ -41,12 +42,10 @@ class PolicyService {
   explicit PolicyService(Env env);
   void run_steps();
   void run_pulls();
-  void thaw_left_behind();
   void complain(const Error& error);
   bool wait(int64_t longest_ms);  // false: we are ending
 
   const Env env_;
-  CommandQuiescer quiescer_;
   std::unique_ptr<PolicyEngine> engine_;
   int64_t complained_ms_ = 0;
   std::mutex mutex_;

@@ -84,13 +84,16 @@ Status SnapshotService::run_pull(const RunPtr& run) {
   ASSIGN_OR_RETURN(const auto ec2, env_.aws->ec2(place, run->stop));
   PullRequest request;
   ASSIGN_OR_RETURN(request.snapshot, wait_completed(run, *ec2, snapshot));
+  TRY(check_readable(request.snapshot));
   request.base = get(run->row, "base");
   if (request.base == "none") request.base.clear();
   if (request.base == "auto" && !request.snapshot.volume.empty()) {
     ASSIGN_OR_RETURN(const auto siblings,
                      ec2->describe_snapshots({}, {{"volume-id", {request.snapshot.volume}},
                                                   {"status", {"completed"}}}));
-    for (const Ec2Snapshot& s : siblings) request.still_there.push_back(s.id);
+    for (const Ec2Snapshot& s : siblings) {
+      if (!s.archived()) request.still_there.push_back(s.id);
+    }
   }
   ASSIGN_OR_RETURN(const auto archive, env_.volumes->open_archive(run->row.cartridge.to_string()));
   ASSIGN_OR_RETURN(const auto ebs, env_.aws->ebs(place, run->stop));
@@ -138,12 +141,14 @@ Result<std::optional<SnapshotService::Parent>> SnapshotService::parent_of(const 
   for (const Parent& candidate : candidates) {
     if (wanted != "auto" && candidate.snapshot != wanted) continue;
     const auto there = ec2.describe_snapshot(candidate.snapshot);
-    if (there.ok() && there->state == "completed") return std::optional<Parent>(candidate);
+    const bool usable = there.ok() && there->state == "completed" && !there->archived();
+    if (usable) return std::optional<Parent>(candidate);
     if (!there.ok() && there.error().code != ErrorCode::not_found) return there.error();
   }
   if (wanted == "auto") return none;
   return Error(ErrorCode::not_found,
-               "no snapshot of the archive is " + wanted + ", or EC2 does not have it");
+               "no snapshot of the archive is " + wanted +
+                   ", or EC2 does not have it, or has it in its archive tier");
 }
 
 Status SnapshotService::run_restore(const RunPtr& run) {

@@ -180,6 +180,7 @@ Result<int64_t> SnapshotService::pull(const PullOrder& order) {
   if (snapshot.state == "error") {
     return Error(ErrorCode::conflict, "snapshot " + order.snapshot + " failed in EC2");
   }
+  TRY(check_readable(snapshot));
   const std::lock_guard making(making_);
   ASSIGN_OR_RETURN(const auto archive, archive_for(order, snapshot, place));
   std::map<std::string, std::string> parameters = order.notes;
@@ -194,7 +195,7 @@ Result<int64_t> SnapshotService::pull(const PullOrder& order) {
 Result<VolumeService::Archive> SnapshotService::archive_for(const PullOrder& order,
                                                             const Ec2Snapshot& snapshot,
                                                             const AwsPlace& place) {
-  const bool of_volume = !snapshot.volume.empty() && snapshot.volume != "vol-ffffffff";
+  const bool of_volume = !snapshot.volume.empty() && snapshot.volume != kNoVolume;
   const std::string& origin = of_volume ? snapshot.volume : snapshot.id;
   for (const VolumeService::Archive& archive : env_.volumes->archives()) {
     const auto image = read_ebs_image(archive.manifest);
@@ -233,9 +234,7 @@ Result<int64_t> SnapshotService::restore(const RestoreOrder& order) {
   ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(source->manifest()));
   const EbsPoint* was = image.find(point.point.id);
   if (was != nullptr && order.copy_tags) {
-    for (const auto& [key, value] : was->tags) {
-      if (!key.starts_with("aws:")) tags.try_emplace(key, value);
-    }
+    tags.merge(tags_to_restore(was->tags));  // what the order says wins
   }
   if (description.empty()) {
     description = "coldshelf: " + point.volume_name + "@" + point.point.name;

@@ -165,4 +165,12 @@ Volume::Properties without_point(const Uuid& point) {
           {std::string(kPropertyEbsPushed) + point.to_string(), ""}};
 }
 
+std::map<std::string, std::string> tags_to_restore(const std::map<std::string, std::string>& tags) {
+  std::map<std::string, std::string> out = tags;
+  std::erase_if(out, [](const auto& tag) {
+    return tag.first.starts_with("aws:") || tag.first.starts_with("coldshelf:");
+  });
+  return out;
+}
+
 }  // namespace coldshelf

@@ -97,7 +97,17 @@ Result<std::vector<CloudVolume>> Ec2PolicyCloud::volumes_of(const PolicyPlace& p
   ASSIGN_OR_RETURN(const auto found,
                    ec2->describe_volumes({}, {{"attachment.instance-id", {instance}}}));
   std::vector<CloudVolume> out;
-  for (const Ec2Volume& volume : found) out.push_back(volume_of(volume));
+  if (found.empty()) return out;
+  const Result<std::string> root = ec2->root_volume(instance);
+  if (!root.ok()) {
+    // It has volumes, so it is there: EC2 does not list yet what was started just now.
+    const bool later = root.error().code == ErrorCode::not_found;
+    return later ? Error(ErrorCode::unavailable, root.error().context) : root.error();
+  }
+  for (const Ec2Volume& volume : found) {
+    out.push_back(volume_of(volume));
+    out.back().root = volume.id == *root;
+  }
   return out;
 }
 

@@ -174,7 +174,10 @@ Status PolicyEngine::update(const PolicyRun& run, const Change& change) {
   const std::lock_guard lock(mutex_);
   auto& runs = runs_[run.policy];
   const auto found = runs.find(run.id);
-  CHECK(found != runs.end());
+  // Only a notification that comes back late asks for a run that was pruned.
+  if (found == runs.end()) {
+    return Error(ErrorCode::not_found, "there is no run " + run.id + " of " + run.policy);
+  }
   PolicyRun changed = found->second;
   change(changed);
   TRY(journal_.save(changed));
@@ -222,8 +225,9 @@ Status PolicyEngine::prune(const std::string& policy) {
     }
   }
   for (const PolicyRun& run : old) {
-    TRY(journal_.remove(run));
+    // Together: a change that is saved between the two would bring its file back.
     const std::lock_guard lock(mutex_);
+    TRY(journal_.remove(run));
     runs_[policy].erase(run.id);
   }
   return {};
@@ -318,6 +322,8 @@ Status PolicyEngine::tell(const PolicyRun& run, PolicyNotify when) {
     r.notify_next_ms = now() + kNotifyPauseMs;
   }));
   Notification out;
+  // In every attempt the same, so that whoever has it already knows it again.
+  out.id = env_.gateway + "-" + run.policy + "-" + run.id;
   out.event = !run.failed.empty() ? "policy.failed"
               : not_pulled > 0    ? "policy.archived"
                                   : "policy.run";
@@ -345,7 +351,7 @@ Status PolicyEngine::tell(const PolicyRun& run, PolicyNotify when) {
     const std::lock_guard lock(shared->mutex);
     if (shared->engine == nullptr) return;
     Status told = shared->engine->update(run, [](PolicyRun& r) { r.notified = true; });
-    if (!told.ok()) {
+    if (!told.ok() && told.error().code != ErrorCode::not_found) {
       log_error(kComponent, "not written down that a run was told about",
                 {{"run", run.id}, {"error", told.error().message()}});
     }

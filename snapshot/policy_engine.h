@@ -107,7 +107,7 @@ class PolicyEngine {
   Status tell(const PolicyRun& run, PolicyNotify when);
   Status prune(const std::string& policy);
 
-  // Changes a run: durable first, then in memory.
+  // Changes a run: durable first, then in memory. not_found: it was pruned.
   Status update(const PolicyRun& run, const Change& change);
   std::vector<PolicyRun> unfinished(const std::string& policy) const;
   std::set<std::string> busy_snapshots() const;

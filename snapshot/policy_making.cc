@@ -25,14 +25,18 @@ std::string PolicyEngine::Making::name() const {
 // its answer been lost. 3. All of an instance's at once.
 Status PolicyEngine::Making::make() {
   ASSIGN_OR_RETURN(const unsigned attempt, count());
+  bool made_earlier = false;
   if (attempt > 1) {
     const Result<bool> earlier = find_earlier();
     if (!earlier.ok()) return fail(earlier.error());
-    if (*earlier) return attempt >= 3 ? leave_out() : Status();
-    if (attempt > kPolicyAttempts) return give_up();
+    if (*earlier && attempt < 3) return {};
+    made_earlier = *earlier;
+    if (!made_earlier && attempt > kPolicyAttempts) return give_up();
   }
   const Result<CloudSnapshotOrder> what = order();
   if (!what.ok()) return fail(what.error());
+  // Nothing is left when only the boot volume was chosen, and boot volumes are not to be.
+  if (made_earlier || what->volumes.empty()) return leave_out();
   return freeze_and_create(*what);
 }
 
@@ -83,10 +87,21 @@ Result<CloudSnapshotOrder> PolicyEngine::Making::order() {
   if (target_.instance.empty()) return out;
   ASSIGN_OR_RETURN(const std::vector<CloudVolume> attached,
                    engine_.env_.cloud->volumes_of(target_.place, target_.instance));
+  out.volumes.clear();
   for (const CloudVolume& volume : attached) {
-    if (!holds(target_.volumes, volume.id)) out.left_out.push_back(volume.id);
+    const bool chosen = holds(target_.volumes, volume.id);
+    if (volume.root) {
+      root_ = volume.id;
+      out.boot_volume = chosen && policy_.boot_volumes;
+      if (!out.boot_volume) continue;  // EC2 refuses it among the others left out
+    }
+    (chosen ? out.volumes : out.left_out).push_back(volume.id);
   }
-  return out;
+  if (out.volumes.empty() || out.left_out.size() <= kMaxLeftOut) return out;
+  return Error(ErrorCode::not_supported,
+               std::to_string(out.left_out.size()) + " volumes of " + target_.instance +
+                   " are not chosen, and EC2 leaves out at most " + std::to_string(kMaxLeftOut) +
+                   ": choose more of them, or say by_instance = false");
 }
 
 Status PolicyEngine::Making::freeze_and_create(const CloudSnapshotOrder& what) {
@@ -118,11 +133,8 @@ Status PolicyEngine::Making::freeze_and_create(const CloudSnapshotOrder& what) {
       run.failed.insert(run.failed.end(), notes.begin(), notes.end());
     }));
   }
-  // Without its boot volume nothing may be left of an instance.
-  const bool nothing_left = !made.ok() && !policy_.boot_volumes && !target_.instance.empty() &&
-                            made.error().code == ErrorCode::invalid_argument;
-  if (!made.ok() && !nothing_left) return fail(made.error());
-  if (made.ok()) TRY(take(*made));
+  if (!made.ok()) return fail(made.error());
+  TRY(take(*made));
   return leave_out();
 }
 
@@ -158,7 +170,7 @@ Status PolicyEngine::Making::take(const std::vector<CloudSnapshot>& made) {
 // What an answer does not name has no snapshot.
 Status PolicyEngine::Making::leave_out() {
   return change([this](PolicyRun& run, PolicyItem& item) {
-    if (!policy_.boot_volumes) {
+    if (!policy_.boot_volumes && item.volume == root_) {
       item.state = PolicyItemState::skipped;
       run.skipped.push_back(name_of(item) + ": a boot volume");
     } else {

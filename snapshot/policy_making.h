@@ -18,6 +18,7 @@ class PolicyEngine::Making {
   Status change(const Each& each);  // the target's items that are still wanted
   Result<unsigned> count();         // this attempt
   Result<bool> find_earlier();
+  // Without volumes: there is nothing to make. Learns root_.
   Result<CloudSnapshotOrder> order();
   Status freeze_and_create(const CloudSnapshotOrder& order);
   Status fail(const Error& why);
@@ -30,6 +31,7 @@ class PolicyEngine::Making {
   const Policy& policy_;
   const PolicyRun& run_;
   const PolicyTarget& target_;
+  std::string root_;  // the instance's boot volume
 };
 
 }  // namespace coldshelf

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 
+#include "uploader/cloud/ec2_client.h"
+
 namespace coldshelf {
 
 namespace {
@@ -74,6 +76,8 @@ std::vector<AwsDeletion> plan_aws_retention(const Policy& policy, const PolicyPl
   std::map<std::string, std::vector<RetentionPoint>> by_volume;
   for (const CloudSnapshot& snapshot : snapshots) {
     if (snapshot.tag(kTagPolicy) != policy.name) continue;
+    // A copy or a restored one, whoever gave it our tags: of all of them there is no one volume.
+    if (snapshot.volume == kNoVolume) continue;
     RetentionPoint point;
     point.id = snapshot.id;
     point.created_ms = snapshot.started_ms;
@@ -118,8 +122,8 @@ std::vector<ArchiveDeletion> plan_archive_retention(const Policy& policy,
       entry.id = point->point;
       entry.created_ms = point->started_ms;
       entry.state = point->state;
-      entry.held = point->held || point->tag(kTagPolicy) != policy.name ||
-                   point->tag(kTagGateway) != gateway;
+      entry.counts = point->tag(kTagPolicy) == policy.name && point->tag(kTagGateway) == gateway;
+      entry.held = point->held || !entry.counts;
       entry.bases = point->bases;
       by_id[point->point] = point;
       chain.push_back(std::move(entry));

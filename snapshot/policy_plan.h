@@ -60,7 +60,8 @@ struct ArchiveDeletion {
   std::vector<std::string> bases;  // of the point
 };
 // Newest first: what stands on a point goes before it. `points`: all there are. Only those that
-// this policy of this gateway made go; others in the same archive are as good as held.
+// this policy of this gateway made go; others in the same archive are as good as held, and
+// take up no place of the rule.
 std::vector<ArchiveDeletion> plan_archive_retention(const Policy& policy,
                                                     const std::string& gateway,
                                                     const std::vector<ArchivePoint>& points,

@@ -22,6 +22,7 @@ struct CloudVolume {
   std::string instance;  // it is attached to; empty: none, or several (multi-attach)
   uint64_t gib = 0;
   PolicyTags tags;
+  bool root = false;  // the instance starts from it; told by volumes_of() only
 };
 
 struct CloudSnapshot {
@@ -37,11 +38,13 @@ struct CloudSnapshot {
   }
 };
 
+constexpr size_t kMaxLeftOut = 40;  // EC2's limit
+
 struct CloudSnapshotOrder {
   std::string instance;               // empty: of one volume
   std::vector<std::string> volumes;   // of the instance, or the one
-  std::vector<std::string> left_out;  // other volumes of the instance
-  bool boot_volume = true;
+  std::vector<std::string> left_out;  // data volumes of the instance, at most kMaxLeftOut
+  bool boot_volume = true;            // the root volume is in it; it is never in left_out
   bool copy_tags = true;
   std::string description;
   PolicyTags tags;

@@ -37,6 +37,13 @@ std::string choose_base(const EbsImage& image, const Ec2Snapshot& wanted,
   return {};
 }
 
+Status check_readable(const Ec2Snapshot& snapshot) {
+  if (!snapshot.archived()) return {};
+  return Error(ErrorCode::not_supported,
+               "snapshot " + snapshot.id +
+                   " is in EC2's archive tier: restore it there first (RestoreSnapshotTier)");
+}
+
 SnapshotPull::SnapshotPull(Volume& image, EbsClient& ebs, Clock& clock, const Options& options,
                            Observer observer)
     : image_(image), ebs_(ebs), clock_(clock), options_(options), observer_(std::move(observer)) {}

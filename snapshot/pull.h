@@ -13,7 +13,8 @@ namespace coldshelf {
 struct PullRequest {
   Ec2Snapshot snapshot;  // as EC2 describes it
   std::string base;      // "": in full; "auto"; or a snapshot that the image holds
-  // Of the same volume, that EC2 still has, completed: what "auto" may choose from.
+  // Of the same volume, that EC2 still has, completed and not archived: what "auto" may choose
+  // from.
   std::vector<std::string> still_there;
 };
 
@@ -41,6 +42,9 @@ struct PullResult {
 std::string choose_base(const EbsImage& image, const Ec2Snapshot& wanted,
                         const std::vector<std::string>& still_there);
 
+// not_supported: `snapshot` is in EC2's archive tier.
+Status check_readable(const Ec2Snapshot& snapshot);
+
 class SnapshotPull {
  public:
   struct Options {
@@ -57,7 +61,8 @@ class SnapshotPull {
                Observer observer = {});
 
   // Errors leave the image such that the same call goes on: cancelled, unavailable (try later),
-  // not_found, permission, conflict (the base is of another volume), corrupt.
+  // not_found, permission, not_supported (archived), conflict (the base is of another volume),
+  // corrupt.
   Result<PullResult> run(const PullRequest& request);
 
  private:

@@ -95,7 +95,7 @@ class Verdicts {
   std::vector<RetentionVerdict> verdicts_;
 };
 
-// `good`: newest first.
+// `good`: those that count, newest first.
 void keep_by_period(const Period& period, const RetentionRule& rule,
                     const std::vector<RetentionPoint>& points, const std::vector<size_t>& good,
                     const ZoneOffset& zone, Verdicts& verdicts) {
@@ -156,18 +156,22 @@ std::vector<RetentionVerdict> apply_retention(const RetentionRule& rule,
     return std::tie(a.created_ms, a.id) < std::tie(b.created_ms, b.id);
   });
   Verdicts verdicts(points);
-  std::vector<size_t> good;  // newest first
+  std::optional<size_t> newest;
+  std::vector<size_t> good;  // those that count, newest first
   for (size_t i = points.size(); i-- > 0;) {
     const RetentionPoint& point = points[i];
-    if (point.state == PointState::good) good.push_back(i);
+    if (point.state == PointState::good) {
+      if (!newest) newest = i;
+      if (point.counts) good.push_back(i);
+    }
     if (point.state == PointState::pending) verdicts.keep(i, "being made");
     if (point.held) verdicts.keep(i, "held");
     // Nothing better yet: it stays, so that somebody sees it.
-    if (point.state == PointState::failed && good.empty()) {
+    if (point.state == PointState::failed && !newest) {
       verdicts.keep(i, "failed, and no good point since");
     }
   }
-  if (!good.empty()) verdicts.keep(good.front(), "the newest good point");
+  if (newest) verdicts.keep(*newest, "the newest good point");
   for (size_t n = 0; n < good.size(); ++n) {
     const size_t i = good[n];
     if (rule.keeps_everything()) verdicts.keep(i, "everything is kept");

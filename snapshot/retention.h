@@ -42,6 +42,7 @@ struct RetentionPoint {
   int64_t created_ms = 0;
   PointState state = PointState::good;
   bool held = false;               // by a person, a lock, a clone, a mount
+  bool counts = true;              // false: another's, which takes up no place of the rule
   std::vector<std::string> bases;  // points without which this one cannot be read
 };
 

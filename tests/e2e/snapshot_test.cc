@@ -70,6 +70,34 @@ TEST_F(SnapshotTest, PulledAgainVerifiedAndRestored) {
   EXPECT_EQ(gateway->stop(), 0);
 }
 
+// EC2's archive tier: no base, no parent, and nothing to pull.
+TEST_F(SnapshotTest, WhatEc2HasArchivedIsNoBase) {
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string volume = aws->make_volume({1, {}, false, "", 0, 0, {}});
+  aws->write_pattern(volume, 0, 30, 1);
+  const std::string first = aws->make_snapshot(volume, {{"coldshelf:policy", "nightly"}});
+  pull({first, "--to", "db"});
+  aws->archive_snapshot(first);
+  aws->write_pattern(volume, 5, 3, 2);
+  const std::string second = aws->make_snapshot(volume);
+  pull({second});
+  const json shown = gateway->json({"snapshot", "show", "db"});
+  ASSERT_EQ(shown["Points"].size(), 2U) << shown;
+  EXPECT_EQ(shown["Points"][1].value("Base", ""), "");
+  const json restored =
+      follow(gateway->json({"snapshot", "restore", "db@" + first, "--parent", "auto"}));
+  ASSERT_EQ(restored.value("State", ""), "succeeded") << restored;
+  // And it is no generation of the policy whose snapshot it was.
+  EXPECT_EQ(aws->snapshot(restored.value("Result", ""))->tags.count("coldshelf:policy"), 0U);
+  const std::string third = aws->make_snapshot(volume);
+  aws->archive_snapshot(third);
+  const auto refused = gateway->cli({"snapshot", "pull", third});
+  EXPECT_NE(refused.exit_code, 0);
+  EXPECT_NE(refused.output.find("archive tier"), std::string::npos) << refused.output;
+  EXPECT_EQ(aws->rejections(), std::vector<std::string>());
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
 TEST_F(SnapshotTest, WhatIsMadeOfASnapshotInEc2) {
   ASSERT_TRUE(gateway->start().ok());
   const std::string volume = aws->make_volume({1, {}, false, "", 0, 0, {}});
@@ -244,6 +272,20 @@ TEST_F(SnapshotTest, APolicyPullsWhatItMade) {
 }
 
 // A region is a part of the host that signed requests go to.
+// Twice would be once too often: by then a schedule may have frozen something.
+TEST_F(SnapshotTest, WhatWasLeftFrozenIsThawedOncePerStart) {
+  ASSERT_TRUE(gateway->start().ok());  // makes the folder
+  EXPECT_EQ(gateway->stop(), 0);
+  const std::string path = gateway->data() + "/quiesce/left.json";
+  std::ofstream(path) << json{
+      {"what", "db"}, {"post", {"/bin/false"}}, {"timeout_ms", 5'000}, {"starts", 0}};
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_EQ(gateway->stop(), 0);
+  std::ifstream left(path);
+  ASSERT_TRUE(left.good());
+  EXPECT_EQ(json::parse(left)["starts"], 1);
+}
+
 TEST_F(SnapshotTest, ARegionIsANameAndNothingElse) {
   ASSERT_TRUE(gateway->start().ok()) << gateway->log();
   for (const char* bad : {"evil.example/#", "a@b-1", "us-east-1.evil", "us-east-1:443", "-", "x"}) {

@@ -131,6 +131,9 @@ class PolicyAws : public testing::Test {
     unchosen_ = aws_->make_volume(volume_with({{"Backup", "false"}}));
     single_ = aws_->make_volume(volume_with(backup));
     aws_->make_instance({boot_, data_, unchosen_});
+    unchosen_root_ = aws_->make_volume(volume_with({}));
+    its_data_ = aws_->make_volume(volume_with(backup));
+    aws_->make_instance({unchosen_root_, its_data_});
     in_prod_ = aws_->make_volume(volume_with(backup), prod);
   }
 
@@ -140,7 +143,7 @@ class PolicyAws : public testing::Test {
     out.schedule = "*-*-* 02:30 UTC";
     out.accounts = {"", "prod"};
     out.tags = {{"Backup", "true"}, {"Name", "a * b"}};
-    out.boot_volumes = false;
+    out.boot_volumes = boot_volumes_;
     out.add_tags = {{"Owner", "me"}};
     out.keep_in_aws.keep_last = 2;
     out.keep_in_archive.daily = 5;
@@ -189,7 +192,8 @@ class PolicyAws : public testing::Test {
   std::unique_ptr<Ec2PolicyCloud> cloud_;
   NoQuiescer quiescer_;
   Receiver receiver_;
-  std::string boot_, data_, unchosen_, single_, in_prod_;
+  std::string boot_, data_, unchosen_, single_, in_prod_, unchosen_root_, its_data_;
+  bool boot_volumes_ = false;
   std::unique_ptr<PolicyEngine> engine_;
 };
 
@@ -205,6 +209,8 @@ TEST_F(PolicyAws, TagsGoWhereTheyBelong) {
   EXPECT_EQ(by_volume.count(boot_), 0u);
   EXPECT_EQ(by_volume.count(unchosen_), 0u);
   EXPECT_EQ(by_volume.at(data_), 2u);
+  EXPECT_EQ(by_volume.count(unchosen_root_), 0u);
+  EXPECT_EQ(by_volume.at(its_data_), 1u);
   EXPECT_EQ(by_volume.at(single_), 1u);
   EXPECT_EQ(by_volume.at(in_prod_), 1u);
   for (const EbsSnapshotInfo& s : aws_->snapshots()) {
@@ -218,6 +224,36 @@ TEST_F(PolicyAws, TagsGoWhereTheyBelong) {
     EXPECT_EQ(s.account, s.volume_id == in_prod_ ? "444455556666" : EbsAccount{}.id);
   }
   EXPECT_TRUE(aws_->rejections().empty()) << aws_->rejections().front();
+}
+
+TEST_F(PolicyAws, ARootVolumeWithoutTheTagIsNoObstacle) {
+  boot_volumes_ = true;
+  ASSERT_NO_FATAL_FAILURE(start());
+  ASSERT_NO_FATAL_FAILURE(go_on(kDay + 6 * kHour));
+  const auto runs = engine_->runs("nightly");
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_TRUE(runs[0].failed.empty()) << runs[0].failed.front();
+  const auto by_volume = snapshots_by_volume();
+  EXPECT_EQ(by_volume.at(boot_), 1u);
+  EXPECT_EQ(by_volume.at(data_), 1u);
+  EXPECT_EQ(by_volume.count(unchosen_root_), 0u);
+  EXPECT_EQ(by_volume.at(its_data_), 1u);
+  EXPECT_TRUE(aws_->rejections().empty()) << aws_->rejections().front();
+}
+
+// curl sends again what a kept connection did not answer, CreateSnapshots too.
+TEST_F(PolicyAws, ALostAnswerIsOneCall) {
+  ASSERT_NO_FATAL_FAILURE(start());
+  aws_->fail_next(EbsOperation::create_snapshot, EbsFault::lost_answer, 1);
+  aws_->fail_next(EbsOperation::create_snapshots, EbsFault::lost_answer, 1);
+  ASSERT_NO_FATAL_FAILURE(go_on(kDay + 12 * kHour));
+  EXPECT_EQ(aws_->faults_done(EbsFault::lost_answer), 2u);
+  const auto runs = engine_->runs("nightly");
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_TRUE(runs[0].failed.empty()) << runs[0].failed.front();
+  for (const auto& [volume, count] : snapshots_by_volume()) EXPECT_EQ(count, 1u) << volume;
+  EXPECT_EQ(aws_->requests(EbsOperation::create_snapshot), 2u);   // single_, in_prod_
+  EXPECT_EQ(aws_->requests(EbsOperation::create_snapshots), 2u);  // two instances
 }
 
 TEST_F(PolicyAws, TwoYearsInAStorm) {

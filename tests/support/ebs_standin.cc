@@ -127,6 +127,9 @@ void EbsStandin::add_role(const std::string& arn, const std::vector<std::string>
                           const std::string& external_id) {
   impl_->shared_.service.add_role(arn, trusted, external_id);
 }
+void EbsStandin::archive_snapshot(const std::string& snapshot) {
+  impl_->shared_.service.archive_snapshot(snapshot);
+}
 void EbsStandin::expire_key(const std::string& access_key) {
   impl_->shared_.service.expire_key(access_key);
 }

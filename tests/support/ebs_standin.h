@@ -227,6 +227,7 @@ class EbsStandin {
   // The same content written anew: listed as changed.
   void touch(const std::string& volume, uint64_t first, uint64_t count);
   std::string make_snapshot(const std::string& volume, const EbsTags& tags = {});  // completed
+  void archive_snapshot(const std::string& snapshot);  // to EC2's archive tier
   // The first volume is its root device, /dev/xvda; then /dev/sdf and so on.
   std::string make_instance(const std::vector<std::string>& volumes, const EbsTags& tags = {});
   void set_tags(const std::string& resource, const EbsTags& tags);  // instead of those there

@@ -119,7 +119,9 @@ Result<std::vector<CloudVolume>> PolicySim::volumes_of(const PolicyPlace& place,
   TRY(trouble("DescribeVolumes"));
   std::vector<CloudVolume> out;
   for (const auto& [id, volume] : volumes_[place]) {
-    if (volume.instance == instance) out.push_back(volume);
+    if (volume.instance != instance) continue;
+    out.push_back(volume);
+    out.back().root = out.size() == 1;  // the first one, as create() takes it too
   }
   return out;
 }
@@ -140,14 +142,17 @@ Result<std::vector<CloudSnapshot>> PolicySim::create(const PolicyPlace& place,
                                                      const CloudSnapshotOrder& order) {
   TRY(trouble("CreateSnapshots"));
   std::vector<std::string> chosen;
+  bool root = true;
   for (const auto& [id, volume] : volumes_[place]) {
     if (order.instance.empty()) {
       if (id == order.volumes.at(0)) chosen.push_back(id);
-    } else if (volume.instance == order.instance &&
-               std::find(order.left_out.begin(), order.left_out.end(), id) ==
-                   order.left_out.end()) {
-      chosen.push_back(id);
+      continue;
     }
+    if (volume.instance != order.instance) continue;
+    const bool left_out = std::count(order.left_out.begin(), order.left_out.end(), id) > 0;
+    if (root && left_out) return Error(ErrorCode::invalid_argument, id + " is no data volume");
+    if (root ? order.boot_volume : !left_out) chosen.push_back(id);
+    root = false;
   }
   if (chosen.empty()) return Error(ErrorCode::not_found, "InvalidVolume.NotFound");
   std::vector<CloudSnapshot> out;

@@ -10,6 +10,7 @@
 #include "tests/support/sim_file_system.h"
 #include "uploader/cloud/credential_sources.h"
 #include "uploader/cloud/credentials.h"
+#include "uploader/cloud/role_credentials.h"
 
 namespace coldshelf::test {
 namespace {
@@ -600,6 +601,41 @@ TEST_F(CredentialChain, NoSecretReachesTheLog) {
   EXPECT_NE(log.find("environment"), std::string::npos) << log;
   EXPECT_EQ(log.find("sEcReT"), std::string::npos);
   EXPECT_EQ(log.find("tOkEn"), std::string::npos);
+}
+
+class RotatedKeys final : public CredentialsProvider {
+ public:
+  Result<Credentials> get() override {
+    return Credentials{expired == 0 ? "AKOLD" : "AKNEW", Secret(std::string_view("s")), "t", 0};
+  }
+  void expire() override { ++expired; }
+  int expired = 0;
+};
+
+// The keys a role is assumed with are temporary too, in a file that somebody writes anew.
+TEST_F(CredentialChain, ARolesOwnKeysAreReadAgainWhenTheyHaveExpired) {
+  for (const std::string code : {"ExpiredToken", "InvalidClientTokenId", "AccessDenied"}) {
+    unsigned asked = 0;
+    const auto http = std::make_shared<ScriptedHttp>([&](const SeenRequest& r) {
+      ++asked;
+      if (r.header("authorization").find("AKNEW") == std::string::npos) {
+        return http_answer(403, "<ErrorResponse><Error><Code>" + code +
+                                    "</Code><Message>no</Message></Error></ErrorResponse>");
+      }
+      return http_answer(200, sts_answer("AssumeRole", "ASIAROLE"));
+    });
+    const auto keys = std::make_shared<RotatedKeys>();
+    AssumeRole role;
+    role.role_arn = "arn:aws:iam::1:role/r";
+    role.session_name = "me";
+    const auto provider =
+        make_role_credentials(keys, role, "us-east-1", "", std::make_shared<SimClock>(), http);
+    const auto got = provider->get();
+    const bool may_help = code != "AccessDenied";
+    EXPECT_EQ(got.ok(), may_help) << code;
+    EXPECT_EQ(keys->expired, may_help ? 1 : 0) << code;
+    EXPECT_EQ(asked, may_help ? 2U : 1U) << code;
+  }
 }
 
 TEST(Iso8601, Times) {

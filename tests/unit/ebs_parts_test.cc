@@ -196,6 +196,19 @@ TEST(ChooseBase, TheNewestOlderOneOfTheVolumeThatIsStillThere) {
   EXPECT_EQ(choose_base(image, wanted, all), "");
 }
 
+TEST(CheckReadable, WhatEc2HasArchivedIsNotPulled) {
+  Ec2Snapshot snapshot;
+  snapshot.id = "snap-1";
+  EXPECT_TRUE(check_readable(snapshot).ok());
+  snapshot.tier = "standard";
+  EXPECT_TRUE(check_readable(snapshot).ok());
+  snapshot.tier = "archive";
+  const Status refused = check_readable(snapshot);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::not_supported);
+  EXPECT_NE(refused.error().context.find("archive tier"), std::string::npos);
+}
+
 TEST(EbsImageProperties, ComeBackAsTheyWere) {
   EbsPoint point = held("snap-1", 10);
   point.point = *Uuid::parse("00112233-4455-6677-8899-aabbccddeeff");
@@ -228,6 +241,16 @@ TEST(EbsImageProperties, ComeBackAsTheyWere) {
   EXPECT_EQ(image->pushed.at(point.point), (std::vector<std::string>{"snap-7", "snap-8"}));
   manifest.properties["ebs.pull"] = "broken";
   EXPECT_EQ(read_ebs_image(manifest).error().code, ErrorCode::corrupt);
+}
+
+// Else a policy takes what was restored for a generation of its own, and deletes it.
+TEST(EbsImageTest, OurTagsAreNotRestored) {
+  const std::map<std::string, std::string> tags = {{"Name", "db"},
+                                                   {"aws:backup:id", "1"},
+                                                   {"coldshelf:gateway", "sgw-1"},
+                                                   {"coldshelf:policy", "nightly"},
+                                                   {"coldshelf:run", "20261127T023000Z"}};
+  EXPECT_EQ(tags_to_restore(tags), (std::map<std::string, std::string>{{"Name", "db"}}));
 }
 
 }  // namespace

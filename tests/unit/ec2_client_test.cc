@@ -91,6 +91,35 @@ TEST_F(Ec2ClientTest, WhatCanBeRepeatedIs) {
   EXPECT_EQ(http->seen().size(), 4U);
 }
 
+// Keys that expire as those of a role do, and are others once somebody says so.
+class RotatingKeys final : public CredentialsProvider {
+ public:
+  Result<Credentials> get() override {
+    return Credentials{expired == 0 ? "AKOLD" : "AKNEW", Secret(std::string_view("s")), "t", 0};
+  }
+  void expire() override { ++expired; }
+  int expired = 0;
+};
+
+// EC2 says so of temporary keys that have expired, too; the clock is right here.
+TEST_F(Ec2ClientTest, RequestExpiredWithARightClockIsOfTheKeys) {
+  const auto keys = std::make_shared<RotatingKeys>();
+  http = std::make_shared<ScriptedHttp>([&](const SeenRequest& seen) {
+    if (seen.header("authorization").find("AKNEW") == std::string::npos) {
+      return http_answer(400, fault("RequestExpired"));
+    }
+    return http_answer(200,
+                       "<DeleteSnapshotResponse><return>true</return></DeleteSnapshotResponse>");
+  });
+  Ec2Client::Options options;
+  options.region = "eu-central-1";
+  Ec2Client ec2(options, clock, http, keys);
+  const Status deleted = ec2.delete_snapshot("snap-1");
+  EXPECT_TRUE(deleted.ok()) << deleted.error().message();
+  EXPECT_EQ(keys->expired, 1);
+  EXPECT_EQ(http->seen().size(), 2U);
+}
+
 TEST_F(Ec2ClientTest, ErrorsSayWhatTheyAre) {
   for (const auto& [name, code] : std::vector<std::pair<std::string, ErrorCode>>{
            {"UnauthorizedOperation", ErrorCode::permission},

@@ -137,6 +137,62 @@ TEST(PolicyPlan, WhatStandsOnAPointGoesBeforeIt) {
   EXPECT_THAT(plan_archive_retention(policy, "other", points, kDay, utc_zone_offset), IsEmpty());
 }
 
+// Restored snapshots and copies have no volume: as one chain the rule would delete all but one.
+TEST(PolicyPlan, ASnapshotWithoutAVolumeIsNobodysGeneration) {
+  Policy policy;
+  policy.name = "p";
+  policy.keep_in_aws.keep_last = 1;
+  std::vector<CloudSnapshot> snapshots;
+  for (int i = 0; i < 4; ++i) {
+    CloudSnapshot snapshot;
+    snapshot.id = "snap-" + std::to_string(i);
+    snapshot.volume = i < 2 ? "vol-ffffffff" : "vol-1";
+    snapshot.state = PointState::good;
+    snapshot.started_ms = i;
+    snapshot.tags = {{kTagPolicy, "p"}};
+    snapshots.push_back(snapshot);
+  }
+  const auto gone = plan_aws_retention(policy, kPlace, snapshots, {}, {}, kDay, utc_zone_offset);
+  ASSERT_THAT(gone, SizeIs(1));
+  EXPECT_EQ(gone[0].snapshot, "snap-2");
+}
+
+TEST(PolicyPlan, TwoPoliciesOnOneVolumeKeepTheirOwnGenerations) {
+  Policy hourly;
+  hourly.name = "hourly";
+  hourly.keep_in_archive.hourly = 24;
+  Policy daily;
+  daily.name = "daily";
+  daily.keep_in_archive.daily = 14;
+  std::vector<ArchivePoint> points;
+  int made = 0;
+  const auto run = [&](const Policy& policy, int64_t now_ms) {
+    ArchivePoint point;
+    point.archive = "vol-1";
+    point.point = std::to_string(++made);
+    point.started_ms = now_ms;
+    point.tags = {{kTagPolicy, policy.name}, {kTagGateway, "g"}};
+    points.push_back(point);
+    for (const auto& gone : plan_archive_retention(policy, "g", points, now_ms, utc_zone_offset)) {
+      std::erase_if(points, [&](const ArchivePoint& p) { return p.point == gone.point; });
+    }
+  };
+  constexpr int64_t kStart = 20'000 * kDay;
+  for (int64_t hour = 0; hour < 40 * 24; ++hour) {
+    run(hourly, kStart + hour * kHour);
+    if (hour % 24 == 2) run(daily, kStart + hour * kHour + kHour / 2);
+  }
+  std::map<std::string, unsigned> kept;
+  int64_t oldest_ms = kStart + 40 * kDay;
+  for (const ArchivePoint& point : points) {
+    ++kept[point.tag(kTagPolicy)];
+    oldest_ms = std::min(oldest_ms, point.started_ms);
+  }
+  EXPECT_EQ(kept["hourly"], 24u);
+  EXPECT_EQ(kept["daily"], 14u);
+  EXPECT_EQ(oldest_ms, kStart + 26 * kDay + 2 * kHour + kHour / 2);
+}
+
 class PolicyEngineTest : public testing::Test {
  protected:
   PolicyEngineTest() {
@@ -204,6 +260,44 @@ TEST_F(PolicyEngineTest, ALostAnswerMakesNoSecondSnapshot) {
   EXPECT_EQ(sim_.seen.snapshots_made, 2u);
   EXPECT_TRUE(last_run().finished());
   EXPECT_THAT(last_run().failed, IsEmpty());
+}
+
+// EC2 refuses a root volume among those left out; the data volumes are made all the same.
+TEST_F(PolicyEngineTest, ARootVolumeThatIsNotChosenIsLeftOut) {
+  const std::string root = sim_.add_volume(kPlace, "i-2", {});
+  const std::string data = sim_.add_volume(kPlace, "i-2", {{"Backup", "true"}});
+  for (const bool boot_volumes : {true, false}) {
+    policy_.boot_volumes = boot_volumes;
+    start();
+    go_on(kDay + 2 * kHour);
+    EXPECT_THAT(last_run().failed, IsEmpty());
+    EXPECT_THAT(last_run().done, Contains(HasSubstr(data)));
+    EXPECT_THAT(last_run().done, testing::Not(Contains(HasSubstr(root))));
+  }
+  // Of the other instance it is the boot volume that was chosen.
+  EXPECT_THAT(last_run().skipped, ElementsAre(HasSubstr(first_ + ": a boot volume")));
+}
+
+TEST_F(PolicyEngineTest, OfABootVolumeAloneNothingIsMadeAndThatIsSaid) {
+  policy_.tags = {{"Name", "data"}};  // first_, the root of i-1
+  policy_.boot_volumes = false;
+  start();
+  go_on(kDay + 2 * kHour);
+  EXPECT_EQ(sim_.seen.snapshots_made, 0u);
+  EXPECT_THAT(last_run().failed, IsEmpty());
+  EXPECT_THAT(last_run().skipped, ElementsAre(HasSubstr(first_ + ": a boot volume")));
+}
+
+TEST_F(PolicyEngineTest, MoreVolumesLeftOutThanEc2TakesIsAFailureOfItsOwn) {
+  const std::string root = sim_.add_volume(kPlace, "i-2", {});
+  const std::string data = sim_.add_volume(kPlace, "i-2", {{"Backup", "true"}});
+  for (size_t i = 0; i < kMaxLeftOut; ++i) sim_.add_volume(kPlace, "i-2", {});
+  start();
+  go_on(kDay + 2 * kHour);
+  EXPECT_THAT(last_run().failed, IsEmpty());
+  sim_.add_volume(kPlace, "i-2", {});
+  go_on(kDay);
+  EXPECT_THAT(last_run().failed, ElementsAre(AllOf(HasSubstr(data), HasSubstr("at most 40"))));
 }
 
 TEST_F(PolicyEngineTest, WhatWasMissedIsCaughtUpOnce) {
@@ -326,6 +420,31 @@ TEST_F(PolicyEngineTest, APullIntoAnArchiveOnTheShelfIsSkippedAndSaid) {
   EXPECT_THAT(last_run().failed, IsEmpty());
   EXPECT_EQ(last_run().not_pulled(), 0u);
   EXPECT_EQ(item(last_run(), first_).state, PolicyItemState::done);
+}
+
+// The receiver is away for longer than runs are kept: what it takes then is of runs that have gone.
+TEST_F(PolicyEngineTest, ANotificationOfARunThatHasGoneComesBack) {
+  policy_.schedule = "every 15min";
+  policy_.tags = {{"Backup", "nothing has it"}};
+  start();
+  const int64_t end = clock_.unix_ms() + 28 * kHour;
+  while (clock_.unix_ms() < end) {
+    clock_.advance_ms(15 * kMinute);
+    for (int i = 0; i < 4; ++i) ASSERT_TRUE(engine_->step().ok());
+  }
+  std::map<std::string, std::set<std::string>> ids;
+  for (const Notification& told : sim_.seen.notifications) {
+    for (const auto& [name, value] : told.fields) {
+      if (name == "run") ids[value].insert(told.id);
+    }
+  }
+  EXPECT_GT(ids.size(), engine_->runs("nightly").size()) << "none was pruned";
+  EXPECT_THAT(ids, testing::Each(testing::Pair(testing::_, SizeIs(1)))) << "a run has one id";
+  sim_.deliver();
+  ASSERT_TRUE(engine_->step().ok());
+  ASSERT_THAT(engine_->runs("nightly"), SizeIs(100));
+  start();
+  EXPECT_THAT(engine_->runs("nightly"), SizeIs(100)) << "a run that was pruned is back";
 }
 
 TEST_F(PolicyEngineTest, TheApiMakesChangesAndDeletesItsOwn) {

@@ -50,16 +50,16 @@ bool AwsService::learn_clock(const HttpResponse& response) {
 }
 
 bool AwsService::put_right(const std::string& name, const HttpResponse& response, Remedies& tried) {
-  if (is_one_of(name, kExpiredCredentials) && !tried.credentials) {
-    tried.credentials = true;
-    credentials_->expire();
-    return true;
-  }
   if (is_one_of(name, kWrongClock) && !tried.clock && learn_clock(response)) {
     tried.clock = true;
     return true;
   }
-  return false;
+  // EC2 says RequestExpired of a request with an old time and of credentials that have expired.
+  const bool expired = is_one_of(name, kExpiredCredentials) || name == "RequestExpired";
+  if (!expired || tried.credentials) return false;
+  tried.credentials = true;
+  credentials_->expire();
+  return true;
 }
 
 Result<HttpResponse> AwsService::send(const AwsCall& call) {
@@ -72,6 +72,7 @@ Result<HttpResponse> AwsService::send(const AwsCall& call) {
   request.sink = call.sink;
   request.max_body_bytes = call.max_answer_bytes;
   request.total_timeout_ms = call.timeout_ms;
+  request.once = call.once;
   if (call.unsigned_body) {
     request.headers.emplace_back("x-amz-content-sha256", std::string(kUnsignedPayload));
   }

@@ -24,6 +24,7 @@ struct AwsCall {
   MutableBytes sink;           // as HttpRequest's
   uint64_t max_answer_bytes = 16 * MiB;
   int64_t timeout_ms = 20'000;  // total
+  bool once = false;            // as HttpRequest's
 };
 
 class AwsService {

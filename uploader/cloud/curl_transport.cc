@@ -130,6 +130,7 @@ void Exchange::prepare(CURL* easy, const CurlOptions& options) {
   }
   if (!options.proxy.empty()) set(easy, CURLOPT_PROXY, options.proxy.c_str());
   if (request_.direct) set(easy, CURLOPT_PROXY, "");
+  if (request_.once) set(easy, CURLOPT_FRESH_CONNECT, 1L);
   set(easy, CURLOPT_HEADERFUNCTION, &Exchange::on_header);
   set(easy, CURLOPT_HEADERDATA, static_cast<void*>(this));
   set(easy, CURLOPT_WRITEFUNCTION, &Exchange::on_body);

@@ -35,7 +35,7 @@ Ec2Client::Ec2Client(Options options, std::shared_ptr<Clock> clock,
                std::move(credentials)),
       stop_(std::move(stop)) {}
 
-Result<Ec2Client::Reply> Ec2Client::once(const Parameters& parameters,
+Result<Ec2Client::Reply> Ec2Client::once(const Parameters& parameters, bool repeat,
                                          AwsService::Remedies& remedies) {
   const std::string form = encode_query(parameters);
   AwsCall call;
@@ -43,6 +43,7 @@ Result<Ec2Client::Reply> Ec2Client::once(const Parameters& parameters,
   call.headers = {{"content-type", "application/x-www-form-urlencoded; charset=utf-8"}};
   call.body = as_view(form);
   call.timeout_ms = options_.timeout_ms;
+  call.once = !repeat;
   ASSIGN_OR_RETURN(const HttpResponse answer, service_.send(call));
   Reply reply;
   reply.status = answer.status;
@@ -59,7 +60,7 @@ Result<std::string> Ec2Client::call(const std::string& action, Parameters parame
   const int64_t begun_ns = clock_->monotonic_ns();
   AwsService::Remedies remedies;
   for (unsigned attempt = 0;; ++attempt) {  // ends with the patience
-    auto reply = once(parameters, remedies);
+    auto reply = once(parameters, repeat, remedies);
     if (reply.ok() && reply->status == 200) return std::move(reply->body);
     Error error;
     bool again = repeat;
@@ -130,6 +131,12 @@ Result<std::vector<Ec2Volume>> Ec2Client::describe_volumes(const std::vector<std
     if (token.empty()) return out;
   }
   return Error(ErrorCode::unavailable, "EC2 DescribeVolumes: pages without an end");
+}
+
+Result<std::string> Ec2Client::root_volume(const std::string& instance) {
+  Parameters parameters = {{"InstanceId.1", instance}};
+  ASSIGN_OR_RETURN(const std::string xml, call("DescribeInstances", parameters, true));
+  return parse_ec2_root_volume(xml, instance);
 }
 
 Result<std::vector<std::string>> Ec2Client::describe_regions() {

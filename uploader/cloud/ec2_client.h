@@ -15,11 +15,14 @@
 
 namespace coldshelf {
 
+// The volume of a snapshot that was copied, or made by the EBS direct APIs: none.
+inline constexpr std::string_view kNoVolume = "vol-ffffffff";
+
 using Ec2Tags = std::map<std::string, std::string>;
 
 struct Ec2Snapshot {
   std::string id;
-  std::string volume;    // "vol-ffffffff": none (copied, or made by the EBS direct APIs)
+  std::string volume;    // or kNoVolume
   std::string state;     // pending, completed, error, recoverable, recovering
   std::string progress;  // "42%"
   std::string description;
@@ -30,6 +33,8 @@ struct Ec2Snapshot {
   uint64_t volume_gib = 0;
   bool encrypted = false;
   Ec2Tags tags;
+  // Its blocks cannot be listed or read, nor can it be a parent, until EC2 has restored it.
+  bool archived() const { return tier == "archive"; }
 };
 
 struct Ec2Volume {
@@ -83,7 +88,7 @@ struct Ec2CreateSnapshots {
   std::string instance;
   std::string description;
   bool without_boot_volume = false;
-  std::vector<std::string> without_volumes;
+  std::vector<std::string> without_volumes;  // data volumes
   bool copy_tags_from_volumes = false;
   Ec2Tags tags;
 };
@@ -108,6 +113,8 @@ class Ec2Client {
   Result<Ec2Snapshot> describe_snapshot(const std::string& id);
   Result<std::vector<Ec2Volume>> describe_volumes(const std::vector<std::string>& ids,
                                                   const std::vector<Ec2Filter>& filters = {});
+  // What the instance starts from; empty: no volume (an instance store, or it was detached).
+  Result<std::string> root_volume(const std::string& instance);
   Result<std::vector<std::string>> describe_regions();  // those this account can use
 
   // These have no client token: when the answer is lost they are not repeated. Look for `tags`.
@@ -128,7 +135,7 @@ class Ec2Client {
  private:
   using Parameters = std::vector<std::pair<std::string, std::string>>;
   struct Reply;
-  Result<Reply> once(const Parameters& parameters, AwsService::Remedies& remedies);
+  Result<Reply> once(const Parameters& parameters, bool repeat, AwsService::Remedies& remedies);
   // `repeat`: doing it twice is harmless.
   Result<std::string> call(const std::string& action, Parameters parameters, bool repeat);
   Result<std::string> image_of(const std::string& name, const std::string& snapshot);

@@ -165,6 +165,22 @@ Result<Ec2Volume> parse_ec2_volume(const std::string& xml) {
   return volume_of(root);
 }
 
+Result<std::string> parse_ec2_root_volume(const std::string& xml, const std::string& instance) {
+  pugi::xml_document document;
+  ASSIGN_OR_RETURN(const pugi::xml_node root, load(document, xml));
+  for (const pugi::xml_node reservation : root.child("reservationSet").children("item")) {
+    for (const pugi::xml_node item : reservation.child("instancesSet").children("item")) {
+      if (text_of(item, "instanceId") != instance) continue;
+      const std::string device = text_of(item, "rootDeviceName");
+      for (const pugi::xml_node disk : item.child("blockDeviceMapping").children("item")) {
+        if (text_of(disk, "deviceName") == device) return text_of(disk.child("ebs"), "volumeId");
+      }
+      return std::string();
+    }
+  }
+  return Error(ErrorCode::not_found, "EC2: there is no instance " + instance);
+}
+
 Result<std::vector<std::string>> parse_ec2_regions(const std::string& xml) {
   pugi::xml_document document;
   ASSIGN_OR_RETURN(const pugi::xml_node root, load(document, xml));

@@ -22,6 +22,8 @@ Result<std::string> parse_ec2_snapshots(const std::string& xml, std::vector<Ec2S
 Result<std::string> parse_ec2_volumes(const std::string& xml, std::vector<Ec2Volume>& out);
 Result<Ec2Snapshot> parse_ec2_snapshot(const std::string& xml);
 Result<Ec2Volume> parse_ec2_volume(const std::string& xml);
+// The volume at the root device of `instance`; "" when there is none. not_found: no such instance.
+Result<std::string> parse_ec2_root_volume(const std::string& xml, const std::string& instance);
 Result<std::vector<std::string>> parse_ec2_regions(const std::string& xml);
 Result<std::string> parse_ec2_value(const std::string& xml, const char* name);
 // The image that stands on `snapshot`; "" when none does.

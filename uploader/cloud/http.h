@@ -45,6 +45,9 @@ struct HttpRequest {
   int64_t total_timeout_ms = 0;
   int64_t idle_timeout_ms = 0;
   bool direct = false;  // past any proxy: services of the machine itself
+  // Must not reach the server twice: on a connection of its own, because one that was kept and
+  // turns out to be closed would have it sent again.
+  bool once = false;
 };
 
 struct HttpResponse {

@@ -52,7 +52,8 @@ class NotificationSink {
  public:
   virtual ~NotificationSink() = default;
   // Never blocks. `settled` (may be empty) is called once from any thread, perhaps at once: true
-  // when every channel has delivered it, false when one gave up. Not called when the program ends
+  // once one channel has delivered it or when none wants it, false when all gave up: whoever
+  // repeats it for one broken channel tells all others again. Not called when the program ends
   // before.
   virtual void send(Notification notification, std::function<void(bool delivered)> settled) = 0;
 };

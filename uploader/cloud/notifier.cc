@@ -17,7 +17,7 @@ struct Notifier::Letter {
   Notification notification;
   std::function<void(bool)> settled;
   std::atomic<size_t> open{0};  // channels that have not settled it
-  std::atomic<bool> all_delivered{true};
+  std::atomic<bool> told{false};
 };
 
 struct Notifier::Lane {
@@ -52,8 +52,9 @@ Notifier::~Notifier() {
 }
 
 void Notifier::settle(const std::shared_ptr<Letter>& letter, bool delivered) {
-  if (!delivered) letter->all_delivered = false;
-  if (--letter->open == 0 && letter->settled) letter->settled(letter->all_delivered);
+  const bool last = --letter->open == 0;
+  if (!delivered && !last) return;
+  if (!letter->told.exchange(true) && letter->settled) letter->settled(delivered);
 }
 
 void Notifier::send(Notification notification, std::function<void(bool)> settled) {
@@ -61,7 +62,8 @@ void Notifier::send(Notification notification, std::function<void(bool)> settled
   if (notification.gateway.empty()) notification.gateway = options_.gateway;
   if (notification.time_ms == 0) notification.time_ms = clock_->unix_ms();
   auto letter = std::make_shared<Letter>();
-  letter->open = 1;  // ours, so that it is not settled before it is in every queue
+  letter->open = 1;  // ours, so that it is not given up before it is in every queue
+  bool anybody = false;
   const std::string& event = notification.event;
   std::vector<std::shared_ptr<Letter>> dropped;
   {
@@ -76,6 +78,7 @@ void Notifier::send(Notification notification, std::function<void(bool)> settled
                               return event.starts_with(begin);
                             })));
       if (!wanted) continue;
+      anybody = true;
       if (lane->queue.size() >= options_.queue) {
         dropped.push_back(lane->queue.front());
         lane->queue.pop_front();
@@ -93,7 +96,7 @@ void Notifier::send(Notification notification, std::function<void(bool)> settled
                 {{"event", old->notification.event}, {"subject", old->notification.subject}});
     settle(old, false);
   }
-  settle(letter, true);
+  settle(letter, !anybody);
 }
 
 bool Notifier::pause(Lane& lane, int64_t ms) {

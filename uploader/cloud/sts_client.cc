@@ -34,11 +34,11 @@ Result<Credentials> parse_answer(std::string_view body, const std::string& actio
   return out;
 }
 
-std::string what_it_said(std::string_view body) {
+std::string what_it_said(std::string_view body, std::string& code) {
   pugi::xml_document document;
   if (!document.load_buffer(body.data(), body.size())) return {};
   const pugi::xml_node error = document.child("ErrorResponse").child("Error");
-  const std::string code = error.child_value("Code");
+  code = error.child_value("Code");
   return code.empty() ? std::string() : code + ": " + error.child_value("Message");
 }
 
@@ -51,20 +51,21 @@ StsClient::StsClient(Clock& clock, HttpTransport& transport, std::string region,
       region_(region.empty() ? "us-east-1" : std::move(region)),
       endpoint_(endpoint.empty() ? aws_endpoint("sts", region_) : std::move(endpoint)) {}
 
-Result<Credentials> StsClient::assume_role(const AssumeRole& role, const Credentials& as) {
+Result<Credentials> StsClient::assume_role(const AssumeRole& role, const Credentials& as,
+                                           std::string* refused_with) {
   std::vector<std::pair<std::string, std::string>> parameters;
   if (!role.external_id.empty()) parameters.emplace_back("ExternalId", role.external_id);
-  return call(role, "AssumeRole", std::move(parameters), &as);
+  return call(role, "AssumeRole", std::move(parameters), &as, refused_with);
 }
 
 Result<Credentials> StsClient::assume_role_with_web_identity(const AssumeRole& role,
                                                              const std::string& token) {
-  return call(role, "AssumeRoleWithWebIdentity", {{"WebIdentityToken", token}}, nullptr);
+  return call(role, "AssumeRoleWithWebIdentity", {{"WebIdentityToken", token}}, nullptr, nullptr);
 }
 
 Result<Credentials> StsClient::call(const AssumeRole& role, const std::string& action,
                                     std::vector<std::pair<std::string, std::string>> parameters,
-                                    const Credentials* as) {
+                                    const Credentials* as, std::string* refused_with) {
   ASSIGN_OR_RETURN(const Url url, parse_url(endpoint_));
   parameters.emplace_back("Action", action);
   parameters.emplace_back("Version", "2011-06-15");
@@ -95,7 +96,10 @@ Result<Credentials> StsClient::call(const AssumeRole& role, const std::string& a
   const std::string who = "STS (" + url.host_and_port() + ") " + action + " " + role.role_arn;
   if (!answer.ok()) return error_of_transport(who, answer.error());
   if (answer->status != 200) {
-    return error_of_answer(who, answer->status, what_it_said(as_text(answer->body)));
+    std::string code;
+    const std::string said = what_it_said(as_text(answer->body), code);
+    if (refused_with != nullptr) *refused_with = code;
+    return error_of_answer(who, answer->status, said);
   }
   return parse_answer(as_text(answer->body), action);
 }

@@ -18,7 +18,9 @@ class StsClient {
  public:
   // `endpoint`: empty for the region's own.
   StsClient(Clock& clock, HttpTransport& transport, std::string region, std::string endpoint);
-  Result<Credentials> assume_role(const AssumeRole& role, const Credentials& as);
+  // `refused_with`: STS's name of the error, when it answered with one.
+  Result<Credentials> assume_role(const AssumeRole& role, const Credentials& as,
+                                  std::string* refused_with = nullptr);
   // Unsigned: the token (OpenID Connect) is the proof.
   Result<Credentials> assume_role_with_web_identity(const AssumeRole& role,
                                                     const std::string& token);
@@ -26,7 +28,7 @@ class StsClient {
  private:
   Result<Credentials> call(const AssumeRole& role, const std::string& action,
                            std::vector<std::pair<std::string, std::string>> parameters,
-                           const Credentials* as);
+                           const Credentials* as, std::string* refused_with);
   Clock& clock_;
   HttpTransport& transport_;
   const std::string region_;

@@ -48,6 +48,10 @@ Service::Refusal Service::find_listable(const Call& call, const std::string& id,
     return direct_error("ValidationException", "Snapshot " + id + " is not in the completed state",
                         "INVALID_SNAPSHOT_ID");
   }
+  if (it->second.archived) {
+    return direct_error("ValidationException", "Snapshot " + id + " is archived",
+                        "INVALID_SNAPSHOT_ID");
+  }
   out = &it->second;
   return std::nullopt;
 }

@@ -147,7 +147,9 @@ std::string Service::snapshot_xml(const Snapshot& s, const char* state_name) con
                     element("description", s.description) +
                     element("encrypted", flag(s.encrypted)) + tag_set(s.tags);
   if (s.encrypted) out += element("kmsKeyId", s.kms_key);
-  if (std::string_view(state_name) == "status") out += element("storageTier", "standard");
+  if (std::string_view(state_name) == "status") {
+    out += element("storageTier", s.archived ? "archive" : "standard");
+  }
   if (state == "error") out += element("statusMessage", "The snapshot timed out");
   return out;
 }
@@ -176,7 +178,7 @@ Answer Service::describe_snapshots(const Call& call) const {
       if (name == "volume-size") return List{number(s.size_gib)};
       if (name == "start-time") return List{iso_time(s.start_ms)};
       if (name == "progress") return List{state_of(s) == "completed" ? "100%" : "42%"};
-      if (name == "storage-tier") return List{"standard"};
+      if (name == "storage-tier") return List{s.archived ? "archive" : "standard"};
       return tag_values(s.tags, name);
     };
     if (!page.add(id, values, [this, &s] { return snapshot_xml(s, "status"); })) break;

@@ -85,6 +85,9 @@ Answer Service::create_snapshots(const Call& call) {
   EbsTags tags;
   if (auto wrong = tag_specification(call, "snapshot", tags)) return *wrong;
   const auto excluded = param_list(call, "InstanceSpecification.ExcludeDataVolumeId");
+  if (excluded.size() > 40) {
+    return query_error(call, "InvalidParameterValue", "More than 40 volumes are excluded");
+  }
   const bool no_boot = param(call, "InstanceSpecification.ExcludeBootVolume") == "true";
   const auto& devices = it->second.devices;
   for (const std::string& volume : excluded) {

@@ -74,6 +74,7 @@ struct Snapshot {
   uint64_t number = 0;
   uint64_t size_gib = 0;
   bool encrypted = false;
+  bool archived = false;  // in the archive tier
   EbsTags tags;
   int64_t start_ms = 0;
   int64_t completed_ms = 0;  // when it will be, or was; 0: not known yet
@@ -152,6 +153,7 @@ class Service {
   void set_tags(const std::string& resource, const EbsTags& tags);
   void add_role(const std::string& arn, const std::vector<std::string>& trusted,
                 const std::string& external_id);
+  void archive_snapshot(const std::string& id);
   void expire_key(const std::string& access_key);
   std::optional<Buffer> snapshot_block(const std::string& snapshot, uint64_t index) const;
   std::vector<uint64_t> snapshot_blocks(const std::string& snapshot) const;

@@ -154,6 +154,13 @@ void Service::add_role(const std::string& arn, const std::vector<std::string>& t
   roles_[arn] = Role{arn, parts[4], external_id, trusted};
 }
 
+void Service::archive_snapshot(const std::string& id) {
+  const std::lock_guard lock(mutex_);
+  const auto it = snapshots_.find(id);
+  CHECK(it != snapshots_.end());
+  it->second.archived = true;
+}
+
 void Service::expire_key(const std::string& access_key) {
   const std::lock_guard lock(mutex_);
   const auto it = identities_.find(access_key);
