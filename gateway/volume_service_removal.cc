@@ -83,7 +83,9 @@ Status VolumeService::remove(const std::string& volume, bool force) {
   release_clones_gone_elsewhere(entry);
   const std::lock_guard life(entry->life);
   settle(entry);
-  if (entry->archive) TRY(check_idle(entry));
+  // Before anything says that it is going: what a job refuses must stay as it is. An import that is
+  // given up is forced: the job is its own.
+  if (entry->archive || !force) TRY(check_idle(entry));
   TRY(check_deletable(entry));
   if (const Status ours = check_ours(entry); !ours.ok()) {
     return Error(ErrorCode::conflict, entry->name + " is " + ours.error().context +
