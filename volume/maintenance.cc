@@ -272,8 +272,9 @@ Status Maintenance::write_pending(const PendingMap& pending) {
     log_warning("volume", "the map of a recovery point cannot be read, nothing is given back",
                 {{"label", state_.label}, {"error", pinned.error().message()}});
   }
-  for (size_t i = 0; pinned.ok() && i + 1 < log.size(); ++i) {  // the last one stays: what follows
-                                                                // is tied to it
+  // The last one stays: what follows is tied to it.
+  const size_t looked_at = pinned.ok() && !log.empty() ? log.size() - 1 : 0;
+  for (size_t i = 0; i < looked_at; ++i) {
     if (log[i].sequence >= position) break;
     if (needed.contains({state_.uuid, log[i].sequence, log[i].epoch})) continue;
     drop.sequences.push_back(log[i].sequence);

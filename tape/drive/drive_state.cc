@@ -238,8 +238,7 @@ void TapeDrive::State::load_now() {
   partitions = cartridge->partition_count();
   at = Position{};
   refresh_limits();
-  jump_to(Position{});
-  position_lost = false;
+  go_to(Position{});
   dirty = false;
   buffered_objects = buffered_bytes = 0;
   fold_cartridge_counters();
@@ -280,7 +279,6 @@ Status TapeDrive::State::unload_now() {
   }
   medium = nullptr;
   worm = false;
-  position_lost = false;
   partitions = 0;
   protected_by_medium = false;
   protection.reset();

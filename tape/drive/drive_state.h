@@ -103,7 +103,7 @@ struct TapeDrive::State {
   // Before any change of content, see DriveHistory::volume_change.
   Status begin_change();
   void jump_to(const Position& to);
-  void go_to(const Position& to);  // an initiator named it
+  void go_to(const Position& to);  // by a load, or an initiator named it: it is known
   void refresh_limits();
   uint64_t early_warning_of(uint64_t partition_capacity) const;
   uint64_t programmable_zone_start() const;

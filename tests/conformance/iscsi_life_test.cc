@@ -424,14 +424,23 @@ TEST_F(IscsiLifeTest, AReaderThatDoesNotReadIsNotReadEither) {
   for (const uint32_t tag : tags) ASSERT_EQ(client.complete(tag).data.size(), size_t{1} << 20);
 }
 
-// Reads side by side on threads of their own, as a volume's.
-class ParallelReads final : public scsi::LogicalUnit {
+// Commands on threads of their own, none of which is in the way of another.
+class PooledUnit : public scsi::LogicalUnit {
  public:
   uint64_t data_out_length(ByteView) const override { return 0; }
   bool may_block(const scsi::Command&) const override { return true; }
   scsi::Footprint footprint(const scsi::Command&) const override {
     return scsi::Footprint::nothing();
   }
+  void nexus_established(std::shared_ptr<const scsi::Nexus>) override {}
+  void nexus_lost(const scsi::Nexus&) override {}
+  void reset(scsi::ResetKind) override {}
+  void task_set_cleared(const scsi::Nexus&) override {}
+};
+
+// Reads side by side on threads of their own, as a volume's.
+class ParallelReads final : public PooledUnit {
+ public:
   unsigned concurrency() const override { return 64; }
   scsi::Reply execute(const scsi::Command& command) override {
     const uint64_t now = running += command.expected_in;
@@ -444,41 +453,38 @@ class ParallelReads final : public scsi::LogicalUnit {
     running -= command.expected_in;
     return reply;
   }
-  void nexus_established(std::shared_ptr<const scsi::Nexus>) override {}
-  void nexus_lost(const scsi::Nexus&) override {}
-  void reset(scsi::ResetKind) override {}
-  void task_set_cleared(const scsi::Nexus&) override {}
 
   std::atomic<uint64_t> running{0}, at_most{0}, read{0};
   std::atomic<bool> hold{false};
 };
 
-TEST_F(IscsiLifeTest, ReadsAtWorkCountAsOutput) {
-  start();
-  const char* kParallel = "iqn.2026-11.io.coldshelf:test-volume-parallel";
-  const auto reads = std::make_shared<ParallelReads>();
-  ASSERT_TRUE(server->add_target({kParallel, "volume", reads}).ok());
-  IscsiRawClient client(endpoint());
-  ASSERT_TRUE(client.login(kParallel, {{"MaxRecvDataSegmentLength", "262144"}}));
+class IscsiParallelReads : public IscsiLifeTest {
+ protected:
+  void SetUp() override {
+    start();
+    const char* target = "iqn.2026-11.io.coldshelf:test-volume-parallel";
+    ASSERT_TRUE(server->add_target({target, "volume", reads}).ok());
+    client = std::make_unique<IscsiRawClient>(endpoint());
+    ASSERT_TRUE(client->login(target, {{"MaxRecvDataSegmentLength", "262144"}}));
+  }
+  const std::shared_ptr<ParallelReads> reads = std::make_shared<ParallelReads>();
+  std::unique_ptr<IscsiRawClient> client;
+};
+
+TEST_F(IscsiParallelReads, ReadsAtWorkCountAsOutput) {
   std::vector<uint32_t> tags;
   for (int i = 0; i < 40; ++i)
-    tags.push_back(client.send_command(read10(0, 2048), kF | kR, 1 << 20));
+    tags.push_back(client->send_command(read10(0, 2048), kF | kR, 1 << 20));
   std::this_thread::sleep_for(milliseconds(500));  // nothing is taken
   const uint64_t limit = options.max_queued_output_bytes;
   EXPECT_LE(reads->at_most, limit + MiB);
   // Beside what the socket's buffers took.
   EXPECT_LT(reads->read, 2 * limit + 16 * MiB);
-  for (const uint32_t tag : tags) ASSERT_EQ(client.complete(tag).data.size(), size_t{1} << 20);
+  for (const uint32_t tag : tags) ASSERT_EQ(client->complete(tag).data.size(), size_t{1} << 20);
 }
 
 // What initiators usually have at work is all begun at once, one command beyond the limit as well.
-TEST_F(IscsiLifeTest, ReadsOfTheUsualDepthRunSideBySide) {
-  start();
-  const char* kParallel = "iqn.2026-11.io.coldshelf:test-volume-parallel";
-  const auto reads = std::make_shared<ParallelReads>();
-  ASSERT_TRUE(server->add_target({kParallel, "volume", reads}).ok());
-  IscsiRawClient client(endpoint());
-  ASSERT_TRUE(client.login(kParallel, {{"MaxRecvDataSegmentLength", "262144"}}));
+TEST_F(IscsiParallelReads, ReadsOfTheUsualDepthRunSideBySide) {
   struct Load {
     int depth;
     uint32_t bytes;
@@ -488,21 +494,16 @@ TEST_F(IscsiLifeTest, ReadsOfTheUsualDepthRunSideBySide) {
     reads->hold = true;
     std::vector<uint32_t> tags;
     for (int i = 0; i < depth; ++i)
-      tags.push_back(client.send_command(read10(0, 1), kF | kR, bytes));
+      tags.push_back(client->send_command(read10(0, 1), kF | kR, bytes));
     EXPECT_TRUE(eventually([&] { return reads->running == static_cast<uint64_t>(depth) * bytes; }));
     reads->hold = false;
-    for (const uint32_t tag : tags) EXPECT_EQ(client.complete(tag).data.size(), bytes);
+    for (const uint32_t tag : tags) EXPECT_EQ(client->complete(tag).data.size(), bytes);
   }
 }
 
 // Commands that wait side by side, as a volume's do whose store is away.
-class WaitingUnit final : public scsi::LogicalUnit {
+class WaitingUnit final : public PooledUnit {
  public:
-  uint64_t data_out_length(ByteView) const override { return 0; }
-  bool may_block(const scsi::Command&) const override { return true; }
-  scsi::Footprint footprint(const scsi::Command&) const override {
-    return scsi::Footprint::nothing();
-  }
   unsigned concurrency() const override { return 6; }
   scsi::Reply execute(const scsi::Command&) override {
     std::unique_lock lock(mutex);

@@ -59,6 +59,22 @@ void write_until_killed(TapeClient& client, uint64_t seed, SeededRandom& random,
   }
 }
 
+// A tape in drive 1, and records `0` to `count` on it, without a filemark or a sync.
+void load_and_write(Gateway& gateway, const std::string& barcode, uint64_t seed, uint64_t count,
+                    std::optional<TapeClient>& client, Written& written) {
+  ASSERT_TRUE(gateway.start().ok()) << gateway.log();
+  gateway.ok({"tape", "create", "--barcode", barcode, "--size", "100GiB"});
+  gateway.ok({"library", "load", barcode, "1"});
+  auto connected = gateway.drive(1);
+  ASSERT_TRUE(connected.ok());
+  client.emplace(std::move(*connected));
+  for (uint64_t n = 0; n < count; ++n) {
+    Buffer record = numbered_record(seed, n, kMaxRecordBytes);
+    ASSERT_TRUE(client->write(record).ok());
+    written.objects.push_back(n);
+  }
+}
+
 TEST(Crash, KilledDaemonKeepsWhatWasSynced) {
   SeededRandom random = crash_seed();
   const uint64_t seed = random.next();
@@ -85,18 +101,10 @@ TEST(Crash, KilledDaemonKeepsWhatWasSynced) {
 TEST(Crash, CleanStopLosesNothingThatWasAcknowledged) {
   const uint64_t seed = 11;
   Gateway gateway;
-  ASSERT_TRUE(gateway.start().ok()) << gateway.log();
-  gateway.ok({"tape", "create", "--barcode", "CLEAN1L8", "--size", "100GiB"});
-  gateway.ok({"library", "load", "CLEAN1L8", "1"});
   Written written;
   {
-    auto client = gateway.drive(1);
-    ASSERT_TRUE(client.ok());
-    for (uint64_t n = 0; n < 500; ++n) {  // no filemark, no sync
-      Buffer record = numbered_record(seed, n, kMaxRecordBytes);
-      ASSERT_TRUE(client->write(record).ok());
-      written.objects.push_back(n);
-    }
+    std::optional<TapeClient> writer;
+    ASSERT_NO_FATAL_FAILURE(load_and_write(gateway, "CLEAN1L8", seed, 500, writer, written));
     EXPECT_EQ(gateway.stop(), 0) << gateway.log();
   }
   ASSERT_TRUE(gateway.start().ok()) << gateway.log();
@@ -110,19 +118,11 @@ TEST(Crash, CleanStopLosesNothingThatWasAcknowledged) {
 // beginning, where a restart leaves it, that would be the end of everything behind it.
 TEST(Crash, NothingIsWrittenWhereARestartLeftTheTape) {
   Gateway gateway;
-  ASSERT_TRUE(gateway.start().ok()) << gateway.log();
-  gateway.ok({"tape", "create", "--barcode", "PLACE1L8", "--size", "100GiB"});
-  gateway.ok({"library", "load", "PLACE1L8", "1"});
   Written written;
   {
-    auto client = gateway.drive(1);
-    ASSERT_TRUE(client.ok());
-    for (uint64_t n = 0; n < 3; ++n) {
-      Buffer record = numbered_record(1, n, kMaxRecordBytes);
-      ASSERT_TRUE(client->write(record).ok());
-      written.objects.push_back(n);
-    }
-    ASSERT_TRUE(client->write_filemarks(1, false).ok());
+    std::optional<TapeClient> writer;
+    ASSERT_NO_FATAL_FAILURE(load_and_write(gateway, "PLACE1L8", 1, 3, writer, written));
+    ASSERT_TRUE(writer->write_filemarks(1, false).ok());
     written.objects.push_back(kFilemark);
     written.synced = written.objects.size();
     gateway.kill();

@@ -32,6 +32,16 @@ namespace {
 constexpr size_t kMaxRejections = 200;
 constexpr uint64_t kDamageStep = 7919;
 
+// Of something in front of the server, which knows nothing of S3.
+Response foreign_response(int status, const std::string& type, const std::string& text) {
+  Response response;
+  response.status = status;
+  response.foreign = true;
+  response.set("Content-Type", type);
+  response.text = text;
+  return response;
+}
+
 // What a fault answers instead of doing anything.
 std::optional<Response> refusal(S3Fault fault) {
   using imposter::error_response;
@@ -60,22 +70,11 @@ std::optional<Response> refusal(S3Fault fault) {
       response.status = 200;
       return response;
     }
-    case S3Fault::bare_503: {
-      Response response;
-      response.status = 503;
-      response.foreign = true;
-      response.set("Content-Type", "text/html");
-      response.text = "<html><body><h1>503 Service Unavailable</h1></body></html>";
-      return response;
-    }
-    case S3Fault::bare_404: {
-      Response response;
-      response.status = 404;
-      response.foreign = true;
-      response.set("Content-Type", "text/plain; charset=utf-8");
-      response.text = "404 page not found\n";
-      return response;
-    }
+    case S3Fault::bare_503:
+      return foreign_response(503, "text/html",
+                              "<html><body><h1>503 Service Unavailable</h1></body></html>");
+    case S3Fault::bare_404:
+      return foreign_response(404, "text/plain; charset=utf-8", "404 page not found\n");
     default:
       return std::nullopt;
   }

@@ -422,28 +422,39 @@ TEST_F(S3ClientTest, ABucketSaysWhetherItKeepsVersions) {
   EXPECT_FALSE(client().bucket_has_versions().ok());
 }
 
-TEST(S3StoreTraits, WhatMayNotBeAskedIsAnErrorAndAskedAgain) {
-  SimClock clock;
-  SeededRandom random(1);
-  auto http = std::make_unique<RecordingTransport>();
-  RecordingTransport& server = *http;
-  S3StoreOptions options;
-  options.client.bucket = "my-bucket";
-  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
-                               clock, random);
-  ASSERT_TRUE(store.ok());
+// A store over a server that answers what it is told to.
+class S3StoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto http = std::make_unique<RecordingTransport>();
+    server_ = http.get();
+    S3StoreOptions options;
+    options.client.bucket = "my-bucket";
+    auto made = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
+                                clock_, random_);
+    ASSERT_TRUE(made.ok());
+    store_ = std::move(*made);
+  }
+
+  SimClock clock_;
+  SeededRandom random_{1};
+  RecordingTransport* server_ = nullptr;
+  std::unique_ptr<S3Store> store_;
+};
+
+TEST_F(S3StoreTest, WhatMayNotBeAskedIsAnErrorAndAskedAgain) {
   const auto asked = [&](int status, const std::string& lock) {
-    server.answer(200, {{"etag", "\"e\""}});
-    server.answer(501);                       // If-None-Match
-    server.answer(400);                       // x-amz-checksum-sha256
-    server.answer(400);                       // a body that lies
-    server.answer(204);                       // and what it may have left
-    server.answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
-    server.answer(200);
-    server.answer(status, {}, lock);
-    server.answer(204);
-    server.answer(204);
-    return (*store)->capabilities();
+    server_->answer(200, {{"etag", "\"e\""}});
+    server_->answer(501);                       // If-None-Match
+    server_->answer(400);                       // x-amz-checksum-sha256
+    server_->answer(400);                       // a body that lies
+    server_->answer(204);                       // and what it may have left
+    server_->answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
+    server_->answer(200);
+    server_->answer(status, {}, lock);
+    server_->answer(204);
+    server_->answer(204);
+    return store_->capabilities();
   };
   const auto refused = asked(403, error_xml("AccessDenied"));
   ASSERT_FALSE(refused.ok()) << "a bucket with Object Lock would count as one without";
@@ -456,30 +467,21 @@ TEST(S3StoreTraits, WhatMayNotBeAskedIsAnErrorAndAskedAgain) {
 }
 
 // Where nothing matches S3 says 404, other servers 412: one answer of ours for both.
-TEST(S3StoreTraits, NothingToMatchIsAConditionThatDoesNotHold) {
-  SimClock clock;
-  SeededRandom random(1);
-  auto http = std::make_unique<RecordingTransport>();
-  RecordingTransport& server = *http;
-  S3StoreOptions options;
-  options.client.bucket = "my-bucket";
-  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
-                               clock, random);
-  ASSERT_TRUE(store.ok());
+TEST_F(S3StoreTest, NothingToMatchIsAConditionThatDoesNotHold) {
   const std::map<std::string, std::string> etag = {{"etag", "\"e\""}};
-  server.answer(200, etag);
-  server.answer(412);  // If-None-Match
-  server.answer(412);  // If-Match
-  server.answer(200, etag);
-  server.answer(200, etag);
-  server.answer(400);  // x-amz-checksum-sha256
-  server.answer(400);  // a body that lies
-  server.answer(204);
-  server.answer(400);  // STANDARD_IA
-  server.answer(501);  // Object Lock
-  server.answer(204);
-  server.answer(204);
-  ASSERT_TRUE((*store)->capabilities()->conditional_put);
+  server_->answer(200, etag);
+  server_->answer(412);  // If-None-Match
+  server_->answer(412);  // If-Match
+  server_->answer(200, etag);
+  server_->answer(200, etag);
+  server_->answer(400);  // x-amz-checksum-sha256
+  server_->answer(400);  // a body that lies
+  server_->answer(204);
+  server_->answer(400);  // STANDARD_IA
+  server_->answer(501);  // Object Lock
+  server_->answer(204);
+  server_->answer(204);
+  ASSERT_TRUE(store_->capabilities()->conditional_put);
   PutSource source;
   source.bytes = as_view("x");
   source.size = 1;
@@ -488,36 +490,27 @@ TEST(S3StoreTraits, NothingToMatchIsAConditionThatDoesNotHold) {
   matching.etag = "e";
   for (const auto& [status, code] :
        {std::pair(404, "NoSuchKey"), std::pair(412, "PreconditionFailed")}) {
-    server.answer(status, {}, error_xml(code));
-    const auto put = (*store)->put("k", source, matching);
+    server_->answer(status, {}, error_xml(code));
+    const auto put = store_->put("k", source, matching);
     ASSERT_FALSE(put.ok());
     EXPECT_EQ(put.error().code, ErrorCode::precondition_failed) << code;
   }
 }
 
-TEST(S3StoreCopies, ObjectsTooLargeForOneCopyAreCopiedInParts) {
-  SimClock clock;
-  SeededRandom random(1);
-  auto http = std::make_unique<RecordingTransport>();
-  RecordingTransport& server = *http;
-  S3StoreOptions options;
-  options.client.bucket = "my-bucket";
-  auto store = S3Store::create(options, std::move(http), std::make_unique<CountingCredentials>(),
-                               clock, random);
-  ASSERT_TRUE(store.ok());
+TEST_F(S3StoreTest, ObjectsTooLargeForOneCopyAreCopiedInParts) {
   // What the store can do: classes, and no more.
-  server.answer(200, {{"etag", "\"e\""}});
-  server.answer(501);                       // If-None-Match
-  server.answer(400);                       // x-amz-checksum-sha256
-  server.answer(400);                       // a body that lies
-  server.answer(204);                       // and what it may have left
-  server.answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
-  server.answer(200, {{"x-amz-storage-class", "STANDARD_IA"}});
-  server.answer(404, {}, error_xml("ObjectLockConfigurationNotFoundError"));
-  server.answer(204);
-  server.answer(204);
-  ASSERT_TRUE((*store)->capabilities()->storage_classes);
-  for (const Exchange& exchange : server.exchanges) {
+  server_->answer(200, {{"etag", "\"e\""}});
+  server_->answer(501);                       // If-None-Match
+  server_->answer(400);                       // x-amz-checksum-sha256
+  server_->answer(400);                       // a body that lies
+  server_->answer(204);                       // and what it may have left
+  server_->answer(200, {{"etag", "\"e\""}});  // STANDARD_IA
+  server_->answer(200, {{"x-amz-storage-class", "STANDARD_IA"}});
+  server_->answer(404, {}, error_xml("ObjectLockConfigurationNotFoundError"));
+  server_->answer(204);
+  server_->answer(204);
+  ASSERT_TRUE(store_->capabilities()->storage_classes);
+  for (const Exchange& exchange : server_->exchanges) {
     if (exchange.request.method != "PUT") continue;
     EXPECT_NE(header(exchange.request, "content-md5"), "absent")
         << "a bucket with a default retention would refuse it";
@@ -527,35 +520,35 @@ TEST(S3StoreCopies, ObjectsTooLargeForOneCopyAreCopiedInParts) {
   std::map<std::string, std::string> head = {{"content-length", std::to_string(6 * GiB)},
                                              {"etag", "\"old\""},
                                              {"x-amz-meta-coldshelf-sha256", digest}};
-  server.answer(400, {}, error_xml("InvalidRequest"));
-  server.answer(200, head);
-  server.answer(200, {},
-                "<InitiateMultipartUploadResult><UploadId>U</UploadId>"
-                "</InitiateMultipartUploadResult>");
+  server_->answer(400, {}, error_xml("InvalidRequest"));
+  server_->answer(200, head);
+  server_->answer(200, {},
+                  "<InitiateMultipartUploadResult><UploadId>U</UploadId>"
+                  "</InitiateMultipartUploadResult>");
   for (int part = 0; part < 6; ++part) {
-    if (part == 2) server.answer(503, {}, error_xml("SlowDown"));
-    server.answer(200, {}, "<CopyPartResult><ETag>\"p\"</ETag></CopyPartResult>");
+    if (part == 2) server_->answer(503, {}, error_xml("SlowDown"));
+    server_->answer(200, {}, "<CopyPartResult><ETag>\"p\"</ETag></CopyPartResult>");
   }
-  server.answer(200, {},
-                "<CompleteMultipartUploadResult><ETag>\"new-6\"</ETag>"
-                "</CompleteMultipartUploadResult>");
+  server_->answer(200, {},
+                  "<CompleteMultipartUploadResult><ETag>\"new-6\"</ETag>"
+                  "</CompleteMultipartUploadResult>");
   head["x-amz-storage-class"] = "DEEP_ARCHIVE";
-  server.answer(200, head);
-  server.exchanges.clear();
-  const auto moved = (*store)->change_class("k", StorageClass::deep_archive);
+  server_->answer(200, head);
+  server_->exchanges.clear();
+  const auto moved = store_->change_class("k", StorageClass::deep_archive);
   ASSERT_TRUE(moved.ok()) << moved.error().message();
   EXPECT_EQ(moved->storage_class, StorageClass::deep_archive);
   EXPECT_EQ(to_hex(*moved->sha256), digest);
-  ASSERT_EQ(server.exchanges.size(), 12U);
-  const HttpRequest& create = server.exchanges[2].request;
+  ASSERT_EQ(server_->exchanges.size(), 12U);
+  const HttpRequest& create = server_->exchanges[2].request;
   EXPECT_EQ(header(create, "x-amz-storage-class"), "DEEP_ARCHIVE");
   EXPECT_EQ(header(create, "x-amz-meta-coldshelf-sha256"), digest);
-  EXPECT_EQ(header(server.exchanges[3].request, "x-amz-copy-source-range"), "bytes=0-1073741823");
-  const HttpRequest& last = server.exchanges[9].request;
+  EXPECT_EQ(header(server_->exchanges[3].request, "x-amz-copy-source-range"), "bytes=0-1073741823");
+  const HttpRequest& last = server_->exchanges[9].request;
   EXPECT_EQ(header(last, "x-amz-copy-source-range"), "bytes=5368709120-6442450943");
   EXPECT_EQ(header(last, "x-amz-copy-source-if-match"), "\"old\"");
   EXPECT_NE(last.url.find("partNumber=6&uploadId=U"), std::string::npos);
-  EXPECT_NE(server.exchanges[10].body.find("<PartNumber>6</PartNumber>"), std::string::npos);
+  EXPECT_NE(server_->exchanges[10].body.find("<PartNumber>6</PartNumber>"), std::string::npos);
 }
 
 }  // namespace
