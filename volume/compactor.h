@@ -17,10 +17,12 @@ class Compactor {
  public:
   Compactor(VolumeState& state, LogWriter& writer) : state_(state), writer_(writer) {}
 
-  // The maintenance job's: moves as much as a frame holds. false: nothing to move, or not now.
-  // `pinned`: the segments that recovery points need.
+  // The maintenance job's: moves as much as a frame holds, or asks for a map. false: nothing to
+  // do, or not now. `pinned`: the segments that recovery points need.
   using Pinned = std::function<Result<std::set<SegmentId>>()>;
   Result<bool> step(const Pinned& pinned);
+  // How often it found nothing to move, or could not look. State's mutex held.
+  uint64_t rests() const { return rests_; }
 
   // Any thread, no lock held. After every command of a user; and once a second or so. true: what
   // waited may go on.
@@ -44,7 +46,15 @@ class Compactor {
     SegmentIndex index;
     size_t next = 0;  // frame
   };
-  std::shared_ptr<ImageSegment> choose(const std::set<SegmentId>& pinned);
+  struct Choice {
+    std::shared_ptr<ImageSegment> segment;  // null: it does not pay
+    bool map_now = false;                   // first, for what that gives back
+  };
+  class Moving;
+  Choice choose(const std::set<SegmentId>& pinned);
+  Result<bool> begin(const Pinned& pinned);
+  Result<bool> set_aside(const ImageSegment& segment, const Error& why);
+  bool unhurried() const;
   bool may_move();
   Status move_some(Source& source);
   Result<std::vector<ExtentMap::Extent>> live_in(const ImageSegment& segment,
@@ -62,6 +72,8 @@ class Compactor {
   // What users, and it, had appended when that was reckoned.
   std::optional<uint64_t> users_seen_;
   uint64_t moved_seen_ = 0;
+  std::map<SegmentId, int64_t> set_aside_;  // could not be read; until when, monotonic
+  uint64_t rests_ = 0;                      // under state's mutex
   // Anybody's.
   std::atomic<uint64_t> goes_on_at_{kNothingWaits};  // of appended_bytes
   std::atomic<uint64_t> granted_bytes_{0};           // beside what users appended

@@ -17,8 +17,7 @@ constexpr uint64_t kRoomsPerSegment = 16;  // at least, where segments are small
 constexpr uint64_t kLogPerMap = 4;
 // More than any operation needs besides its data.
 constexpr uint64_t kFrameRoom = 4 * KiB;
-// What the log leaves free on the disk, and how much it writes between two looks.
-constexpr uint64_t kDiskMargin = 16 * MiB;
+// How often the log looks at what the disk has free, while it writes as much as makes room needs.
 constexpr uint64_t kLooksPerMargin = 16;
 
 // What of a volume stays in memory until its digest is made, of what can.
@@ -128,7 +127,7 @@ void LogWriter::frame_small(std::vector<LogOp*>& ops) {
     }
     data.push_back(op->data);
   }
-  Status done = check_disk();
+  Status done = check_disk(false);
   if (done.ok()) done = make_room(kMaxFrameDataBytes + kFrameRoom);
   if (done.ok()) {
     buffered_.insert(buffered_.end(), ops.begin(), ops.end());
@@ -143,7 +142,9 @@ void LogWriter::frame_small(std::vector<LogOp*>& ops) {
 void LogWriter::frame_op(LogOp& op) {
   Status done;
   // What frees blocks, or ends a segment, is small: that is what is left free for.
-  if (op.kind != LogOp::Kind::unmap && op.kind != LogOp::Kind::roll) done = check_disk();
+  if (op.kind != LogOp::Kind::unmap && op.kind != LogOp::Kind::roll) {
+    done = check_disk(op.kind == LogOp::Kind::move);
+  }
   if (!done.ok()) {
     op.status = done;
     return;
@@ -166,6 +167,7 @@ void LogWriter::frame_op(LogOp& op) {
       if (!done.ok()) break;
       buffered_.push_back(&op);
       done = framed(add_frame(FrameKind::holes, {&op.range, 1}, false, {}));
+      if (state_.disk_short) state_.maintenance_due = true;  // there may be something to give back
       break;
     case LogOp::Kind::move:
       done = make_room(std::max(kMaxFrameDataBytes, kMaxPreparedBytes) + 16 * kFrameRoom);
@@ -320,11 +322,9 @@ Status LogWriter::add_packed(std::span<const BlockRange> ranges, FrameCodec code
 // A file system that finds places for data only when it writes them out may find the disk full in
 // fdatasync, and that cannot be made good. So the log stops before: a write that finds the disk
 // nearly full fails by itself, and the next one may find room.
-Status LogWriter::check_disk() {
-  const uint64_t margin = std::min(kDiskMargin, state_.options.segment_bytes / 4);
-  if (unchecked_ < margin / kLooksPerMargin) return {};
-  const auto available = state_.env.cartridge.files->available_bytes(state_.directory);
-  if (available.ok() && *available < margin) {
+Status LogWriter::check_disk(bool makes_room) {
+  if (unchecked_ < state_.margin_for_moves() / kLooksPerMargin) return {};
+  if (!(makes_room ? state_.has_room_for_moves() : state_.has_room_for_writes())) {
     return Error(ErrorCode::no_space, "the disk of " + state_.directory + " is full");
   }
   unchecked_ = 0;
@@ -404,6 +404,22 @@ void LogWriter::finish_segment() {
   }
   open_.reset();
   state_.maintenance_due = true;
+}
+
+Result<uint64_t> LogWriter::end_with_map() {
+  uint64_t done_then = 0;
+  LogOp op;
+  op.kind = LogOp::Kind::roll;
+  op.at_boundary = [&](const LogMark& mark) {
+    if (!state_.replacing) {
+      state_.log_bytes_since_map = 0;
+      state_.pending_maps.push_back({mark, state_.map});
+    }
+    done_then = state_.maps_done + state_.pending_maps.size();
+  };
+  TRY(run(op));
+  state_.maintenance_due = true;
+  return done_then;
 }
 
 void LogWriter::want_map() {

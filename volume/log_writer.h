@@ -53,6 +53,9 @@ class LogWriter {
 
   // Returns when the operation is in the log and the map, or failed.
   Status run(LogOp& op);
+  // Ends the open segment and asks for a map of what is there, unless one that replaces it is under
+  // way. Gives what maps_done will be when that is written.
+  Result<uint64_t> end_with_map();
 
  private:
   struct Framed {  // what enters the map when the buffer is written
@@ -81,7 +84,7 @@ class LogWriter {
   Status add_mark();
   void index_frame(const FrameHeader& header, size_t at, uint32_t header_size);
   Status make_room(uint64_t bytes);
-  Status check_disk();
+  Status check_disk(bool makes_room);
   Status open_segment();
   void finish_segment();
   Status write_out();

@@ -114,11 +114,14 @@ Maintenance::Did Maintenance::step() {
     done = seal(tail);
   } else if (pending) {
     done = write_pending(*pending);
+  } else if (ending_) {
+    return Did::nothing;
   } else {
     auto moved = compactor_.step([this] {
       const Points now = points();
       return needed_by_points(now.manifest, now.positions);
     });
+    state_.changed.notify_all();  // collect() counts
     if (moved.ok()) return *moved ? Did::moved : Did::nothing;
     // Data that cannot be read now stays where it is.
     log_warning("volume", "compaction put off",
@@ -294,6 +297,7 @@ Status Maintenance::write_pending(const PendingMap& pending) {
     const std::lock_guard lock(state_.mutex);
     CHECK(!state_.pending_maps.empty());
     state_.pending_maps.pop_front();
+    ++state_.maps_done;
     state_.counters.map_bytes += written.entry.stored_bytes;
     if (pending.replaces) {
       state_.map = pending.map;
@@ -400,28 +404,51 @@ Result<std::set<SegmentId>> Maintenance::needed_by_points(const Manifest& manife
 }
 
 Status Maintenance::collect() {
-  const Compactor::Hurry hurry(compactor_);
-  TRY(drain());
-  LogOp op;
-  op.kind = LogOp::Kind::roll;
-  op.at_boundary = [this](const LogMark& mark) {
-    state_.log_bytes_since_map = 0;
-    state_.pending_maps.push_back({mark, state_.map});
-  };
-  TRY(writer_.run(op));
-  return drain();
+  TRY(compact());
+  ASSIGN_OR_RETURN(const uint64_t done, writer_.end_with_map());
+  return wait_maps(start(), done, 0);
 }
 
-Status Maintenance::drain() {
+// With users who make more of it all the time it need not come to an end: whoever waits has waited
+// enough when as much was moved as there was.
+Status Maintenance::compact() {
+  const Compactor::Hurry hurry(compactor_);
+  const uint64_t stored = state_.manifest().stored_bytes();
+  uint64_t rests = 0, moved = 0;
+  {
+    const std::lock_guard lock(state_.mutex);
+    rests = compactor_.rests();
+    moved = state_.counters.moved_bytes + stored;
+  }
   const uint64_t tried = start();
-  wait_idle();
   std::unique_lock lock(state_.mutex);
   state_.changed.wait(lock, [&] {
-    const bool sealing = !state_.tail.empty() && state_.tail.front()->finished;
-    return state_.failure || put_off_since(tried) || (!sealing && state_.pending_maps.empty());
+    return state_.failure || put_off_since(tried) || compactor_.rests() > rests ||
+           state_.counters.moved_bytes > moved;
   });
   if (state_.failure) return *state_.failure;
   if (put_off_since(tried)) return *state_.waits_for;
+  return {};
+}
+
+Status Maintenance::drain() {
+  uint64_t done = 0, sealed = 0;
+  {
+    const std::lock_guard lock(state_.mutex);
+    done = state_.maps_done + state_.pending_maps.size();
+    for (const auto& tail : state_.tail) {
+      if (tail->finished) sealed = tail->header.sequence + 1;
+    }
+  }
+  return wait_maps(start(), done, sealed);
+}
+
+Status Maintenance::wait_maps(uint64_t tried, uint64_t done, uint64_t sealed) {
+  std::unique_lock lock(state_.mutex);
+  const auto there = [&] { return state_.maps_done >= done && state_.sealed_position >= sealed; };
+  state_.changed.wait(lock, [&] { return state_.failure || put_off_since(tried) || there(); });
+  if (state_.failure) return *state_.failure;
+  if (!there()) return *state_.waits_for;
   return {};
 }
 

@@ -19,6 +19,7 @@ class Maintenance {
  public:
   Maintenance(VolumeState& state, LogWriter& writer)
       : state_(state), writer_(writer), compactor_(state, writer) {}
+  ~Maintenance() { ending_ = true; }  // compaction ends where it is
 
   // Starts what is due, unless that is under way. Any thread, no lock held.
   void kick();
@@ -31,13 +32,13 @@ class Maintenance {
   void tick();
   // Start what is due, and wait. no_space and others that pass: it is put off, and goes on by
   // itself.
-  Status drain();                          // every finished segment sealed, every map written
+  Status drain();                          // what is finished now sealed, what is asked for written
   Status wait_sealed(uint64_t position);   // the log below `position`
   Status wait_for_map(uint64_t position);  // of that position
   Status wait_replaced();                  // what becomes of the map that replaces the content
-  // Compaction as far as it pays, a map, and everything given back that nothing needs.
+  // Compaction as far as it pays, of what there is now, a map, and everything given back that
+  // nothing needs.
   Status collect();
-  void wait_idle() { jobs_.wait(); }
 
  private:
   // Has another try begin at what is put off. Gives how many had begun before.
@@ -45,6 +46,8 @@ class Maintenance {
   bool put_off_since(uint64_t tried) const {  // state's mutex held
     return state_.waits_for && state_.waits_since > tried;
   }
+  Status wait_maps(uint64_t tried, uint64_t done, uint64_t sealed);
+  Status compact();
   void start_step();
   void run();
   enum class Did { nothing, something, moved };
@@ -73,6 +76,7 @@ class Maintenance {
   Compactor compactor_;
   std::mutex mutex_;
   bool running_ = false;
+  std::atomic<bool> ending_{false};
   std::atomic<bool> digesting_{false};
   int64_t writeback_ns_ = 0;               // when the disk was told last; of who set digesting_
   std::atomic<uint64_t> digest_asked_{0};  // of appended_bytes

@@ -311,9 +311,6 @@ Status Volume::seal() {
   return maintenance_->drain();
 }
 
-Status Volume::collect() {
-  const std::lock_guard lock(points_mutex_);
-  return maintenance_->collect();
-}
+Status Volume::collect() { return maintenance_->collect(); }
 
 }  // namespace coldshelf

@@ -9,7 +9,10 @@ namespace coldshelf {
 
 namespace {
 constexpr int64_t kRetryNs = 1'000'000'000;
-}
+constexpr uint64_t kDiskMargin = 16 * MiB;
+// Segments: with less beyond what writes need the disk is short, with twice as much no more.
+constexpr uint64_t kShortSegments = 2;
+}  // namespace
 
 VolumeState::VolumeState(const VolumeEnv& environment, const VolumeOptions& settings,
                          std::string where, std::unique_ptr<ManifestLog> manifest_log, Secret key,
@@ -85,6 +88,7 @@ void VolumeState::put_off(const Error& why, bool sealing) {
     // What would replace the disk's content does so now or not at all.
     if (replacing) {
       pending_maps.pop_back();
+      ++maps_done;
       replacing = false;
       replaced = Status(why);
     }
@@ -114,6 +118,29 @@ void VolumeState::goes_on(bool sealing) {
 bool VolumeState::retry_due() const {
   const int64_t at = retry_at_ns;
   return at != 0 && env.cartridge.clock->monotonic_ns() >= at;
+}
+
+uint64_t VolumeState::margin_for_moves() const {
+  return std::min(kDiskMargin, options.segment_bytes / 4);
+}
+
+bool VolumeState::has_room_for_moves() const {
+  const auto available = env.cartridge.files->available_bytes(directory);
+  return !available.ok() || *available >= margin_for_moves();
+}
+
+bool VolumeState::has_room_for_writes() {
+  const auto available = env.cartridge.files->available_bytes(directory);
+  if (!available.ok()) return true;
+  uint64_t margin = margin_for_moves() + options.segment_bytes;
+  {
+    const std::lock_guard lock(mutex);
+    margin += kMapEntryBytes * map.extent_count();
+  }
+  const uint64_t enough = margin + kShortSegments * options.segment_bytes;
+  if (*available < enough && !disk_short.exchange(true)) maintenance_due = true;
+  if (*available >= enough + kShortSegments * options.segment_bytes) disk_short = false;
+  return *available >= margin;
 }
 
 Manifest VolumeState::manifest() {

@@ -147,6 +147,7 @@ struct VolumeState {
   uint64_t waits_since = 0;             // the try that put it off
   bool sealing_waits = false;           // that is sealing
   bool replacing = false;               // the last of pending_maps does
+  uint64_t maps_done = 0;               // of pending_maps: written, or given up
   std::optional<Status> replaced;       // what became of it
   std::atomic<int64_t> retry_at_ns{0};  // monotonic; 0: nothing is put off
   VolumeCounters counters;
@@ -156,6 +157,7 @@ struct VolumeState {
   std::atomic<uint64_t> data_syncs{0};      // of the log
   std::atomic<bool> map_wanted{false};      // at the next end of a segment
   std::atomic<bool> moving{false};  // compaction waits for the log: the log must not wait for it
+  std::atomic<bool> disk_short{false};  // nearly full: compaction makes room
 
   // All below: mutex not held, unless it says so.
   Status failed();
@@ -187,6 +189,13 @@ struct VolumeState {
   // is.
   Status sync_tail(TailSegment& segment, uint64_t bytes);
   Status sync_directory();  // so is this one's
+  // What the disk must have free for what gives segments back.
+  uint64_t margin_for_moves() const;
+  // Whether it has. Where the disk does not say, it has.
+  bool has_room_for_moves() const;
+  // For writes of users, which leave room for that: a segment to be emptied, and a map, without
+  // which nothing is given back. Sets disk_short.
+  bool has_room_for_writes();
 
  private:
   Status sync_now(TailSegment& segment, uint64_t& bytes, bool entry);

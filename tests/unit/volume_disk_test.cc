@@ -6,7 +6,17 @@
 namespace coldshelf::test {
 namespace {
 
-using VolumeDiskTest = VolumeTest;
+class VolumeDiskTest : public VolumeTest {
+ protected:
+  // 64 KiB pieces from the beginning, until the disk is full. Gives how many there are.
+  uint64_t fill(Volume& v) {
+    uint64_t pieces = 0;
+    while (v.write(pieces * kPiece, pattern(pieces, kPiece), false).ok()) ++pieces;
+    EXPECT_LT(pieces, kBlocks * 4096 / kPiece) << "the disk does not fill";
+    return pieces;
+  }
+  static constexpr uint64_t kPiece = 64 * KiB;
+};
 
 TEST_F(VolumeDiskTest, AFailedSyncMakesItReadOnly) {
   auto v = create();
@@ -70,14 +80,14 @@ TEST_F(VolumeDiskTest, AWriteThatFoundTheDiskFullIsNotThereAfterAPowerLoss) {
 // which would end the volume: writes fail before that.
 TEST_F(VolumeDiskTest, ADiskThatFillsDoesNotFailAFlush) {
   auto v = create();
-  files.set_capacity(3 * MiB);
+  files.set_capacity(4 * MiB);
   files.set_sync_needs(100'000);
   uint64_t written = 0;
   Status done;
   for (; done.ok(); written += done.ok() ? 4096U : 0U) {
     done = v->write(written, pattern(written, 4096), false);
     ASSERT_TRUE(v->flush().ok()) << written;
-    ASSERT_LT(written, 3 * MiB);
+    ASSERT_LT(written, 4 * MiB);
   }
   EXPECT_EQ(done.error().code, ErrorCode::no_space);
   EXPECT_GT(written, 2 * MiB);
@@ -97,6 +107,62 @@ TEST_F(VolumeDiskTest, ADiskThatFillsDoesNotFailAFlush) {
     ASSERT_EQ(read(*v, at, 4096), pattern(at, 4096));
   }
   EXPECT_EQ(read(*v, written, 4096), pattern(2, 4096));
+}
+
+TEST_F(VolumeDiskTest, WhatIsUnmappedOnAFullDiskMakesRoom) {
+  auto v = create();
+  files.set_capacity(8 * MiB);
+  const uint64_t pieces = fill(*v);
+  ASSERT_GT(pieces, 80U);
+  EXPECT_TRUE(v->unmap(0, pieces * kPiece).ok());
+  v->go_on();
+  for (uint64_t i = 0; i < pieces - 16; ++i) {
+    const Status done = v->write(i * kPiece, pattern(i, kPiece), false);
+    ASSERT_TRUE(done.ok()) << i << ": " << done.error().message();
+  }
+  ASSERT_TRUE(v->flush().ok());
+  v = open();
+  for (uint64_t i = 0; i < pieces - 16; ++i) {
+    ASSERT_TRUE(read(*v, i * kPiece, kPiece) == pattern(i, kPiece)) << i;
+  }
+}
+
+TEST_F(VolumeDiskTest, AFullDiskIsCompactedWhereLittleIsDead) {
+  for (const uint64_t one_of : {2U, 5U, 8U}) {
+    SimFileSystem disk;
+    env.cartridge.files = &disk;
+    auto v = create();
+    disk.set_capacity(8 * MiB);
+    const uint64_t pieces = fill(*v);
+    const auto dead = [&](uint64_t i) { return one_of == 2 ? i % 8 != 0 : i % one_of == 0; };
+    uint64_t unmapped = 0;
+    for (uint64_t i = 0; i < pieces; ++i) {
+      if (!dead(i)) continue;
+      ASSERT_TRUE(v->unmap(i * kPiece, kPiece).ok());
+      ++unmapped;
+    }
+    v->go_on();
+    uint64_t written = 0;
+    const uint64_t beyond = pieces * kPiece;
+    while (v->write(beyond + written * kPiece, pattern(1000 + written, kPiece), false).ok()) {
+      ++written;
+    }
+    EXPECT_GT(written, unmapped / 2) << "of " << unmapped << ", one of " << one_of;
+    EXPECT_LT(written, unmapped + 16);
+    ASSERT_TRUE(v->flush().ok());
+    v.reset();
+    SeededRandom r(one_of);
+    disk.crash(r);
+    v = open();
+    ASSERT_NE(v, nullptr);
+    for (uint64_t i = 0; i < pieces; ++i) {
+      const Buffer expected = dead(i) ? Buffer(kPiece, std::byte{0}) : pattern(i, kPiece);
+      ASSERT_TRUE(read(*v, i * kPiece, kPiece) == expected) << i;
+    }
+    for (uint64_t i = 0; i < written; ++i) {
+      ASSERT_TRUE(read(*v, beyond + i * kPiece, kPiece) == pattern(1000 + i, kPiece)) << i;
+    }
+  }
 }
 
 // Where every write is synced, the file is made longer before it must be, and is as long as it

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <thread>
 
+#include "tests/support/sim_clock.h"
 #include "tests/support/volume_fixture.h"
 #include "tests/support/watched_file_system.h"
 
@@ -134,6 +135,138 @@ TEST_F(VolumeMaintenance, CompactionLeavesTheOthersTheirTurn) {
   slow = false;
   ASSERT_TRUE((*a)->collect().ok());
   EXPECT_LT(moved, (*a)->counters().moved_bytes) << "b waited until a had nothing left to move";
+}
+
+// A disk of which every other block is dead, that nobody uses, so that all of it is compacted. What
+// is moved takes its time: 256 pieces of 20 ms.
+class VolumeCompaction : public VolumeMaintenance {
+ protected:
+  static constexpr uint64_t kBytes = kBlocks * 4096;
+  VolumeCompaction() {
+    env.cartridge.clock = &system_;
+    env.cartridge.files = &watched_;
+    env.cartridge.sealers = &pool_;
+  }
+  std::unique_ptr<Volume> compacting() {
+    auto volume = create();
+    for (uint64_t at = 0; at < kBytes; at += 1 * MiB) {
+      EXPECT_TRUE(volume->write(at, pattern(at, 1 * MiB), false).ok());
+    }
+    EXPECT_TRUE(volume->create_point("p").ok());
+    for (uint64_t at = 0; at < kBytes; at += 1 * MiB) {
+      EXPECT_TRUE(volume->write(at, pattern(at + 1, 1 * MiB), false).ok());
+    }
+    EXPECT_TRUE(volume->seal().ok());
+    for (uint64_t at = 0; at < kBytes; at += 8192) EXPECT_TRUE(volume->unmap(at, 4096).ok());
+    slow_ = true;
+    volume->go_on();
+    volume->go_on();  // nobody used it in between
+    EXPECT_TRUE(wait_until([&] { return volume->counters().moved_bytes > 0; }));
+    return volume;
+  }
+  SystemClock system_;
+  std::atomic<bool> slow_{false};
+  std::atomic<unsigned> slow_writes_{0};
+  WatchedFileSystem watched_{files, [this](const char* operation, const std::string&) {
+                               if (!slow_ || std::string_view(operation) != "write") return;
+                               ++slow_writes_;
+                               std::this_thread::sleep_for(20ms);
+                             }};
+  WorkerPool pool_{1};
+};
+
+TEST_F(VolumeCompaction, DoesNotHoldUpARollBack) {
+  auto volume = compacting();
+  const auto points = volume->points();
+  ASSERT_TRUE(points.ok());
+  ASSERT_TRUE(volume->roll_back(points->front().id).ok());
+  EXPECT_LT(volume->counters().moved_bytes, kBytes / 4);
+  slow_ = false;
+  for (uint64_t at = 0; at < kBytes; at += 1 * MiB) {
+    ASSERT_TRUE(equal(read(*volume, at, 1 * MiB), pattern(at, 1 * MiB))) << at;
+  }
+  ASSERT_TRUE(volume->close().ok());
+  volume = open();
+  ASSERT_NE(volume, nullptr);
+  for (uint64_t at = 0; at < kBytes; at += 1 * MiB) {
+    ASSERT_TRUE(equal(read(*volume, at, 1 * MiB), pattern(at, 1 * MiB))) << at;
+  }
+}
+
+TEST_F(VolumeCompaction, DoesNotHoldUpTheEnd) {
+  auto volume = compacting();
+  ASSERT_TRUE(volume->close().ok());
+  volume.reset();
+  EXPECT_LT(slow_writes_, 100U);
+  slow_ = false;
+  volume = open();
+  ASSERT_NE(volume, nullptr);
+  for (uint64_t at = 0; at < kBytes; at += 8192) {
+    ASSERT_TRUE(equal(read(*volume, at, 4096), Buffer(4096, std::byte{0}))) << at;
+  }
+}
+
+TEST_F(VolumeCompaction, ThatIsAskedForEndsThoughUsersMakeMoreOfIt) {
+  auto volume = create();
+  std::atomic<bool> end{false};
+  std::thread user([&] {
+    for (uint64_t i = 0; !end; ++i) {
+      ASSERT_TRUE(volume->write(i * 7 % 64 * 256 * KiB, pattern(i, 256 * KiB), false).ok());
+    }
+  });
+  EXPECT_TRUE(wait_until([&] { return volume->counters().segments_sealed > 20; }));
+  EXPECT_TRUE(volume->collect().ok());
+  EXPECT_TRUE(volume->collect().ok());
+  end = true;
+  user.join();
+}
+
+// It is said, and the others are compacted; and it, too, when it can be read.
+TEST_F(VolumeMaintenance, ADamagedSegmentDoesNotStopCompaction) {
+  unsigned said = 0;
+  capture_log([&](std::string_view line) {
+    said += line.find("a segment cannot be compacted") != std::string_view::npos ? 1 : 0;
+  });
+  SimClock later;
+  env.cartridge.clock = &later;
+  auto volume = create();
+  for (uint64_t at = 0; at < 8 * MiB; at += 64 * KiB) {
+    ASSERT_TRUE(volume->write(at, pattern(at, 64 * KiB), false).ok());
+  }
+  ASSERT_TRUE(volume->seal().ok());
+  const SegmentEntry damaged = volume->manifest().partitions[kImageLogPartition].segments.at(2);
+  for (uint64_t at = 0; at < 8 * MiB; at += 256 * KiB) {
+    ASSERT_TRUE(volume->unmap(at, 192 * KiB).ok());
+  }
+  const std::string path = segment_path("/v", damaged.sequence, damaged.epoch);
+  for (uint64_t at = 0; at < damaged.stored_bytes; at += 8 * KiB) {
+    ASSERT_TRUE(files.flip(path, at, 3).ok());
+  }
+  const auto segments = [&] {
+    std::set<uint64_t> out;
+    const Manifest now = volume->manifest();
+    for (const auto& s : now.partitions[kImageLogPartition].segments) out.insert(s.sequence);
+    return out;
+  };
+  const std::set<uint64_t> before = segments();
+  ASSERT_TRUE(volume->collect().ok());
+  EXPECT_EQ(said, 1U);
+  const std::set<uint64_t> after = segments();
+  const auto stays = [&](uint64_t sequence) { return after.contains(sequence); };
+  EXPECT_LE(std::count_if(before.begin(), before.end(), stays), 3);
+  EXPECT_TRUE(stays(damaged.sequence));
+  ASSERT_TRUE(volume->collect().ok());
+  EXPECT_EQ(said, 1U);  // not so soon again
+  for (uint64_t at = 0; at < damaged.stored_bytes; at += 8 * KiB) {
+    ASSERT_TRUE(files.flip(path, at, 3).ok());
+  }
+  later.advance_ms(61'000);
+  ASSERT_TRUE(volume->collect().ok());
+  EXPECT_EQ(said, 1U);
+  EXPECT_FALSE(segments().contains(damaged.sequence));
+  for (uint64_t at = 192 * KiB; at < 8 * MiB; at += 256 * KiB) {
+    ASSERT_TRUE(equal(read(*volume, at, 64 * KiB), pattern(at, 64 * KiB))) << at;
+  }
 }
 
 TEST_F(VolumeMaintenance, ADamagedMapOfAnOldPointIsNotTheDisksEnd) {
