@@ -113,7 +113,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   void answer_now(const std::shared_ptr<Task>& task, scsi::Reply reply);
   void finish(const std::shared_ptr<Task>& task);
   void on_task_done(const std::shared_ptr<Task>& task);
-  bool has_output_room() const;
+  bool has_output_room(const Task& task) const;
+  bool may_begin(const Task& task, size_t waiting_before) const;
   void pump_ready();
   void end_task(Task& task);
 

@@ -40,6 +40,8 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   // Another session takes the place of this one's: its waiting tasks are taken out, the running
   // ones marked as aborted, and what its connection submits from now on never runs.
   void abort_nexus(const std::shared_ptr<const scsi::Nexus>& nexus);
+  // What the command touches; one that is not SIMPLE conflicts with every other.
+  scsi::Footprint footprint_of(const scsi::Command& command) const;
   scsi::LogicalUnit& unit() { return *unit_; }
   // How many threads its tasks may hold: no more than the unit's concurrency(), and fewer where
   // there are not so many for all units. At least one.
@@ -62,7 +64,6 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
     std::weak_ptr<const scsi::Nexus> nexus;
   };
 
-  scsi::Footprint footprint_of(const scsi::Command& command) const;
   bool has_ended(const Task& task) const;
   bool may_start(const Entry& entry, size_t waiting_before) const;
   bool hold_back(Entry& entry);

@@ -106,6 +106,27 @@ TEST_F(SbcOverlap, ManySlowReadsAreBoundedAndAllAnswered) {
   for (const uint32_t tag : slow) EXPECT_EQ(one->complete(tag).status, 0);
 }
 
+// More of them than the connection's output may hold: the rest is not begun, and what comes behind
+// goes on, but for what is about the same blocks.
+TEST_F(SbcOverlap, LongReadsThatAreNotBegunHoldUpNobody) {
+  constexpr unsigned kLong = 2048;
+  const auto one = connect(1);
+  rig_.device().freeze(0, 32 * MiB);
+  std::vector<uint32_t> slow;
+  for (uint32_t i = 0; i < 12; ++i) slow.push_back(send_read(*one, i * kLong, kLong));
+  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(9));
+  const uint32_t same = send_write(*one, 11 * kLong, 5);
+  EXPECT_EQ(one->complete(send_write(*one, 100'000, 3)).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 100'000)).data, filled(8 * kBlock, 3));
+  EXPECT_EQ(one->complete(one->send_command(cdb10(0x35, 0, 0), kF, 0)).status, 0);
+  EXPECT_EQ(one->complete(same, {}, 200).status, 0xFF);
+  rig_.device().thaw();
+  for (const uint32_t tag : slow)
+    EXPECT_EQ(one->complete(tag).data, filled(kLong * kBlock, 0)) << "the write came later";
+  EXPECT_EQ(one->complete(same).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 11 * kLong)).data, filled(8 * kBlock, 5));
+}
+
 // MODE SELECT changes what the others go by: it runs alone, and later commands see its work.
 TEST_F(SbcOverlap, WhatRunsAloneWaitsAndIsWaitedFor) {
   const auto one = connect(1);
