@@ -135,6 +135,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   TaskResponse abort_one(const Bhs& bhs, const std::shared_ptr<void>& waiter);
   void abort_task(const std::shared_ptr<Task>& task, const std::shared_ptr<void>& waiter,
                   bool answer_aborted);
+  void leave_behind(Task& task);
   void abort_all(const std::shared_ptr<void>& waiter, bool answer_aborted);
   void abort_everyone(const std::shared_ptr<void>& waiter);
   std::vector<std::shared_ptr<Session>> sessions_of_target() const;

@@ -253,6 +253,7 @@ void Connection::pump_ready() {
 }
 
 void Connection::on_task_done(const std::shared_ptr<Task>& task) {
+  if (task->state == Task::State::ended) promised_in_ -= std::exchange(task->promised_in, 0);
   finish(task);
   pump_ready();
   flush_output();

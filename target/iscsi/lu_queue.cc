@@ -167,21 +167,25 @@ void LuQueue::run(Task& task) {
   }
 }
 
-bool LuQueue::cancel(const Task& task) {
+LuQueue::Cancelled LuQueue::cancel(const Task& task) {
   TaskPtr dropped;
   std::vector<TaskPtr> next;
   {
     const std::lock_guard lock(mutex_);
-    const auto at = std::find_if(waiting_.begin(), waiting_.end(),
-                                 [&task](const Entry& e) { return e.task.get() == &task; });
-    if (at == waiting_.end()) return false;
+    const auto is_it = [&task](const Entry& e) { return e.task.get() == &task; };
+    const auto at = std::find_if(waiting_.begin(), waiting_.end(), is_it);
+    if (at == waiting_.end()) {
+      const auto active = std::find_if(active_.begin(), active_.end(), is_it);
+      const bool only_reads = active != active_.end() && active->footprint.only_reads();
+      return only_reads ? Cancelled::only_reads : Cancelled::runs;
+    }
     dropped = std::move(at->task);
     if (at->held) stop_timer();
     waiting_.erase(at);
     next = take_startable();  // those that waited for it alone
   }
   post_each(std::move(next));
-  return true;
+  return Cancelled::never_runs;
 }
 
 bool LuQueue::has_ended(const Task& task) const {

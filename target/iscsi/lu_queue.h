@@ -35,8 +35,10 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   // True: the task ran here and now, task->reply is there, or its session has ended and it is
   // marked as aborted. False: task->done is called later.
   bool submit(const std::shared_ptr<Task>& task);
-  // True: the task was still waiting and never runs. False: it runs now, or is done.
-  bool cancel(const Task& task);
+  // Of one that `runs`, or is done, task->done is called. So it is of one that `only_reads` blocks:
+  // it changes nothing any more, and nobody need wait for it.
+  enum class Cancelled { never_runs, only_reads, runs };
+  Cancelled cancel(const Task& task);
   // Another session takes the place of this one's: its waiting tasks are taken out, the running
   // ones marked as aborted, and what its connection submits from now on never runs.
   void abort_nexus(const std::shared_ptr<const scsi::Nexus>& nexus);

@@ -93,6 +93,7 @@ struct Footprint {
   static Footprint nothing() { return {false, false, 0, 0}; }
   static Footprint reads_from(uint64_t begin, uint64_t end) { return {false, false, begin, end}; }
   static Footprint writes_to(uint64_t begin, uint64_t end) { return {false, true, begin, end}; }
+  bool only_reads() const { return !alone && !writes && begin < end; }
   bool conflicts_with(const Footprint& other) const {
     if (alone || other.alone) return true;
     return (writes || other.writes) && begin < other.end && other.begin < end;

@@ -127,6 +127,36 @@ TEST_F(SbcOverlap, LongReadsThatAreNotBegunHoldUpNobody) {
   EXPECT_EQ(one->complete(send_read(*one, 11 * kLong)).data, filled(8 * kBlock, 5));
 }
 
+// An initiator whose ABORT TASK is not answered resets the unit, and with it everybody's commands.
+TEST_F(SbcOverlap, AReadThatIsAbortedIsNotWaitedFor) {
+  constexpr uint8_t kAbortTask = 1, kLogicalUnitReset = 5;
+  const auto one = connect(1), two = connect(2);
+  const auto answered = [&](uint8_t function, uint32_t task) {
+    const uint32_t tag = one->send_task_management(function, task);
+    const auto answer = one->receive(2000);
+    return answer && answer->bhs.opcode() == iscsi::Opcode::task_management_response &&
+           answer->bhs.task_tag() == tag && answer->bhs.get8(iscsi::field::kResponse) == 0;
+  };
+  rig_.device().freeze(0, 1 * MiB);
+  const uint32_t slow = send_read(*one, 0);
+  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
+  EXPECT_TRUE(answered(kAbortTask, slow));
+  EXPECT_EQ(one->complete(send_write(*one, 4096, 3)).status, 0);
+  const uint32_t write = send_write(*one, 0, 4);
+  EXPECT_EQ(one->complete(write, {}, 200).status, 0xFF) << "it comes after the read all the same";
+  rig_.device().thaw();
+  EXPECT_EQ(one->complete(write).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 0)).data, filled(8 * kBlock, 4));
+  rig_.device().freeze(0, 1 * MiB);
+  const uint32_t others = send_read(*two, 8);
+  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
+  EXPECT_TRUE(answered(kLogicalUnitReset, iscsi::kReservedTag));
+  EXPECT_EQ(two->complete(others).status, kTaskAborted);
+  rig_.device().thaw();
+  EXPECT_EQ(one->complete(one->send_command({0, 0, 0, 0, 0, 0}, kF, 0)).sense_key(), 6);
+  EXPECT_EQ(one->complete(send_read(*one, 0)).data, filled(8 * kBlock, 4));
+}
+
 // MODE SELECT changes what the others go by: it runs alone, and later commands see its work.
 TEST_F(SbcOverlap, WhatRunsAloneWaitsAndIsWaitedFor) {
   const auto one = connect(1);
@@ -194,9 +224,11 @@ TEST_F(SbcPreempt, PreemptAndAbortEndsCommands) {
   ASSERT_EQ(winner->complete(send_out(*winner, 6, 0, 0xB, 0)).status, 0);
   ASSERT_EQ(victim->complete(send_out(*victim, 1, 0xA, 0, 5)).status, 0);
   rig_.device().freeze(0, 1 * MiB);
-  const uint32_t running = send_read(*victim, 0);
+  // COMPARE AND WRITE, of a block that it does not find.
+  const uint32_t running = victim->send_command({0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0},
+                                                kF | kW, 2 * kBlock, filled(2 * kBlock, 9));
   ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
-  const uint32_t waiting = send_write(*victim, 0, 0xEE);  // behind its read
+  const uint32_t waiting = send_write(*victim, 0, 0xEE);  // behind it
   const uint32_t others = send_read(*bystander, 8);
   ASSERT_TRUE(rig_.device().wait_for_waiting_reads(2));
   const uint32_t preempt = send_out(*winner, 5, 0xB, 0xA, 5);
