@@ -14,10 +14,18 @@ scsi::Footprint LuQueue::footprint_of(const scsi::Command& command) const {
   return free_order ? unit_->footprint(command) : scsi::Footprint{};
 }
 
+// Reads wait for the store when it is slow or away. They leave some threads to what needs the local
+// disk alone: flushes, writes, reservations.
+size_t LuQueue::threads_for(const scsi::Footprint& footprint) const {
+  const size_t all = threads_;
+  return footprint.only_reads() && all > 1 ? all - (all + 7) / 8 : all;
+}
+
 // Nothing that runs, and nothing that came earlier, stands against it. What waits behind one that
 // is kept back does not hinder those that may overtake it, unless it is ordered (SAM-5 8.6).
 bool LuQueue::may_start(const Entry& entry, size_t waiting_before) const {
-  if (entry.pooled && !entry.footprint.alone && pooled_ >= threads_) return false;
+  if (entry.pooled && !entry.footprint.alone && pooled_ >= threads_for(entry.footprint))
+    return false;
   const auto conflicts = [&entry](const Entry& other) {
     return entry.footprint.conflicts_with(other.footprint);
   };

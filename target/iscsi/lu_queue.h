@@ -67,6 +67,7 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   };
 
   bool has_ended(const Task& task) const;
+  size_t threads_for(const scsi::Footprint& footprint) const;
   bool may_start(const Entry& entry, size_t waiting_before) const;
   bool hold_back(Entry& entry);
   void stop_timer();
