@@ -264,6 +264,7 @@ void Connection::finish(const std::shared_ptr<Task>& task) {
   if (task->state == Task::State::ended) return;
   if (task->command.aborted->load()) task->aborted = true;  // with its nexus, by the LuQueue
   if (!task->reply.abort_ports.empty()) {
+    task->executed = true;
     abort_preempted(task);
     return;
   }

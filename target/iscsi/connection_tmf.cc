@@ -144,7 +144,9 @@ void Connection::abort_task(const std::shared_ptr<Task>& task, const std::shared
     task->command.aborted->store(true);
   }
   auto cancelled = LuQueue::Cancelled::never_runs;
-  if (task->state == Task::State::submitted) cancelled = session_->target->queue->cancel(*task);
+  // One that has executed and waits for others ends at once: they may wait for it, too.
+  if (task->state == Task::State::submitted && !task->executed)
+    cancelled = session_->target->queue->cancel(*task);
   if (cancelled == LuQueue::Cancelled::runs) {
     // It ends when the logical unit has noticed, and whoever aborts it waits for that.
     if (waiter) task->waiters.push_back(waiter);
