@@ -39,14 +39,20 @@ bool LuQueue::may_start(const Entry& entry, size_t waiting_before) const {
   return std::none_of(waiting_.begin(), last, conflicts);
 }
 
-// Whether an entry that may start is to wait for its time first. Called with the lock held.
-bool LuQueue::hold_back(Entry& entry) {
+// Whether an entry that may start is to wait for its time first; `shortest_ms` of all that do, 0:
+// none yet. Called with the lock held.
+bool LuQueue::hold_back(Entry& entry, int64_t& shortest_ms) {
   const int64_t ms = unit_->hold_ms(entry.task->command);
   entry.held = ms > 0;
-  if (!entry.held) return false;
-  stop_timer();
+  if (entry.held) shortest_ms = shortest_ms == 0 ? ms : std::min(ms, shortest_ms);
+  return entry.held;
+}
+
+// One timer for all that are kept back. It stands for what waited before: who comes later is asked
+// with them.
+void LuQueue::start_timer(int64_t ms) {
+  if (ms == 0 || cancel_timer_) return;
   cancel_timer_ = later_(ms, [self = shared_from_this(), hold = hold_] { self->hold_over(hold); });
-  return true;
 }
 
 void LuQueue::stop_timer() {
@@ -80,13 +86,15 @@ bool LuQueue::submit(const TaskPtr& task) {
   // Whether one that runs alone may block can depend on what runs before it: asked when it starts.
   bool blocks = !alone && unit_->may_block(task->command);
   entry.pooled = blocks;
+  int64_t hold_ms = 0;
   {
     const std::lock_guard lock(mutex_);
     if (has_ended(*task)) {
       task->command.aborted->store(true);
       return true;
     }
-    if (!may_start(entry, waiting_.size()) || hold_back(entry)) {
+    if (!may_start(entry, waiting_.size()) || hold_back(entry, hold_ms)) {
+      start_timer(hold_ms);
       waiting_.push_back(std::move(entry));
       return false;
     }
@@ -104,11 +112,13 @@ bool LuQueue::submit(const TaskPtr& task) {
 
 std::vector<LuQueue::TaskPtr> LuQueue::take_startable() {
   std::vector<TaskPtr> out;
+  stop_timer();
+  int64_t hold_ms = 0;
   for (size_t i = 0; i < waiting_.size();) {
     Entry& entry = waiting_[i];
     entry.pooled = true;  // whoever had to wait runs there
     const bool alone = entry.footprint.alone;
-    if (!may_start(entry, i) || hold_back(entry)) {
+    if (!may_start(entry, i) || hold_back(entry, hold_ms)) {
       // What follows one that runs alone, or finds no thread, waits as well; but some may overtake
       // the first when that is kept back.
       const bool overtaking = waiting_.front().held && active_.empty();
@@ -121,6 +131,7 @@ std::vector<LuQueue::TaskPtr> LuQueue::take_startable() {
     waiting_.erase(waiting_.begin() + static_cast<ptrdiff_t>(i));
     if (alone) break;
   }
+  start_timer(hold_ms);
   return out;
 }
 
@@ -188,7 +199,6 @@ LuQueue::Cancelled LuQueue::cancel(const Task& task) {
       return only_reads ? Cancelled::only_reads : Cancelled::runs;
     }
     dropped = std::move(at->task);
-    if (at->held) stop_timer();
     waiting_.erase(at);
     next = take_startable();  // those that waited for it alone
   }
@@ -218,10 +228,7 @@ void LuQueue::abort_nexus(const std::shared_ptr<const scsi::Nexus>& nexus) {
       if (of_nexus(entry)) entry.task->command.aborted->store(true);
     const auto first = std::stable_partition(waiting_.begin(), waiting_.end(),
                                              [&](const Entry& e) { return !of_nexus(e); });
-    for (auto at = first; at != waiting_.end(); ++at) {
-      if (at->held) stop_timer();
-      dropped.push_back(std::move(at->task));
-    }
+    for (auto at = first; at != waiting_.end(); ++at) dropped.push_back(std::move(at->task));
     waiting_.erase(first, waiting_.end());
     next = take_startable();
   }

@@ -69,7 +69,8 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   bool has_ended(const Task& task) const;
   size_t threads_for(const scsi::Footprint& footprint) const;
   bool may_start(const Entry& entry, size_t waiting_before) const;
-  bool hold_back(Entry& entry);
+  bool hold_back(Entry& entry, int64_t& shortest_ms);
+  void start_timer(int64_t ms);
   void stop_timer();
   void hold_over(uint64_t hold);
   void activate(Entry entry);

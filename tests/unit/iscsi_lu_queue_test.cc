@@ -20,6 +20,13 @@ class HeldUnit final : public scsi::LogicalUnit {
   bool may_block(const scsi::Command& c) const override { return c.cdb[0] == kRewind; }
   int64_t hold_ms(const scsi::Command& c) const override { return c.cdb[0] == kWrite ? hold : 0; }
   bool may_overtake(const scsi::Command& c) const override { return c.cdb[0] == kReady; }
+  scsi::Footprint footprint(const scsi::Command& c) const override {
+    if (!disk) return {};
+    const auto block = std::to_integer<uint64_t>(c.cdb[1]);
+    return c.cdb[0] == kWrite ? scsi::Footprint::writes_to(block, block + 1)
+                              : scsi::Footprint::nothing();
+  }
+  unsigned concurrency() const override { return 16; }
   scsi::Reply execute(const scsi::Command& c) override {
     order += c.cdb[0] == kWrite ? 'W' : c.cdb[0] == kReady ? 'T' : 'R';
     return {};
@@ -30,6 +37,7 @@ class HeldUnit final : public scsi::LogicalUnit {
   void task_set_cleared(const scsi::Nexus&) override {}
 
   int64_t hold = 0;
+  bool disk = false;  // each write of a block of its own
   std::string order;
 };
 
@@ -68,12 +76,14 @@ class LuQueueTest : public testing::Test {
   std::deque<std::function<void()>> posted;
   std::function<void()> timer;
   int64_t timer_ms = 0;
+  int timers = 0;  // that were started
   int done = 0;
   std::shared_ptr<LuQueue> queue = std::make_shared<LuQueue>(
       unit, [this](std::function<void()> work) { posted.push_back(std::move(work)); },
       [this](int64_t ms, std::function<void()> work) -> std::function<void()> {
         timer_ms = ms;
         timer = std::move(work);
+        ++timers;
         return [this] { timer = nullptr; };
       });
 };
@@ -169,6 +179,27 @@ TEST_F(LuQueueTest, WhatWaitsForItsThreadWhenItsSessionEndsNeverRuns) {
   run_posted();
   EXPECT_EQ(unit->order, "");
   EXPECT_EQ(done, 1) << "its connection is told";
+}
+
+// A full buffer, and an initiator that has many writes at work while it reads: what runs past them
+// does not start a timer for each.
+TEST_F(LuQueueTest, OneTimerIsForAll) {
+  unit->disk = true;
+  unit->hold = 500;
+  for (int i = 0; i < 10; ++i) {
+    const auto write = task(kWrite);
+    write->command.cdb[1] = static_cast<std::byte>(i);
+    EXPECT_FALSE(queue->submit(write));
+  }
+  EXPECT_EQ(timers, 1);
+  EXPECT_TRUE(queue->submit(task(kReady)));
+  EXPECT_EQ(timers, 2);
+  EXPECT_EQ(unit->order, "T");
+  unit->hold = 0;
+  fire();
+  EXPECT_EQ(unit->order, "TWWWWWWWWWW");
+  EXPECT_EQ(timers, 2);
+  EXPECT_EQ(done, 10);
 }
 
 TEST_F(LuQueueTest, AnOldTimerMeansNothing) {
