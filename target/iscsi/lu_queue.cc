@@ -135,16 +135,17 @@ std::vector<LuQueue::TaskPtr> LuQueue::take_startable() {
   return out;
 }
 
-LuQueue::TaskPtr LuQueue::finished(const Task& task) {
-  TaskPtr dropped;  // may be the last reference: destroyed outside the lock
+LuQueue::TaskPtr LuQueue::finished(const Task& task, bool again) {
+  Entry ended;  // may have the last reference: destroyed outside the lock
   std::vector<TaskPtr> next;
   {
     const std::lock_guard lock(mutex_);
     const auto at = std::find_if(active_.begin(), active_.end(),
                                  [&task](const Entry& e) { return e.task.get() == &task; });
     if (at->pooled) --pooled_;
-    dropped = std::move(at->task);
+    ended = std::move(*at);
     active_.erase(at);
+    if (again) waiting_.push_back(std::move(ended));
     if (waiting_.empty()) return nullptr;
     next = take_startable();
   }
@@ -164,16 +165,22 @@ void LuQueue::pump(TaskPtr task) {
   // A turn of a few tasks; then the thread goes to whoever else waits for one.
   for (int turn = 0; turn < 16 && task; ++turn) {
     run(*task);
-    const TaskDone done = task->done;
-    done(task);
-    task = finished(*task);
+    const bool again = task->command.goes_on_at != 0;
+    if (!again) {
+      const TaskDone done = task->done;
+      done(task);
+    }
+    task = finished(*task, again);
   }
   if (task) post_each({std::move(task)});
 }
 
 void LuQueue::run(Task& task) {
   // Aborted while it waited for its thread: nobody gets its reply.
-  if (task.command.aborted->load()) return;
+  if (task.command.aborted->load()) {
+    task.command.goes_on_at = 0;
+    return;
+  }
   try {
     task.reply = unit_->execute(task.command);
   } catch (const std::exception& failure) {
@@ -181,7 +188,8 @@ void LuQueue::run(Task& task) {
     log_error("iscsi", "a logical unit threw", {{"what", failure.what()}});
     task.reply = sense_reply(sense::kInternalTargetFailure);
   }
-  if (clock_ != nullptr) {
+  task.command.goes_on_at = task.reply.goes_on_at;
+  if (clock_ != nullptr && task.command.goes_on_at == 0) {
     statistics_.record(task.command, task.reply, clock_->monotonic_ns() - task.submitted_ns);
   }
 }

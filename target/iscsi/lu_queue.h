@@ -76,8 +76,9 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   void activate(Entry entry);
   // Of the waiting tasks, those that may run now. They are active from here on.
   std::vector<TaskPtr> take_startable();
-  // The task has run. The next one for this thread, if there is one.
-  TaskPtr finished(const Task& task);
+  // The task has run; `again`: a turn of it, and it waits for the next behind those that wait now.
+  // The next one for this thread, if there is one.
+  TaskPtr finished(const Task& task, bool again = false);
   void post_each(std::vector<TaskPtr> tasks);
   void pump(TaskPtr task);
   void run(Task& task);

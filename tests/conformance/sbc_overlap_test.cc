@@ -159,6 +159,30 @@ TEST_F(SbcOverlap, AReadThatIsAbortedIsNotWaitedFor) {
   EXPECT_EQ(one->complete(send_read(*one, 0)).data, filled(8 * kBlock, 4));
 }
 
+// It takes hours where the disk is large.
+TEST_F(SbcOverlap, AVerifyOfTheWholeMediumLetsWritersGoFirst) {
+  const auto one = connect(1);
+  for (const uint8_t byte_check : {uint8_t{0}, uint8_t{6}}) {
+    SCOPED_TRACE(int{byte_check});
+    rig_.device().freeze(20 * MiB, 4096);
+    // VERIFY(16) of all 64 MiB, by itself or against a block of zeroes.
+    const std::vector<uint8_t> cdb = {0x8F, byte_check, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0};
+    const uint32_t verify = byte_check == 0
+                                ? one->send_command(cdb, kF, 0)
+                                : one->send_command(cdb, kF | kW, kBlock, filled(kBlock, 0));
+    ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
+    const uint32_t write = send_write(*one, 131'000, 0);
+    EXPECT_EQ(one->complete(write, {}, 200).status, 0xFF);
+    rig_.device().thaw();
+    for (const uint32_t tag : {write, verify}) {
+      const auto answer = one->receive();
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(answer->bhs.task_tag(), tag);
+      EXPECT_EQ(answer->bhs.get8(iscsi::field::kStatus), 0);
+    }
+  }
+}
+
 // MODE SELECT changes what the others go by: it runs alone, and later commands see its work.
 TEST_F(SbcOverlap, WhatRunsAloneWaitsAndIsWaitedFor) {
   const auto one = connect(1);

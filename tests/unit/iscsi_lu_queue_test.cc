@@ -13,21 +13,32 @@ namespace {
 constexpr std::byte kWrite{0x0A};
 constexpr std::byte kReady{0x00};
 constexpr std::byte kRewind{0x01};
+constexpr std::byte kVerify{0x2F};  // in three turns
 
 class HeldUnit final : public scsi::LogicalUnit {
  public:
   uint64_t data_out_length(ByteView) const override { return 0; }
-  bool may_block(const scsi::Command& c) const override { return c.cdb[0] == kRewind; }
+  bool may_block(const scsi::Command& c) const override {
+    return c.cdb[0] == kRewind || c.cdb[0] == kVerify;
+  }
   int64_t hold_ms(const scsi::Command& c) const override { return c.cdb[0] == kWrite ? hold : 0; }
   bool may_overtake(const scsi::Command& c) const override { return c.cdb[0] == kReady; }
   scsi::Footprint footprint(const scsi::Command& c) const override {
     if (!disk) return {};
     const auto block = std::to_integer<uint64_t>(c.cdb[1]);
+    if (c.cdb[0] == kVerify) return scsi::Footprint::reads_from(0, 100);
     return c.cdb[0] == kWrite ? scsi::Footprint::writes_to(block, block + 1)
                               : scsi::Footprint::nothing();
   }
   unsigned concurrency() const override { return 16; }
   scsi::Reply execute(const scsi::Command& c) override {
+    scsi::Reply reply;
+    if (c.cdb[0] == kVerify) {
+      order += 'V';
+      if (after_turn) after_turn();
+      reply.goes_on_at = c.goes_on_at < 2 ? c.goes_on_at + 1 : 0;
+      return reply;
+    }
     order += c.cdb[0] == kWrite ? 'W' : c.cdb[0] == kReady ? 'T' : 'R';
     return {};
   }
@@ -39,6 +50,7 @@ class HeldUnit final : public scsi::LogicalUnit {
   int64_t hold = 0;
   bool disk = false;  // each write of a block of its own
   std::string order;
+  std::function<void()> after_turn;
 };
 
 class LuQueueTest : public testing::Test {
@@ -179,6 +191,32 @@ TEST_F(LuQueueTest, WhatWaitsForItsThreadWhenItsSessionEndsNeverRuns) {
   run_posted();
   EXPECT_EQ(unit->order, "");
   EXPECT_EQ(done, 1) << "its connection is told";
+}
+
+TEST_F(LuQueueTest, ALongCommandLetsOthersHaveTheirTurn) {
+  unit->disk = true;
+  EXPECT_FALSE(queue->submit(task(kVerify)));
+  EXPECT_FALSE(queue->submit(task(kWrite)));
+  EXPECT_FALSE(queue->submit(task(kVerify)));
+  run_posted();
+  EXPECT_EQ(unit->order, "VWVVVVV");
+  EXPECT_EQ(done, 3);
+}
+
+TEST_F(LuQueueTest, ALongCommandIsAbortedBetweenItsTurns) {
+  unit->disk = true;
+  const auto verify = task(kVerify);
+  EXPECT_FALSE(queue->submit(verify));
+  EXPECT_FALSE(queue->submit(task(kRewind)));
+  verify->command.aborted->store(true);
+  run_posted();
+  EXPECT_EQ(unit->order, "R") << "it never ran";
+  const auto second = task(kVerify);
+  unit->after_turn = [&] { second->command.aborted->store(true); };
+  EXPECT_FALSE(queue->submit(second));
+  run_posted();
+  EXPECT_EQ(unit->order, "RV");
+  EXPECT_EQ(done, 3);
 }
 
 // A full buffer, and an initiator that has many writes at work while it reads: what runs past them
