@@ -209,8 +209,8 @@ bool Connection::has_output_room(const Task& task) const {
          out_bytes_ + promised_in_ <= limit;
 }
 
-// Those before it in order_ wait for room in the output queue. A read whose data come from the
-// store may do so for a minute: what does not conflict with it goes past, as it would in the
+// Those before it in order_ wait for room in the output queue, or for their data. While the store
+// is away that may be a minute: what does not conflict with them goes past, as it would in the
 // LuQueue.
 bool Connection::may_begin(const Task& task, size_t waiting_before) const {
   if (!has_output_room(task)) return false;
@@ -219,22 +219,24 @@ bool Connection::may_begin(const Task& task, size_t waiting_before) const {
   const scsi::Footprint footprint = queue.footprint_of(task.command);
   return std::none_of(order_.begin(), order_.begin() + static_cast<ptrdiff_t>(waiting_before),
                       [&](const std::shared_ptr<Task>& other) {
-                        return footprint.conflicts_with(queue.footprint_of(other->command));
+                        scsi::Footprint theirs = queue.footprint_of(other->command);
+                        // What UNMAP and its like touch is in their data.
+                        if (other->gathers() && !theirs.writes) theirs = {};
+                        return footprint.conflicts_with(theirs);
                       });
 }
 
-// Gives the tasks whose turn it is to the logical unit: in order, and of reads not more than the
-// output queue can take.
+// Gives the tasks whose turn it is to the logical unit: in order where it matters, when their data
+// are there, and of reads not more than the output queue can take.
 void Connection::pump_ready() {
   if (pumping_) return;
   pumping_ = true;
   for (size_t at = 0; at < order_.size() && phase_ == Phase::full_feature;) {
     const std::shared_ptr<Task> task = order_[at];
-    if (task->gathers()) break;
     const bool ready = task->state == Task::State::ready;  // else aborted meanwhile
     if (ready && task->data)
       task->command.data_out = ByteView(*task->data).first(static_cast<size_t>(task->received));
-    if (ready && !may_begin(*task, at)) {
+    if (task->gathers() || (ready && !may_begin(*task, at))) {
       ++at;
       continue;
     }

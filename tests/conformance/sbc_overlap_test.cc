@@ -129,6 +129,32 @@ TEST_F(SbcOverlap, LongReadsThatAreNotBegunHoldUpNobody) {
   EXPECT_EQ(one->complete(send_read(*one, 11 * kLong)).data, filled(8 * kBlock, 5));
 }
 
+// So does a write whose data come late, or that waits for memory for them.
+TEST_F(SbcOverlap, AWriteThatWaitsForItsDataHoldsUpNobody) {
+  const auto one = connect(1);
+  const uint32_t write = one->send_command(cdb10(0x2A, 0, 8), kF | kW, 8 * kBlock);
+  EXPECT_EQ(one->complete(send_write(*one, 4096, 3)).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 4096)).data, filled(8 * kBlock, 3));
+  const uint32_t same = send_read(*one, 4);
+  const uint32_t alone = one->send_command({0x1B, 0, 0, 0, 1, 0}, kF, 0);  // START STOP UNIT
+  EXPECT_EQ(one->complete(same, {}, 200).status, 0xFF);
+  EXPECT_EQ(one->complete(write, filled(8 * kBlock, 5)).status, 0);
+  EXPECT_EQ(one->complete(same).data, [] {
+    Buffer half = filled(4 * kBlock, 5);
+    append(half, filled(4 * kBlock, 0));
+    return half;
+  }());
+  EXPECT_EQ(one->complete(alone).status, 0);
+  // What it touches is in the data that are to come: all that follow wait.
+  const uint32_t unmap = one->send_command({0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0}, kF | kW, 24);
+  const uint32_t read = send_read(*one, 4096);
+  EXPECT_EQ(one->complete(read, {}, 200).status, 0xFF);
+  Buffer list;
+  scsi::WireWriter(list).u16(22).u16(16).u32(0).u64(4096).u32(8).u32(0);
+  EXPECT_EQ(one->complete(unmap, list).status, 0);
+  EXPECT_EQ(one->complete(read).data, filled(8 * kBlock, 0));
+}
+
 // An initiator whose ABORT TASK is not answered resets the unit, and with it everybody's commands.
 TEST_F(SbcOverlap, AReadThatIsAbortedIsNotWaitedFor) {
   constexpr uint8_t kAbortTask = 1, kLogicalUnitReset = 5;
