@@ -124,6 +124,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   Awaitable<bool> receive_data_out();
   const char* check_data_out(const Task& task, const Bhs& bhs) const;
   void after_data_out(const std::shared_ptr<Task>& task, const Bhs& bhs);
+  bool try_place(Task& task);
   void take_lease(Task& task, std::shared_ptr<ByteBudget::Lease> lease);
   void park_for_budget(const std::shared_ptr<Task>& task);
   void solicit(Task& task);

@@ -178,12 +178,10 @@ void Connection::accept_held_command(const Bhs& bhs, ByteView data) {
     return;
   }
   if (task->total > 0) {
-    auto lease = core_.budget->try_take(share_, task->total);
-    if (!lease) {
+    if (!try_place(*task)) {
       answer_now(task, status_reply(scsi::ScsiStatus::task_set_full));
       return;
     }
-    take_lease(*task, std::move(lease));
     task->received = std::min<uint64_t>(data.size(), task->total);
     std::copy_n(data.begin(), task->received, task->data->begin());
   }
