@@ -4,8 +4,8 @@
 
 namespace coldshelf::iscsi {
 
-std::shared_ptr<ByteBudget> ByteBudget::create(uint64_t limit_bytes, uint64_t share_bytes) {
-  return std::shared_ptr<ByteBudget>(new ByteBudget(limit_bytes, share_bytes));
+std::shared_ptr<ByteBudget> ByteBudget::create(uint64_t limit_bytes) {
+  return std::shared_ptr<ByteBudget>(new ByteBudget(limit_bytes));
 }
 
 // The first whose session has room for it, and who may still wait for room in the whole. Commands

@@ -1,7 +1,7 @@
-// Bytes of data-out that all connections together may hold, handed out in the order asked for. A
-// session has a share: beyond it, it gets only what the others leave, up to half of the whole, and
-// while it waits for bytes of its own the others go past. An initiator that asks for much and sends
-// nothing keeps its own commands waiting, and nobody else's.
+// Bytes of data-out that all connections together may hold, handed out in the order asked for. No
+// session may hold more than it leaves: one alone has half of the whole, and however many ask for
+// much and send nothing, something is left for those who come later. While a session waits for
+// bytes of its own the others go past. One command it may always have, if there is room for it.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ class ByteBudget : public std::enable_shared_from_this<ByteBudget> {
   };
   using Granted = std::function<void(std::shared_ptr<Lease>)>;
 
-  static std::shared_ptr<ByteBudget> create(uint64_t limit_bytes, uint64_t share_bytes);
+  static std::shared_ptr<ByteBudget> create(uint64_t limit_bytes);
 
   // nullptr: not now. Never overtakes those who wait and could be served next.
   std::shared_ptr<Lease> try_take(const std::shared_ptr<Share>& share, uint64_t bytes);
@@ -55,21 +55,18 @@ class ByteBudget : public std::enable_shared_from_this<ByteBudget> {
     uint64_t bytes;
     Granted granted;
   };
-  ByteBudget(uint64_t limit_bytes, uint64_t share_bytes)
-      : limit_bytes_(limit_bytes), share_bytes_(share_bytes) {}
+  explicit ByteBudget(uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
   void give_back(Share& share, uint64_t bytes);
   void serve();
-  // One command bigger than the whole budget, or than a share, still gets its turn, alone.
+  // One command bigger than the whole budget still gets its turn, alone.
   bool fits(uint64_t bytes) const { return used_ == 0 || used_ + bytes <= limit_bytes_; }
   bool share_fits(const Share& share, uint64_t bytes) const {
-    return share.used_ == 0 || share.used_ + bytes <= share_bytes_ ||
-           used_ + bytes <= limit_bytes_ / 2;
+    return share.used_ == 0 || share.used_ + bytes + used_ + bytes <= limit_bytes_;
   }
   std::deque<Waiter>::iterator first_in_turn();
   std::shared_ptr<Lease> lease(const std::shared_ptr<Share>& share, uint64_t bytes);
 
   const uint64_t limit_bytes_;
-  const uint64_t share_bytes_;
   mutable std::mutex mutex_;
   uint64_t used_ = 0;
   uint64_t walk_ = 0;  // through the queue

@@ -113,7 +113,8 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   void answer_now(const std::shared_ptr<Task>& task, scsi::Reply reply);
   void finish(const std::shared_ptr<Task>& task);
   void on_task_done(const std::shared_ptr<Task>& task);
-  bool has_output_room() const;
+  bool has_output_room(const Task& task) const;
+  bool may_begin(const Task& task, size_t waiting_before) const;
   void pump_ready();
   void end_task(Task& task);
 
@@ -123,6 +124,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   Awaitable<bool> receive_data_out();
   const char* check_data_out(const Task& task, const Bhs& bhs) const;
   void after_data_out(const std::shared_ptr<Task>& task, const Bhs& bhs);
+  bool try_place(Task& task);
   void take_lease(Task& task, std::shared_ptr<ByteBudget::Lease> lease);
   void park_for_budget(const std::shared_ptr<Task>& task);
   void solicit(Task& task);
@@ -134,6 +136,7 @@ class Connection final : public SessionPeer, public std::enable_shared_from_this
   TaskResponse abort_one(const Bhs& bhs, const std::shared_ptr<void>& waiter);
   void abort_task(const std::shared_ptr<Task>& task, const std::shared_ptr<void>& waiter,
                   bool answer_aborted);
+  void leave_behind(Task& task);
   void abort_all(const std::shared_ptr<void>& waiter, bool answer_aborted);
   void abort_everyone(const std::shared_ptr<void>& waiter);
   std::vector<std::shared_ptr<Session>> sessions_of_target() const;

@@ -12,6 +12,8 @@ namespace {
 constexpr std::byte kReportLuns{0xa0};
 constexpr uint32_t kMaxImmediateCommands = 16;
 constexpr uint64_t kMaxHeldBytes = 1 * MiB;
+// Reads up to this always begin: the command window bounds what they bring together.
+constexpr uint64_t kShortRead = 64 * KiB;
 
 scsi::TaskAttribute attribute_of(const Bhs& bhs) {
   const uint8_t value = bhs.flags() & flag::kAttributeMask;
@@ -176,12 +178,10 @@ void Connection::accept_held_command(const Bhs& bhs, ByteView data) {
     return;
   }
   if (task->total > 0) {
-    auto lease = core_.budget->try_take(share_, task->total);
-    if (!lease) {
+    if (!try_place(*task)) {
       answer_now(task, status_reply(scsi::ScsiStatus::task_set_full));
       return;
     }
-    take_lease(*task, std::move(lease));
     task->received = std::min<uint64_t>(data.size(), task->total);
     std::copy_n(data.begin(), task->received, task->data->begin());
   }
@@ -200,28 +200,51 @@ void Connection::answer_now(const std::shared_ptr<Task>& task, scsi::Reply reply
 
 // What reads are to bring counts from their start on: on threads of their own they would have
 // brought it all before any of it shows in out_bytes_. One at least runs, however much it reads.
-bool Connection::has_output_room() const {
+bool Connection::has_output_room(const Task& task) const {
   const uint64_t limit = options_.max_queued_output_bytes;
-  return out_bytes_ <= limit && (promised_in_ == 0 || out_bytes_ + promised_in_ <= limit);
+  if (out_bytes_ > limit) return false;
+  return task.command.expected_in <= kShortRead || promised_in_ == 0 ||
+         out_bytes_ + promised_in_ <= limit;
 }
 
-// Gives the tasks whose turn it is to the logical unit: in order, and not more than the output
-// queue can take.
+// Those before it in order_ wait for room in the output queue, or for their data. While the store
+// is away that may be a minute: what does not conflict with them goes past, as it would in the
+// LuQueue.
+bool Connection::may_begin(const Task& task, size_t waiting_before) const {
+  if (!has_output_room(task)) return false;
+  if (waiting_before == 0) return true;
+  const LuQueue& queue = *session_->target->queue;
+  const scsi::Footprint footprint = queue.footprint_of(task.command);
+  return std::none_of(order_.begin(), order_.begin() + static_cast<ptrdiff_t>(waiting_before),
+                      [&](const std::shared_ptr<Task>& other) {
+                        scsi::Footprint theirs = queue.footprint_of(other->command);
+                        // What UNMAP and its like touch is in their data.
+                        if (other->gathers() && !theirs.writes) theirs = {};
+                        return footprint.conflicts_with(theirs);
+                      });
+}
+
+// Gives the tasks whose turn it is to the logical unit: in order where it matters, when their data
+// are there, and of reads not more than the output queue can take.
 void Connection::pump_ready() {
   if (pumping_) return;
   pumping_ = true;
-  while (!order_.empty() && phase_ == Phase::full_feature && has_output_room()) {
-    const std::shared_ptr<Task> task = order_.front();
-    if (task->state == Task::State::gathering) break;
-    order_.pop_front();
-    if (task->state != Task::State::ready) continue;  // aborted meanwhile
+  for (size_t at = 0; at < order_.size() && phase_ == Phase::full_feature;) {
+    const std::shared_ptr<Task> task = order_[at];
+    const bool ready = task->state == Task::State::ready;  // else aborted meanwhile
+    if (ready && task->data)
+      task->command.data_out = ByteView(*task->data).first(static_cast<size_t>(task->received));
+    if (task->gathers() || (ready && !may_begin(*task, at))) {
+      ++at;
+      continue;
+    }
+    order_.erase(order_.begin() + static_cast<ptrdiff_t>(at));
+    if (!ready) continue;
     task->state = Task::State::submitted;
     if (task->sequence_error) {
       answer_now(task, sense_reply(sense::kProtocolServiceCrcError));
       continue;
     }
-    if (task->data)
-      task->command.data_out = ByteView(*task->data).first(static_cast<size_t>(task->received));
     task->promised_in = task->command.expected_in;
     promised_in_ += task->promised_in;
     if (session_->target->queue->submit(task)) finish(task);
@@ -230,6 +253,7 @@ void Connection::pump_ready() {
 }
 
 void Connection::on_task_done(const std::shared_ptr<Task>& task) {
+  if (task->state == Task::State::ended) promised_in_ -= std::exchange(task->promised_in, 0);
   finish(task);
   pump_ready();
   flush_output();
@@ -240,6 +264,7 @@ void Connection::finish(const std::shared_ptr<Task>& task) {
   if (task->state == Task::State::ended) return;
   if (task->command.aborted->load()) task->aborted = true;  // with its nexus, by the LuQueue
   if (!task->reply.abort_ports.empty()) {
+    task->executed = true;
     abort_preempted(task);
     return;
   }

@@ -11,6 +11,10 @@ namespace coldshelf::iscsi {
 
 namespace {
 constexpr std::chrono::milliseconds kBudgetPatience{1500};
+// What is shorter is not counted: reservations, mode parameters and the like do not wait for memory
+// that writes have.
+constexpr uint64_t kShortData = 512;
+constexpr uint64_t kPooledBytes = 64 * KiB;  // the pool's buffers have as much at least
 }  // namespace
 
 bool Connection::gathers_any() const {
@@ -19,9 +23,21 @@ bool Connection::gathers_any() const {
                      [](const auto& task) { return task->gathers(); });
 }
 
+// Its place for data, if there is room for it now.
+bool Connection::try_place(Task& task) {
+  std::shared_ptr<ByteBudget::Lease> lease;
+  if (task.total > kShortData) {
+    lease = core_.budget->try_take(share_, task.total);
+    if (!lease) return false;
+  }
+  take_lease(task, std::move(lease));
+  return true;
+}
+
 void Connection::take_lease(Task& task, std::shared_ptr<ByteBudget::Lease> lease) {
   task.lease = std::move(lease);
-  task.data = core_.buffers->take(static_cast<size_t>(task.total));
+  const auto bytes = static_cast<size_t>(task.total);
+  task.data = bytes < kPooledBytes ? std::make_shared<Buffer>(bytes) : core_.buffers->take(bytes);
 }
 
 // A fresh command: its place for data, then its immediate data, then R2Ts for the rest.
@@ -35,15 +51,14 @@ void Connection::take_lease(Task& task, std::shared_ptr<ByteBudget::Lease> lease
 Awaitable<bool> Connection::gather_command_data(std::shared_ptr<Task> task) {
   const uint32_t length = task->bhs.data_length();
   bool full = false;
-  if (task->total > 0) {
-    auto lease = core_.budget->try_take(share_, task->total);
-    if (lease) {
-      take_lease(*task, std::move(lease));
-    } else if (length == 0 && !task->unsolicited_open) {
+  const bool placed = task->total == 0 || try_place(*task);
+  if (!placed) {
+    if (length == 0 && !task->unsolicited_open) {
       order_.push_back(task);
       park_for_budget(task);
       co_return true;
-    } else if (gathers_any() || budget_denied_) {
+    }
+    if (gathers_any() || budget_denied_) {
       full = true;
     } else {
       const bool alive = co_await wait_for_budget(task);

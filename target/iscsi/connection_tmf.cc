@@ -1,9 +1,11 @@
 // Task management (RFC 7143 11.5, 11.6; SAM-5 clause 7).
 #include <algorithm>
 #include <boost/asio/post.hpp>
+#include <utility>
 
 #include "base/log.h"
 #include "target/iscsi/connection.h"
+#include "target/iscsi/sense.h"
 
 namespace coldshelf::iscsi {
 
@@ -141,13 +143,38 @@ void Connection::abort_task(const std::shared_ptr<Task>& task, const std::shared
     task->answer_aborted = answer_aborted;
     task->command.aborted->store(true);
   }
-  if (task->state == Task::State::submitted && !session_->target->queue->cancel(*task)) {
-    // Runs now: it ends when the logical unit has noticed, and whoever aborts it waits for that.
+  auto cancelled = LuQueue::Cancelled::never_runs;
+  // One that has executed and waits for others ends at once: they may wait for it, too.
+  if (task->state == Task::State::submitted && !task->executed)
+    cancelled = session_->target->queue->cancel(*task);
+  if (cancelled == LuQueue::Cancelled::runs) {
+    // It ends when the logical unit has noticed, and whoever aborts it waits for that.
     if (waiter) task->waiters.push_back(waiter);
     return;
   }
-  finish(task);
+  if (cancelled == LuQueue::Cancelled::only_reads)
+    leave_behind(*task);
+  else
+    finish(task);
   budget_wait_.cancel();  // if the connection's reading waits for this one
+}
+
+// A read that was aborted while it runs. Its data may have to come from a store that does not
+// answer: an initiator that waits for the end of its ABORT TASK resets the logical unit, and with
+// it the commands of all. The logical unit has the task until it is done, so nothing of it is
+// touched here.
+void Connection::leave_behind(Task& task) {
+  const uint64_t promised = std::exchange(task.promised_in, 0);
+  end_task(task);
+  task.promised_in = promised;  // its place in the output is given back when it has really ended
+  task.waiters.clear();
+  if (!task.answer_aborted || phase_ != Phase::full_feature) return;
+  Task answer;
+  answer.bhs = task.bhs;
+  answer.expected_length = task.expected_length;
+  answer.r2t_sn = task.r2t_sn;
+  answer.reply = status_reply(scsi::ScsiStatus::task_aborted);
+  send_scsi_response(answer, 0);
 }
 
 void Connection::abort_all(const std::shared_ptr<void>& waiter, bool answer_aborted) {

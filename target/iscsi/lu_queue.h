@@ -35,11 +35,15 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
   // True: the task ran here and now, task->reply is there, or its session has ended and it is
   // marked as aborted. False: task->done is called later.
   bool submit(const std::shared_ptr<Task>& task);
-  // True: the task was still waiting and never runs. False: it runs now, or is done.
-  bool cancel(const Task& task);
+  // Of one that `runs`, or is done, task->done is called. So it is of one that `only_reads` blocks:
+  // it changes nothing any more, and nobody need wait for it.
+  enum class Cancelled { never_runs, only_reads, runs };
+  Cancelled cancel(const Task& task);
   // Another session takes the place of this one's: its waiting tasks are taken out, the running
   // ones marked as aborted, and what its connection submits from now on never runs.
   void abort_nexus(const std::shared_ptr<const scsi::Nexus>& nexus);
+  // What the command touches; one that is not SIMPLE conflicts with every other.
+  scsi::Footprint footprint_of(const scsi::Command& command) const;
   scsi::LogicalUnit& unit() { return *unit_; }
   // How many threads its tasks may hold: no more than the unit's concurrency(), and fewer where
   // there are not so many for all units. At least one.
@@ -62,17 +66,19 @@ class LuQueue : public std::enable_shared_from_this<LuQueue> {
     std::weak_ptr<const scsi::Nexus> nexus;
   };
 
-  scsi::Footprint footprint_of(const scsi::Command& command) const;
   bool has_ended(const Task& task) const;
+  size_t threads_for(const scsi::Footprint& footprint) const;
   bool may_start(const Entry& entry, size_t waiting_before) const;
-  bool hold_back(Entry& entry);
+  bool hold_back(Entry& entry, int64_t& shortest_ms);
+  void start_timer(int64_t ms);
   void stop_timer();
   void hold_over(uint64_t hold);
   void activate(Entry entry);
   // Of the waiting tasks, those that may run now. They are active from here on.
   std::vector<TaskPtr> take_startable();
-  // The task has run. The next one for this thread, if there is one.
-  TaskPtr finished(const Task& task);
+  // The task has run; `again`: a turn of it, and it waits for the next behind those that wait now.
+  // The next one for this thread, if there is one.
+  TaskPtr finished(const Task& task, bool again = false);
   void post_each(std::vector<TaskPtr> tasks);
   void pump(TaskPtr task);
   void run(Task& task);

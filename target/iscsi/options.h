@@ -62,7 +62,7 @@ struct ServerOptions {
 
   uint64_t data_out_budget_bytes = 256 * MiB;  // data-out held at once, by all connections
   uint64_t max_data_out_bytes = 16 * MiB;      // of one command
-  // Of one connection. More: it is not read; with what its commands at work may bring: none is
+  // Of one connection. More: it is not read; with what its reads at work may bring: no long one is
   // begun beside them.
   uint64_t max_queued_output_bytes = 8 * MiB;
   uint64_t buffer_pool_bytes = 64 * MiB;  // idle buffers kept

@@ -138,7 +138,11 @@ std::shared_ptr<Session> SessionRegistry::establish(const LoginResult& login,
     lose_nexus(*old);
     if (auto peer = old->connection.lock()) peer->post_close();
   }
-  if (session->target) session->target->queue->unit().nexus_established(session->nexus);
+  if (!session->target) return session;
+  scsi::LogicalUnit& unit = session->target->queue->unit();
+  unit.nexus_established(session->nexus);
+  // Replaced itself meanwhile, by a login on another thread: the unit heard of its end first.
+  if (session->nexus_lost.load()) unit.nexus_lost(*session->nexus);
   return session;
 }
 

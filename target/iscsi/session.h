@@ -1,7 +1,6 @@
 // Targets, sessions and what all connections share. Thread-safe.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <functional>
@@ -113,12 +112,8 @@ struct ServerCore {
       : options(std::move(o)),
         random(r),
         registry(options),
-        budget(ByteBudget::create(
-            options.data_out_budget_bytes,
-            std::max(options.max_data_out_bytes, options.data_out_budget_bytes / kShares))),
+        budget(ByteBudget::create(options.data_out_budget_bytes)),
         buffers(BufferPool::create(options.buffer_pool_bytes)) {}
-  // A session may hold this part of the budget beside all others, or one command of any length.
-  static constexpr uint64_t kShares = 8;
   SystemClock clock;  // of durations alone
   const ServerOptions options;
   Random& random;

@@ -65,6 +65,8 @@ struct Task {
   bool answer_aborted = false;
   std::vector<std::shared_ptr<void>> waiters;
 
+  bool executed = false;  // waits for others to end before it is answered: PREEMPT AND ABORT
+
   int64_t submitted_ns = 0;  // when the LuQueue got it, by the monotonic clock
   TaskDone done;             // called by an LuQueue on its own thread
 

@@ -151,10 +151,10 @@ bool BlockUnit::may_block(const Command& command) const {
   }
 }
 
-// Commands that bring data for the medium, WRITE SAME too.
+// Commands that bring data for the medium, or have it copied: WRITE SAME, EXTENDED COPY.
 int64_t BlockUnit::hold_ms(const Command& command) const {
-  static constexpr uint8_t kWrites[] = {0x0A, 0x2A, 0xAA, 0x8A, 0x2E, 0xAE,
-                                        0x8E, 0x41, 0x93, 0x89, 0x8B, 0x9C};
+  static constexpr uint8_t kWrites[] = {0x0A, 0x2A, 0xAA, 0x8A, 0x2E, 0xAE, 0x8E,
+                                        0x41, 0x93, 0x89, 0x8B, 0x9C, 0x83};
   if (command.data_out.empty()) return 0;
   const uint8_t opcode = get_byte(command.cdb, 0);
   return std::ranges::find(kWrites, opcode) != std::end(kWrites) ? device_->write_hold_ms() : 0;

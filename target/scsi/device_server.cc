@@ -51,7 +51,8 @@ Reply DeviceServer::execute(const Command& command) {
 Reply DeviceServer::dispatch(const Command& command) {
   bool opcode_known = false;
   const OpcodeEntry* entry = opcodes_.find(command.cdb, &opcode_known);
-  if (entry == nullptr || !entry->ignores_unit_attention) {
+  const bool begun = command.goes_on_at != 0;
+  if (!begun && (entry == nullptr || !entry->ignores_unit_attention)) {
     if (const auto attention = attentions_.take(command.nexus->id)) {
       Sense sense;
       sense.key = SenseKey::unit_attention;

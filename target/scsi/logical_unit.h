@@ -64,6 +64,8 @@ struct Command {
   uint64_t expected_out = 0;
   // No other command of the unit runs meanwhile (LogicalUnit::footprint). Set by the transport.
   bool alone = true;
+  // What its reply to the turn before had, when there was one.
+  uint64_t goes_on_at = 0;
   // Set by the transport when a task management function or a lost connection ended the task; long
   // work looks at it.
   std::shared_ptr<std::atomic<bool>> aborted;
@@ -81,6 +83,10 @@ struct Reply {
   // Port names of the nexuses whose commands end now: PREEMPT AND ABORT (SPC-5 5.13.11.2.6). The
   // transport answers when they have.
   std::vector<std::string> abort_ports;
+  // Not 0: this was a turn of a long command, and nothing is answered yet. Those that wait for what
+  // it touches come first, then it is executed again. Never of a command that runs alone, only of
+  // one that may block.
+  uint64_t goes_on_at = 0;
 };
 
 // What a command touches, so that the transport knows which others may run beside it.
@@ -93,6 +99,7 @@ struct Footprint {
   static Footprint nothing() { return {false, false, 0, 0}; }
   static Footprint reads_from(uint64_t begin, uint64_t end) { return {false, false, begin, end}; }
   static Footprint writes_to(uint64_t begin, uint64_t end) { return {false, true, begin, end}; }
+  bool only_reads() const { return !alone && !writes && begin < end; }
   bool conflicts_with(const Footprint& other) const {
     if (alone || other.alone) return true;
     return (writes || other.writes) && begin < other.end && other.begin < end;

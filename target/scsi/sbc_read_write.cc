@@ -10,6 +10,7 @@ namespace coldshelf::scsi {
 namespace {
 
 constexpr uint64_t kStepBytes = 1 * MiB;     // of work between two looks at `aborted`
+constexpr uint64_t kTurnBytes = 16 * MiB;    // of a VERIFY, then others have their turn
 constexpr uint64_t kPooledBytes = 64 * KiB;  // smaller buffers are cheaper from the heap
 
 // The first byte that differs; nullopt: none does.
@@ -155,10 +156,18 @@ Reply BlockUnit::verify(const Command& command) {
   if (const auto sense = refuse(command, extent, Access::read, limit)) return check(*sense);
   if (byte_check == 2) return check(invalid_cdb_field(1, 2));
   if (extent.blocks == 0) return good();
-  if (byte_check == 0) return verify_medium(command, extent);
   if (command.data_out.size() < verify_data_length(command.cdb))
     return check(illegal_request(asc::information_unit_too_short));
-  return compare(command, extent, command.data_out, byte_check == 3);
+  // The whole medium takes hours, and writers would wait as long.
+  const bool in_turns = byte_check != 1 && !command.alone;
+  const uint64_t turn = in_turns ? std::max<uint64_t>(kTurnBytes / block_, 1) : extent.blocks;
+  const uint64_t done = std::min(command.goes_on_at, extent.blocks);
+  const Extent part{extent.lba + done, std::min(turn, extent.blocks - done), extent.count_byte};
+  Reply reply = byte_check == 0 ? verify_medium(command, part)
+                                : compare(command, part, command.data_out, byte_check == 3);
+  const bool more = done + part.blocks < extent.blocks;
+  if (reply.status == ScsiStatus::good && more) reply.goes_on_at = done + part.blocks;
+  return reply;
 }
 
 // Every block is read, which checks it.

@@ -568,6 +568,12 @@ TEST_F(IscsiDataTest, AWriteThatFindsNoBudgetIsRefusedInTime) {
   const auto pong = client.receive(4000);
   ASSERT_TRUE(pong);
   EXPECT_EQ(pong->bhs.opcode(), Opcode::nop_in);
+  // What is as short as a reservation's parameter list never is.
+  for (const size_t immediate : {size_t{0}, size_t{512}}) {
+    const ByteView block = ByteView(data).first(512);
+    const uint32_t tag = client.send_command(write10(0, 1), kF | kW, 512, block.first(immediate));
+    EXPECT_EQ(client.complete(tag, block, 500).status, 0);
+  }
   silent.clear();
   EXPECT_TRUE(eventually([this] { return server->data_out_bytes_held() == 0; }));
   EXPECT_EQ(client.complete(client.send_command(write10(0, 8), kF | kW, 4096, data)).status, 0);

@@ -100,10 +100,113 @@ TEST_F(SbcOverlap, ManySlowReadsAreBoundedAndAllAnswered) {
   rig_.device().freeze(0, 1 * MiB);
   std::vector<uint32_t> slow;
   for (uint32_t i = 0; i < 64; ++i) slow.push_back(send_read(*one, i * 8));
-  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(16));
+  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(14));
   EXPECT_EQ(one->complete(send_read(*one, 4096)).status, 0) << "what need not wait does not";
+  EXPECT_EQ(one->complete(one->send_command(cdb10(0x35, 0, 0), kF, 0)).status, 0)
+      << "nor do flushes, though they take a thread";
   rig_.device().thaw();
   for (const uint32_t tag : slow) EXPECT_EQ(one->complete(tag).status, 0);
+}
+
+// More of them than the connection's output may hold: the rest is not begun, and what comes behind
+// goes on, but for what is about the same blocks.
+TEST_F(SbcOverlap, LongReadsThatAreNotBegunHoldUpNobody) {
+  constexpr unsigned kLong = 2048;
+  const auto one = connect(1);
+  rig_.device().freeze(0, 32 * MiB);
+  std::vector<uint32_t> slow;
+  for (uint32_t i = 0; i < 12; ++i) slow.push_back(send_read(*one, i * kLong, kLong));
+  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(9));
+  const uint32_t same = send_write(*one, 11 * kLong, 5);
+  EXPECT_EQ(one->complete(send_write(*one, 100'000, 3)).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 100'000)).data, filled(8 * kBlock, 3));
+  EXPECT_EQ(one->complete(one->send_command(cdb10(0x35, 0, 0), kF, 0)).status, 0);
+  EXPECT_EQ(one->complete(same, {}, 200).status, 0xFF);
+  rig_.device().thaw();
+  for (const uint32_t tag : slow)
+    EXPECT_EQ(one->complete(tag).data, filled(kLong * kBlock, 0)) << "the write came later";
+  EXPECT_EQ(one->complete(same).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 11 * kLong)).data, filled(8 * kBlock, 5));
+}
+
+// So does a write whose data come late, or that waits for memory for them.
+TEST_F(SbcOverlap, AWriteThatWaitsForItsDataHoldsUpNobody) {
+  const auto one = connect(1);
+  const uint32_t write = one->send_command(cdb10(0x2A, 0, 8), kF | kW, 8 * kBlock);
+  EXPECT_EQ(one->complete(send_write(*one, 4096, 3)).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 4096)).data, filled(8 * kBlock, 3));
+  const uint32_t same = send_read(*one, 4);
+  const uint32_t alone = one->send_command({0x1B, 0, 0, 0, 1, 0}, kF, 0);  // START STOP UNIT
+  EXPECT_EQ(one->complete(same, {}, 200).status, 0xFF);
+  EXPECT_EQ(one->complete(write, filled(8 * kBlock, 5)).status, 0);
+  EXPECT_EQ(one->complete(same).data, [] {
+    Buffer half = filled(4 * kBlock, 5);
+    append(half, filled(4 * kBlock, 0));
+    return half;
+  }());
+  EXPECT_EQ(one->complete(alone).status, 0);
+  // What it touches is in the data that are to come: all that follow wait.
+  const uint32_t unmap = one->send_command({0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0}, kF | kW, 24);
+  const uint32_t read = send_read(*one, 4096);
+  EXPECT_EQ(one->complete(read, {}, 200).status, 0xFF);
+  Buffer list;
+  scsi::WireWriter(list).u16(22).u16(16).u32(0).u64(4096).u32(8).u32(0);
+  EXPECT_EQ(one->complete(unmap, list).status, 0);
+  EXPECT_EQ(one->complete(read).data, filled(8 * kBlock, 0));
+}
+
+// An initiator whose ABORT TASK is not answered resets the unit, and with it everybody's commands.
+TEST_F(SbcOverlap, AReadThatIsAbortedIsNotWaitedFor) {
+  constexpr uint8_t kAbortTask = 1, kLogicalUnitReset = 5;
+  const auto one = connect(1), two = connect(2);
+  const auto answered = [&](uint8_t function, uint32_t task) {
+    const uint32_t tag = one->send_task_management(function, task);
+    const auto answer = one->receive(2000);
+    return answer && answer->bhs.opcode() == iscsi::Opcode::task_management_response &&
+           answer->bhs.task_tag() == tag && answer->bhs.get8(iscsi::field::kResponse) == 0;
+  };
+  rig_.device().freeze(0, 1 * MiB);
+  const uint32_t slow = send_read(*one, 0);
+  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
+  EXPECT_TRUE(answered(kAbortTask, slow));
+  EXPECT_EQ(one->complete(send_write(*one, 4096, 3)).status, 0);
+  const uint32_t write = send_write(*one, 0, 4);
+  EXPECT_EQ(one->complete(write, {}, 200).status, 0xFF) << "it comes after the read all the same";
+  rig_.device().thaw();
+  EXPECT_EQ(one->complete(write).status, 0);
+  EXPECT_EQ(one->complete(send_read(*one, 0)).data, filled(8 * kBlock, 4));
+  rig_.device().freeze(0, 1 * MiB);
+  const uint32_t others = send_read(*two, 8);
+  ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
+  EXPECT_TRUE(answered(kLogicalUnitReset, iscsi::kReservedTag));
+  EXPECT_EQ(two->complete(others).status, kTaskAborted);
+  rig_.device().thaw();
+  EXPECT_EQ(one->complete(one->send_command({0, 0, 0, 0, 0, 0}, kF, 0)).sense_key(), 6);
+  EXPECT_EQ(one->complete(send_read(*one, 0)).data, filled(8 * kBlock, 4));
+}
+
+// It takes hours where the disk is large.
+TEST_F(SbcOverlap, AVerifyOfTheWholeMediumLetsWritersGoFirst) {
+  const auto one = connect(1);
+  for (const uint8_t byte_check : {uint8_t{0}, uint8_t{6}}) {
+    SCOPED_TRACE(int{byte_check});
+    rig_.device().freeze(20 * MiB, 4096);
+    // VERIFY(16) of all 64 MiB, by itself or against a block of zeroes.
+    const std::vector<uint8_t> cdb = {0x8F, byte_check, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0};
+    const uint32_t verify = byte_check == 0
+                                ? one->send_command(cdb, kF, 0)
+                                : one->send_command(cdb, kF | kW, kBlock, filled(kBlock, 0));
+    ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
+    const uint32_t write = send_write(*one, 131'000, 0);
+    EXPECT_EQ(one->complete(write, {}, 200).status, 0xFF);
+    rig_.device().thaw();
+    for (const uint32_t tag : {write, verify}) {
+      const auto answer = one->receive();
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(answer->bhs.task_tag(), tag);
+      EXPECT_EQ(answer->bhs.get8(iscsi::field::kStatus), 0);
+    }
+  }
 }
 
 // MODE SELECT changes what the others go by: it runs alone, and later commands see its work.
@@ -173,9 +276,11 @@ TEST_F(SbcPreempt, PreemptAndAbortEndsCommands) {
   ASSERT_EQ(winner->complete(send_out(*winner, 6, 0, 0xB, 0)).status, 0);
   ASSERT_EQ(victim->complete(send_out(*victim, 1, 0xA, 0, 5)).status, 0);
   rig_.device().freeze(0, 1 * MiB);
-  const uint32_t running = send_read(*victim, 0);
+  // COMPARE AND WRITE, of a block that it does not find.
+  const uint32_t running = victim->send_command({0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0},
+                                                kF | kW, 2 * kBlock, filled(2 * kBlock, 9));
   ASSERT_TRUE(rig_.device().wait_for_waiting_reads(1));
-  const uint32_t waiting = send_write(*victim, 0, 0xEE);  // behind its read
+  const uint32_t waiting = send_write(*victim, 0, 0xEE);  // behind it
   const uint32_t others = send_read(*bystander, 8);
   ASSERT_TRUE(rig_.device().wait_for_waiting_reads(2));
   const uint32_t preempt = send_out(*winner, 5, 0xB, 0xA, 5);

@@ -288,6 +288,19 @@ TEST_P(SbcCopy, RefusedCopiesChangeNothing) {
   EXPECT_EQ(read(64, 8).data, filled(8 * kBlock, 0));
 }
 
+// It fills the buffer for uploads as writes do.
+TEST_P(SbcCopy, ACopyIsKeptBackAsAWriteIs) {
+  device().hold_writes(700);
+  scsi::Command command;
+  const Buffer list = copy_list({{0, 8, 64}});
+  for (const uint8_t opcode : {uint8_t{0x2A}, uint8_t{0x83}, uint8_t{0x42}}) {
+    command.cdb[0] = static_cast<std::byte>(opcode);
+    command.data_out = list;
+    EXPECT_EQ(rig_.unit().hold_ms(command), opcode == 0x42 ? 0 : 700) << int{opcode};
+  }
+  device().hold_writes(0);
+}
+
 // -- SANITIZE
 
 TEST_P(SbcTest, SanitizeGoesOnThroughAResetAndARestart) {

@@ -38,6 +38,7 @@ class FileBlockDevice final : public BlockDevice {
   bool prefetch(uint64_t offset, uint64_t length) override;
   bool read_may_wait(uint64_t offset, uint64_t length) const override;
   bool write_may_wait(uint64_t, uint64_t) const override { return options_.writes_wait; }
+  int64_t write_hold_ms() const override { return hold_ms_; }
   bool can_erase(Erasure kind) const override {
     return options_.can_erase && kind == Erasure::blocks;
   }
@@ -52,6 +53,7 @@ class FileBlockDevice final : public BlockDevice {
   void thaw();
   bool wait_for_waiting_reads(size_t count);           // false: not within a few seconds
   void damage(uint64_t offset) { damaged_ = offset; }  // reads of this byte: corrupt
+  void hold_writes(int64_t ms) { hold_ms_ = ms; }      // as a full buffer does
   void fill_up(bool full) { full_ = full; }            // writes: no_space
   void hold_erase(bool hold);                          // erase() waits while held
   uint64_t flushes() const { return flushes_; }
@@ -68,6 +70,7 @@ class FileBlockDevice final : public BlockDevice {
   std::atomic<uint64_t> size_;
   std::atomic<bool> read_only_{false};
   std::atomic<bool> full_{false};
+  std::atomic<int64_t> hold_ms_{0};
   std::atomic<uint64_t> damaged_{UINT64_MAX};
   std::atomic<uint64_t> flushes_{0}, durable_writes_{0}, unmapped_{0};
 

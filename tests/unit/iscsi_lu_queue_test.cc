@@ -13,14 +13,32 @@ namespace {
 constexpr std::byte kWrite{0x0A};
 constexpr std::byte kReady{0x00};
 constexpr std::byte kRewind{0x01};
+constexpr std::byte kVerify{0x2F};  // in three turns
 
 class HeldUnit final : public scsi::LogicalUnit {
  public:
   uint64_t data_out_length(ByteView) const override { return 0; }
-  bool may_block(const scsi::Command& c) const override { return c.cdb[0] == kRewind; }
+  bool may_block(const scsi::Command& c) const override {
+    return c.cdb[0] == kRewind || c.cdb[0] == kVerify;
+  }
   int64_t hold_ms(const scsi::Command& c) const override { return c.cdb[0] == kWrite ? hold : 0; }
   bool may_overtake(const scsi::Command& c) const override { return c.cdb[0] == kReady; }
+  scsi::Footprint footprint(const scsi::Command& c) const override {
+    if (!disk) return {};
+    const auto block = std::to_integer<uint64_t>(c.cdb[1]);
+    if (c.cdb[0] == kVerify) return scsi::Footprint::reads_from(0, 100);
+    return c.cdb[0] == kWrite ? scsi::Footprint::writes_to(block, block + 1)
+                              : scsi::Footprint::nothing();
+  }
+  unsigned concurrency() const override { return 16; }
   scsi::Reply execute(const scsi::Command& c) override {
+    scsi::Reply reply;
+    if (c.cdb[0] == kVerify) {
+      order += 'V';
+      if (after_turn) after_turn();
+      reply.goes_on_at = c.goes_on_at < 2 ? c.goes_on_at + 1 : 0;
+      return reply;
+    }
     order += c.cdb[0] == kWrite ? 'W' : c.cdb[0] == kReady ? 'T' : 'R';
     return {};
   }
@@ -30,7 +48,9 @@ class HeldUnit final : public scsi::LogicalUnit {
   void task_set_cleared(const scsi::Nexus&) override {}
 
   int64_t hold = 0;
+  bool disk = false;  // each write of a block of its own
   std::string order;
+  std::function<void()> after_turn;
 };
 
 class LuQueueTest : public testing::Test {
@@ -68,12 +88,14 @@ class LuQueueTest : public testing::Test {
   std::deque<std::function<void()>> posted;
   std::function<void()> timer;
   int64_t timer_ms = 0;
+  int timers = 0;  // that were started
   int done = 0;
   std::shared_ptr<LuQueue> queue = std::make_shared<LuQueue>(
       unit, [this](std::function<void()> work) { posted.push_back(std::move(work)); },
       [this](int64_t ms, std::function<void()> work) -> std::function<void()> {
         timer_ms = ms;
         timer = std::move(work);
+        ++timers;
         return [this] { timer = nullptr; };
       });
 };
@@ -126,7 +148,7 @@ TEST_F(LuQueueTest, AHeldCommandIsAborted) {
   queue->submit(write);
   run_posted();
   queue->submit(task(kRewind, 2));
-  EXPECT_TRUE(queue->cancel(*write)) << "it never runs";
+  EXPECT_EQ(queue->cancel(*write), LuQueue::Cancelled::never_runs);
   run_posted();
   EXPECT_EQ(unit->order, "R") << "what is behind it does not wait for the timer";
   EXPECT_FALSE(timer);
@@ -171,13 +193,60 @@ TEST_F(LuQueueTest, WhatWaitsForItsThreadWhenItsSessionEndsNeverRuns) {
   EXPECT_EQ(done, 1) << "its connection is told";
 }
 
+TEST_F(LuQueueTest, ALongCommandLetsOthersHaveTheirTurn) {
+  unit->disk = true;
+  EXPECT_FALSE(queue->submit(task(kVerify)));
+  EXPECT_FALSE(queue->submit(task(kWrite)));
+  EXPECT_FALSE(queue->submit(task(kVerify)));
+  run_posted();
+  EXPECT_EQ(unit->order, "VWVVVVV");
+  EXPECT_EQ(done, 3);
+}
+
+TEST_F(LuQueueTest, ALongCommandIsAbortedBetweenItsTurns) {
+  unit->disk = true;
+  const auto verify = task(kVerify);
+  EXPECT_FALSE(queue->submit(verify));
+  EXPECT_FALSE(queue->submit(task(kRewind)));
+  verify->command.aborted->store(true);
+  run_posted();
+  EXPECT_EQ(unit->order, "R") << "it never ran";
+  const auto second = task(kVerify);
+  unit->after_turn = [&] { second->command.aborted->store(true); };
+  EXPECT_FALSE(queue->submit(second));
+  run_posted();
+  EXPECT_EQ(unit->order, "RV");
+  EXPECT_EQ(done, 3);
+}
+
+// A full buffer, and an initiator that has many writes at work while it reads: what runs past them
+// does not start a timer for each.
+TEST_F(LuQueueTest, OneTimerIsForAll) {
+  unit->disk = true;
+  unit->hold = 500;
+  for (int i = 0; i < 10; ++i) {
+    const auto write = task(kWrite);
+    write->command.cdb[1] = static_cast<std::byte>(i);
+    EXPECT_FALSE(queue->submit(write));
+  }
+  EXPECT_EQ(timers, 1);
+  EXPECT_TRUE(queue->submit(task(kReady)));
+  EXPECT_EQ(timers, 2);
+  EXPECT_EQ(unit->order, "T");
+  unit->hold = 0;
+  fire();
+  EXPECT_EQ(unit->order, "TWWWWWWWWWW");
+  EXPECT_EQ(timers, 2);
+  EXPECT_EQ(done, 10);
+}
+
 TEST_F(LuQueueTest, AnOldTimerMeansNothing) {
   unit->hold = 500;
   const auto first = task(kWrite);
   queue->submit(first);
   run_posted();
   const auto old = timer;
-  ASSERT_TRUE(queue->cancel(*first));
+  ASSERT_EQ(queue->cancel(*first), LuQueue::Cancelled::never_runs);
   run_posted();
   queue->submit(task(kWrite));
   run_posted();

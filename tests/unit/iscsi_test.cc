@@ -212,7 +212,7 @@ class IscsiBudget : public testing::Test {
       leases.push_back(std::move(lease));
     });
   }
-  std::shared_ptr<ByteBudget> budget = ByteBudget::create(100, 100);
+  std::shared_ptr<ByteBudget> budget = ByteBudget::create(100);
   std::vector<int> order;
   std::vector<std::shared_ptr<ByteBudget::Lease>> leases;
 };
@@ -235,8 +235,7 @@ TEST_F(IscsiBudget, ServesInOrderAndNeverOvertakes) {
   EXPECT_TRUE(budget->try_take(share(), 500));  // bigger than all: alone, but served
 }
 
-TEST_F(IscsiBudget, ASessionBeyondItsShareWaitsForItself) {
-  budget = ByteBudget::create(100, 20);
+TEST_F(IscsiBudget, ASessionThatHasMoreThanItLeavesWaitsForItself) {
   const Share greedy = share(), modest = share();
   auto first = budget->try_take(greedy, 30);
   auto second = budget->try_take(greedy, 20);
@@ -250,15 +249,29 @@ TEST_F(IscsiBudget, ASessionBeyondItsShareWaitsForItself) {
   EXPECT_TRUE(other) << "nor does it hold up anybody else";
   take(modest, 3, 10);
   EXPECT_EQ(order, (std::vector<int>{3}));
-  take(modest, 4, 1);
-  EXPECT_EQ(order, (std::vector<int>{3})) << "a share is a share";
-  EXPECT_TRUE(budget->try_take(share(), 20));
+  take(modest, 4, 10);
+  EXPECT_EQ(order, (std::vector<int>{3})) << "the rule is for everybody";
+  EXPECT_TRUE(budget->try_take(share(), 20)) << "one command, to who has none";
   first.reset();
   EXPECT_EQ(order, (std::vector<int>{3, 4}));
   second.reset();
   EXPECT_EQ(order, (std::vector<int>{3, 4, 1}));
   std::exchange(leases, {}).clear();
   EXPECT_EQ(order, (std::vector<int>{3, 4, 1, 2}));
+}
+
+// Hosts that ask for all there is, and freeze: as many as there are, a write of another has room.
+TEST_F(IscsiBudget, ThereIsAlwaysSomethingLeft) {
+  budget = ByteBudget::create(1024);
+  for (int silent = 0; silent < 8; ++silent) {
+    const Share who = share();
+    for (auto lease = budget->try_take(who, 1); lease; lease = budget->try_take(who, 1))
+      leases.push_back(std::move(lease));
+    take(who, silent, 1);
+  }
+  EXPECT_TRUE(order.empty()) << "each waits for itself";
+  EXPECT_EQ(budget->used_bytes(), 1020U);
+  EXPECT_TRUE(budget->try_take(share(), 2));
 }
 
 }  // namespace
