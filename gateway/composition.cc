@@ -118,13 +118,11 @@ Status Gateway::take_lease() {
   self.instance = identity_.instance;
   Ownership::Options options;
   options.lease_ttl_ms = config_.store.lease_ttl_ms;
-  ASSIGN_OR_RETURN(options.known_epoch, known_lease_epoch(*catalog_));
-  if (options.known_epoch == 0) {
-    // A new catalog, or one from before this was noted. A barcode is claimed in the store before
-    // there is a cartridge: where there is one, the store has known this gateway.
-    ASSIGN_OR_RETURN(const bool in_use, data_->has_cartridges());
-    options.known_epoch = in_use ? 1 : 0;
-  }
+  ASSIGN_OR_RETURN(const auto known, known_lease_epoch(*catalog_));
+  // Not noted: a catalog that was made anew, or one from before it was. A barcode is claimed in the
+  // store before there is a cartridge: where there is one, the store has known this gateway.
+  ASSIGN_OR_RETURN(const bool in_use, data_->has_cartridges());
+  options.known_epoch = known.value_or(in_use ? 1 : 0);
   options.adopt_store = env_.adopt_store;
   ownership_ = std::make_unique<Ownership>(Ownership::Env{store_.get(), env_.clock}, self, options);
   ownership_->on_lost([this](const Error& why) {
@@ -136,7 +134,12 @@ Status Gateway::take_lease() {
     // The next start takes what it finds in the store for less than it is, and goes on.
     if (!kept.ok()) log_warning("gateway", "lease not noted", {{"error", kept.error().message()}});
   });
-  if (!env_.adopt_store) return ownership_->open();
+  if (!env_.adopt_store) {
+    TRY(ownership_->open());
+    // But a volume is made without the store, should it be away from the first start on.
+    const bool never = !known && !in_use && !ownership_->store_known();
+    return never ? remember_lease_epoch(*catalog_, 0) : Status();
+  }
   // Doubted first: cut short behind the lease, the next start would believe all of it.
   TRY(doubt_store());
   TRY(ownership_->open());
