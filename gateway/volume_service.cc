@@ -19,6 +19,15 @@ constexpr int64_t kOpenAgainMs = 10'000;
 constexpr int64_t kDroppedTimeoutMs = 15 * 60'000;
 constexpr size_t kMaxIscsiName = 223;  // RFC 7143 4.2.7.1, bytes
 
+// `larger`: what who has small blocks can do.
+Status check_block_count(uint64_t size_bytes, uint32_t block_bytes, const std::string& larger) {
+  if (size_bytes / block_bytes <= kMaxImageBlocks) return {};
+  return Error(ErrorCode::out_of_range, "a volume with blocks of " + std::to_string(block_bytes) +
+                                            " bytes has at most " +
+                                            format_size(kMaxImageBlocks * block_bytes) +
+                                            (block_bytes == 512 ? "; " + larger : ""));
+}
+
 bool is_name(const std::string& name) {
   const auto good = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -292,12 +301,7 @@ Status VolumeService::check_request(const CreateRequest& request) {
                      " bytes cannot be made: sizes are multiples of the block from " +
                      format_size(kMinVolumeBytes) + " to " + format_size(kMaxVolumeBytes));
   }
-  if (request.size_bytes / request.block_bytes > kMaxImageBlocks) {
-    return Error(ErrorCode::out_of_range,
-                 "a volume with blocks of " + std::to_string(request.block_bytes) +
-                     " bytes has at most " + format_size(kMaxImageBlocks * request.block_bytes) +
-                     (request.block_bytes == 512 ? "; make it with --block-size 4096" : ""));
-  }
+  TRY(check_block_count(request.size_bytes, request.block_bytes, "make it with --block-size 4096"));
   if (request.mode != "cached" && request.mode != "stored") {
     return Error(ErrorCode::invalid_argument, "the mode is 'cached' or 'stored'");
   }
@@ -393,6 +397,8 @@ Result<VolumeView> VolumeService::resize(const std::string& volume, uint64_t siz
                                               " bytes: a multiple of the block of at most " +
                                               format_size(kMaxVolumeBytes));
   }
+  TRY(check_block_count(size_bytes, open->block_bytes(),
+                        "one that is made with --block-size 4096 may be larger"));
   if (size_bytes < open->size_bytes()) {
     return Error(ErrorCode::out_of_range, "volume " + entry->name + " has " +
                                               format_size(open->size_bytes()) +

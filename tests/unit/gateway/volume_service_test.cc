@@ -49,6 +49,17 @@ TEST_F(VolumeServiceTest, ASizeBeyondItsBlocksSaysWhatToDo) {
   EXPECT_EQ(made.error().code, ErrorCode::out_of_range);
   EXPECT_NE(made.error().context.find("64 TiB; make it with --block-size 4096"), std::string::npos)
       << made.error().context;
+  request.name = "narrow";
+  request.size_bytes = 16 * MiB;
+  ASSERT_TRUE(service->create(request).ok());
+  const auto grown = service->resize("narrow", 100 * TiB);
+  ASSERT_FALSE(grown.ok());
+  EXPECT_EQ(grown.error().code, ErrorCode::out_of_range);
+  EXPECT_NE(
+      grown.error().context.find("has at most 64 TiB; one that is made with --block-size 4096"),
+      std::string::npos)
+      << grown.error().context;
+  EXPECT_TRUE(service->resize("narrow", 64 * TiB).ok());
 }
 
 TEST_F(VolumeServiceTest, AFullDiskKeepsAVolumeAwayOnlyWhileItIsFull) {
