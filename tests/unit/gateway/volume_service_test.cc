@@ -278,6 +278,27 @@ TEST_F(VolumeServiceTest, WhatWasMissedIsMadeUpForOnce) {
   EXPECT_EQ(count("a"), 2U);
 }
 
+// It stood in the manifests it had got to, and the next start took it for the last word.
+TEST_F(VolumeServiceTest, AChangeOfAScheduleThatIsRefusedHoldsNowhere) {
+  create("a");
+  create("b");
+  VolumeSchedule many = schedule("often", {"a", "b"});
+  many.keep.keep_last = 30;
+  ASSERT_TRUE(scheduler->put(many).ok());
+  const auto before = service->properties(kVolumeSchedule).at("a");
+  clock.advance_ms(kHour);
+  service->stop_writes(service->show("b")->uuid, Error(ErrorCode::write_protected, "taken over"));
+  VolumeSchedule few = many;
+  few.keep.keep_last = 1;
+  EXPECT_FALSE(scheduler->put(few).ok());
+  EXPECT_FALSE(scheduler->put(schedule("another", {"a", "b"})).ok());
+  EXPECT_EQ(service->properties(kVolumeSchedule).at("a"), before);
+  scheduler.reset();
+  points.reset();
+  EXPECT_FALSE(service->stop().ok()) << "b was stopped";
+  service.reset();
+}
+
 TEST_F(VolumeServiceTest, SchedulesComeAndGoWithTheirVolumes) {
   create("a");
   create("b");
