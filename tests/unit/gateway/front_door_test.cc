@@ -275,6 +275,9 @@ TEST_F(FrontDoorTest, EachOperationWithEachRole) {
   EXPECT_EQ(api::rule_of(kOwn + "Frobnicate").role, Role::admin);
   EXPECT_TRUE(api::rule_of(kOwn + "Frobnicate").changes);
   EXPECT_EQ(api::rule_of(kOwn + "DescribeFrobs").role, Role::admin);
+  EXPECT_EQ(api::lane_of(kOwn + "GatewayStatus"), api::Lane::look);
+  EXPECT_EQ(api::lane_of(kOwn + "LoadDrive"), api::Lane::change);
+  EXPECT_EQ(api::lane_of(kOwn + "ListShelf"), api::Lane::ask);
 }
 
 // Copying and writing a JSON value recurses: a body of brackets must not reach that, least of all
