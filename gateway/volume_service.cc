@@ -8,6 +8,7 @@
 #include "gateway/units.h"
 #include "gateway/volume_entry.h"
 #include "tape/format/image_frame.h"
+#include "uploader/bucket_scan.h"
 #include "volume/map_file.h"
 
 namespace coldshelf {
@@ -108,10 +109,14 @@ Status VolumeService::open_all() {
   ASSIGN_OR_RETURN(const bool there, files.exists(env_.directory));
   if (!there) return {};
   ASSIGN_OR_RETURN(const auto names, files.list(env_.directory));
+  std::vector<Uuid> found;
   for (const std::string& name : names) {
-    if (const auto uuid = Uuid::parse(name)) open_one(*uuid);
+    if (const auto uuid = Uuid::parse(name)) found.push_back(*uuid);
   }
-  return {};
+  return in_parallel(env_.open_at_once, found.size(), [&](size_t i) -> Status {
+    open_one(found[i]);  // it says what is wrong
+    return {};
+  });
 }
 
 Result<std::optional<TapeRow>> VolumeService::row_of(const Uuid& uuid) {
