@@ -299,6 +299,10 @@ Status Gateway::open_library() {
   LibraryOptions library;
   ASSIGN_OR_RETURN(const auto changer, catalog_->setting(api::kChangerSetting));
   library.profile = find_changer(changer.value_or(config_.library.changer));
+  if (changer && *changer != config_.library.changer) {
+    log_info("gateway", "medium changer as set through the API, not the configuration's",
+             {{"changer", *changer}, {"configured", config_.library.changer}});
+  }
   if (library.profile == nullptr) library.profile = find_changer(config_.library.changer);
   library.serial = numbered_serial(serial_prefix_, 0);
   library.slots = static_cast<unsigned>(config_.library.slots);
