@@ -135,6 +135,9 @@ std::vector<AlarmRule> alarm_rules(const Config::Alarms& limits) {
        "a drive has a problem", "it has none"},
       {"volume_problem", critical, "A volume is read-only or cannot be opened.", 0, 0,
        "a volume has a problem", "it has none"},
+      {"schedule_failed", warning,
+       "A schedule of volumes did not make its recovery points. `coldshelf volume schedule list`.",
+       0, 0, "the last run of a schedule failed", "a run went well"},
       {"job_failed", warning, "A job ended in failure.", 0, 0, "a job failed",
        "one of its kind went well, or " + format_duration(limits.job_remembered_ms) + " later"},
       {"certificate_expiring", warning,
@@ -172,6 +175,9 @@ std::vector<Observation> observations(const GatewayState& state, int64_t now_ms,
   }
   for (const auto& [name, what] : state.volume_problems) {
     out.push_back(problem("volume_problem", "volume " + name, what));
+  }
+  for (const auto& [name, what] : state.schedule_problems) {
+    out.push_back(problem("schedule_failed", "schedule " + name, what));
   }
   add_jobs(state.jobs, now_ms, limits.job_remembered_ms, out);
   if (state.certificate_expires_ms) {

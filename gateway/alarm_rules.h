@@ -20,10 +20,11 @@ struct GatewayState {
   std::optional<double> io_wait_percent;
   Status data_directory;
   std::optional<StoreMeter::Reach> store;
-  Status may_write;                                                  // Ownership::may_write()
-  std::vector<std::pair<std::string, std::string>> tape_problems;    // barcode, what
-  std::vector<std::pair<unsigned, std::string>> drive_problems;      // number, what
-  std::vector<std::pair<std::string, std::string>> volume_problems;  // name, what
+  Status may_write;                                                    // Ownership::may_write()
+  std::vector<std::pair<std::string, std::string>> tape_problems;      // barcode, what
+  std::vector<std::pair<unsigned, std::string>> drive_problems;        // number, what
+  std::vector<std::pair<std::string, std::string>> volume_problems;    // name, what
+  std::vector<std::pair<std::string, std::string>> schedule_problems;  // name, what
   std::vector<JobRow> jobs;  // the newest ones, newest first
   std::optional<int64_t> certificate_expires_ms;
 };

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "gateway/api/roles.h"
 #include "gateway/units.h"
 
 namespace coldshelf {
@@ -14,9 +15,23 @@ namespace coldshelf {
 namespace {
 
 constexpr const char* kAuditHeadSetting = "audit_head";
-constexpr unsigned kHttpsThreads = 4;
 constexpr unsigned kHttpsConnections = 256;
 constexpr size_t kMaxNames = 64;
+
+HttpServerOptions with_lanes() {
+  HttpServerOptions options;
+  options.lanes.resize(api::kLanes);
+  const auto lane = [&options](api::Lane which) -> HttpLane& {
+    return options.lanes[static_cast<size_t>(which)];
+  };
+  // Together fewer than the connections there may be.
+  lane(api::Lane::change) = HttpLane{8, 32};
+  lane(api::Lane::ask) = HttpLane{4, 12};
+  options.lane_of = [](std::string_view target) {
+    return static_cast<size_t>(api::lane_of(target));
+  };
+  return options;
+}
 
 // What a client may call this machine: the names of a self-signed certificate.
 std::vector<std::string> own_names(const std::string& listen_host) {
@@ -85,7 +100,7 @@ Status ApiDoors::start(api::Service& service) {
   const HttpHandler handler = [this](const ApiRequest& request) {
     return front_door_->handle(request);
   };
-  HttpServerOptions options;
+  HttpServerOptions options = with_lanes();
   options.socket_path = config_.api.socket;
   ASSIGN_OR_RETURN(socket_, HttpServer::start(options, handler));
   log_info("gateway", "management API", {{"socket", config_.api.socket}});
@@ -122,11 +137,10 @@ Status ApiDoors::start_https(const HttpHandler& handler) {
     ASSIGN_OR_RETURN(identity_, load_tls_identity(*env_.files, config_.api.certificate_file,
                                                   config_.api.key_file));
   }
-  HttpServerOptions options;
+  HttpServerOptions options = with_lanes();
   options.listen = config_.api.listen;
   options.certificate_file = identity_.certificate_file;
   options.key_file = identity_.key_file;
-  options.threads = kHttpsThreads;
   options.max_connections = kHttpsConnections;
   ASSIGN_OR_RETURN(https_, HttpServer::start(options, handler));
   log_info("gateway", "management API",

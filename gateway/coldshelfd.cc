@@ -1,6 +1,9 @@
 // The daemon's main: command line, signals, and nothing else.
 #include <malloc.h>
+#include <pwd.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -30,6 +33,19 @@ Result<Config> read_config(FileSystem& files, const Arguments& arguments) {
   if (!arguments.config.empty()) return load_config(files, arguments.config, arguments.data);
   if (!arguments.data.empty()) return default_config(arguments.data);
   return Error(ErrorCode::invalid_argument, "give --config FILE or --data DIR (see --help)");
+}
+
+// Root can write everything, and what it writes the service cannot: after one start by hand, to see
+// what is wrong, no start of the service would succeed.
+Status check_user(const std::string& data_dir) {
+  struct stat info {};
+  if (::geteuid() != 0 || ::stat(data_dir.c_str(), &info) != 0 || info.st_uid == 0) return {};
+  const passwd* const owner = ::getpwuid(info.st_uid);
+  const std::string name = owner != nullptr ? owner->pw_name : std::to_string(info.st_uid);
+  return Error(ErrorCode::conflict, "the data directory " + data_dir + " belongs to the user " +
+                                        name + ", and this is root: start it as that user, " +
+                                        "systemctl start coldshelf or sudo -u " + name +
+                                        " coldshelfd ...");
 }
 
 // Signals are taken by sigtimedwait in the main thread; every other thread inherits the block.
@@ -89,6 +105,9 @@ int run(const Arguments& arguments) {
     if (!secrets.ok()) return complain(secrets.error());
     std::fputs(effective_config(*config).c_str(), stdout);
     return kExitOk;
+  }
+  if (const Status user = check_user(config->gateway.data_dir); !user.ok()) {
+    return complain(user.error());
   }
   set_up_log(*config);
   // Frames come and go by the mebibyte: keep them on the heap rather than mapping each anew.

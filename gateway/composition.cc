@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "base/deadline.h"
 #include "base/log.h"
 #include "gateway/config_quiesce.h"
 #include "gateway/notifications.h"
@@ -31,6 +32,9 @@ constexpr uint64_t kIdleTargetBuffers = 32 * MiB;
 constexpr unsigned kSealers = 2;
 constexpr unsigned kVolumeSealers = 3;
 constexpr auto kLogoutDeadline = std::chrono::milliseconds(5'000);
+constexpr unsigned kVolumesAtOnce = 8;
+constexpr int64_t kOrdersDeadlineMs = 30'000;
+constexpr int64_t kLeaseDeadlineMs = 5'000;
 
 // A damaged catalog is no reason to despair of what it was made from.
 Result<std::unique_ptr<Catalog>> open_catalog(const std::string& path) {
@@ -118,13 +122,11 @@ Status Gateway::take_lease() {
   self.instance = identity_.instance;
   Ownership::Options options;
   options.lease_ttl_ms = config_.store.lease_ttl_ms;
-  ASSIGN_OR_RETURN(options.known_epoch, known_lease_epoch(*catalog_));
-  if (options.known_epoch == 0) {
-    // A new catalog, or one from before this was noted. A barcode is claimed in the store before
-    // there is a cartridge: where there is one, the store has known this gateway.
-    ASSIGN_OR_RETURN(const bool in_use, data_->has_cartridges());
-    options.known_epoch = in_use ? 1 : 0;
-  }
+  ASSIGN_OR_RETURN(const auto known, known_lease_epoch(*catalog_));
+  // Not noted: a catalog that was made anew, or one from before it was. A barcode is claimed in the
+  // store before there is a cartridge: where there is one, the store has known this gateway.
+  ASSIGN_OR_RETURN(const bool in_use, data_->has_cartridges());
+  options.known_epoch = known.value_or(in_use ? 1 : 0);
   options.adopt_store = env_.adopt_store;
   ownership_ = std::make_unique<Ownership>(Ownership::Env{store_.get(), env_.clock}, self, options);
   ownership_->on_lost([this](const Error& why) {
@@ -136,7 +138,12 @@ Status Gateway::take_lease() {
     // The next start takes what it finds in the store for less than it is, and goes on.
     if (!kept.ok()) log_warning("gateway", "lease not noted", {{"error", kept.error().message()}});
   });
-  if (!env_.adopt_store) return ownership_->open();
+  if (!env_.adopt_store) {
+    TRY(ownership_->open());
+    // But a volume is made without the store, should it be away from the first start on.
+    const bool never = !known && !in_use && !ownership_->store_known();
+    return never ? remember_lease_epoch(*catalog_, 0) : Status();
+  }
   // Doubted first: cut short behind the lease, the next start would believe all of it.
   TRY(doubt_store());
   TRY(ownership_->open());
@@ -153,6 +160,10 @@ Status Gateway::doubt_store() {
 
 Status Gateway::enter_pools() {
   ASSIGN_OR_RETURN(const auto known, catalog_->pools());
+  // A library must start while its store is away, and soon: one that says nothing would be waited
+  // for once more for each pool.
+  const bool ask = ownership_->store_known();
+  if (!ask) log_warning("gateway", "store not asked about pools: it does not answer");
   for (const PoolConfig& pool : config_.pools) {
     const PoolRow wanted = row_of(pool);
     const auto old = std::find_if(known.begin(), known.end(),
@@ -166,10 +177,9 @@ Status Gateway::enter_pools() {
       return Error(ErrorCode::conflict,
                    "pool " + pool.name + " has another lock here; it cannot be changed");
     }
-    const Status fits = check_pool_fits(wanted, *store_);
+    const Status fits = ask ? check_pool_fits(wanted, *store_) : Status();
     if (!fits.ok() && fits.error().code == ErrorCode::not_supported) return fits.error();
     if (!fits.ok()) {
-      // A library must start while its store is away.
       log_warning("gateway", "store not asked about pools", {{"error", fits.error().message()}});
     }
     if (old == known.end() || *old != wanted) TRY(catalog_->put_pool(wanted));
@@ -179,6 +189,10 @@ Status Gateway::enter_pools() {
 
 Status Gateway::open_storage() {
   ASSIGN_OR_RETURN(data_, DataDirectory::open(*env_.files, config_.gateway.data_dir));
+  // Before a store is waited for, too.
+  quiescer_ = std::make_unique<CommandQuiescer>(*env_.files, *env_.clock, *env_.random,
+                                                data_->quiesce_path());
+  TRY(thaw_left_behind());
   ASSIGN_OR_RETURN(catalog_, open_catalog(data_->catalog_path()));
   TRY(choose_identity());
   buffers_ = BufferPool::create(kIdleBuffers);
@@ -285,6 +299,10 @@ Status Gateway::open_library() {
   LibraryOptions library;
   ASSIGN_OR_RETURN(const auto changer, catalog_->setting(api::kChangerSetting));
   library.profile = find_changer(changer.value_or(config_.library.changer));
+  if (changer && *changer != config_.library.changer) {
+    log_info("gateway", "medium changer as set through the API, not the configuration's",
+             {{"changer", *changer}, {"configured", config_.library.changer}});
+  }
   if (library.profile == nullptr) library.profile = find_changer(config_.library.changer);
   library.serial = numbered_serial(serial_prefix_, 0);
   library.slots = static_cast<unsigned>(config_.library.slots);
@@ -334,6 +352,7 @@ void Gateway::make_volumes() {
   env.shelf = shelf_.get();
   env.catalog = catalog_.get();
   env.default_pool = config_.pools.empty() ? "" : config_.pools.front().name;
+  env.open_at_once = kVolumesAtOnce;
   volumes_ = std::make_unique<VolumeService>(std::move(env));
 }
 
@@ -354,9 +373,6 @@ Status Gateway::thaw_left_behind() {
 
 Status Gateway::open_volumes() {
   TRY(volumes_->open_all());
-  quiescer_ = std::make_unique<CommandQuiescer>(*env_.files, *env_.clock, *env_.random,
-                                                data_->quiesce_path());
-  TRY(thaw_left_behind());
   volume_points_ =
       std::make_unique<VolumePoints>(volumes_.get(), quiescer_.get(), quiesce_commands(config_));
   VolumeScheduler::Env schedules;
@@ -524,9 +540,16 @@ HistorySample Gateway::measure() const {
 
 Status Gateway::health() const { return data_->check(); }
 
-Status Gateway::stop() {
-  if (stopped_.exchange(true)) return {};
-  // 1. No new orders, from operators and initiators; running commands end.
+// No new orders, from operators and initiators; running commands end. They may wait for a store
+// that does not answer, each for minutes: whoever waits for us so long kills us, and what is in
+// drives is not sealed then.
+void Gateway::end_orders() {
+  const Deadline deadline(kOrdersDeadlineMs, [this] {
+    if (!store_) return;
+    log_warning("gateway", "what is under way no longer waits for the store");
+    if (snapshots_) snapshots_->give_up();  // their jobs are interrupted, and have not failed
+    store_->give_up();
+  });
   if (history_) history_->stop();
   if (doors_) doors_->stop();
   if (automatic_tapes_) automatic_tapes_->stop();
@@ -541,6 +564,12 @@ Status Gateway::stop() {
   if (tapes_) tapes_->stop();
   if (keeper_) keeper_->stop();
   if (monitor_) monitor_->stop();
+}
+
+Status Gateway::stop() {
+  if (stopped_.exchange(true)) return {};
+  // 1. What others asked for.
+  end_orders();
   // 2. Every tape and volume synced and sealed, tapes still in their drives' elements.
   Status closed;
   if (library_) closed = library_->close_drives();
@@ -550,8 +579,11 @@ Status Gateway::stop() {
   }
   // 3. Transfers last: they were told of the segments just sealed and know them after a restart.
   if (shelf_) shelf_->stop();
-  // 4. Others need not wait for the lease to run out.
-  if (ownership_) ownership_->stop();
+  // 4. Others need not wait for the lease to run out. A renewal may be under way.
+  if (ownership_) {
+    const Deadline deadline(kLeaseDeadlineMs, [this] { store_->give_up(); });
+    ownership_->stop();
+  }
   // 5. What could not be delivered yet is not waited for.
   notifier_.reset();
   return closed;

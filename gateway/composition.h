@@ -81,6 +81,7 @@ class Gateway {
   Status enter_pools();      // the store is open
   Status take_lease();
   Status doubt_store();
+  void end_orders();
   CartridgeOptions cartridge_options() const;
   Status may_write(const Uuid& cartridge);  // another gateway may have taken it over
 

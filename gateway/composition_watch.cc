@@ -22,6 +22,14 @@ std::vector<std::pair<std::string, std::string>> problems_of(const std::vector<V
   return out;
 }
 
+std::vector<std::pair<std::string, std::string>> problems_of(VolumeScheduler& schedules) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const VolumeScheduler::View& one : schedules.list()) {
+    if (!one.problem.empty()) out.emplace_back(one.schedule.name, one.problem);
+  }
+  return out;
+}
+
 }  // namespace
 
 std::vector<Metrics::Volume> Gateway::volume_metrics() const {
@@ -61,6 +69,7 @@ Status Gateway::open_monitor() {
   env.reads = [this] { return server_ ? server_->traffic().reads : 0; };
   env.certificate_expires_ms = [this] { return certificate_expires_ms(); };
   env.volume_problems = [this] { return problems_of(all_images(*volumes_)); };
+  env.schedule_problems = [this] { return problems_of(*volume_schedules_); };
   env.notify = [this](const Alarm& alarm) {
     if (notifier_) notifier_->send(notification_of(alarm), {});
   };

@@ -106,6 +106,7 @@ GatewayState Monitor::look() {
   }
   if (auto jobs = env_.catalog->jobs(kJobsLookedAt); jobs.ok()) out.jobs = std::move(*jobs);
   if (env_.volume_problems) out.volume_problems = env_.volume_problems();
+  if (env_.schedule_problems) out.schedule_problems = env_.schedule_problems();
   if (env_.certificate_expires_ms) out.certificate_expires_ms = env_.certificate_expires_ms();
   if (env_.library == nullptr) return out;
   for (const Element& e : env_.library->elements(ElementType::data_transfer)) {

@@ -35,6 +35,7 @@ class Monitor {
     // Unix time; null, or none: there is no certificate.
     std::function<std::optional<int64_t>()> certificate_expires_ms;
     std::function<std::vector<std::pair<std::string, std::string>>()> volume_problems;
+    std::function<std::vector<std::pair<std::string, std::string>>()> schedule_problems;
     // Told of every alarm raised and over, on the monitor's thread.
     std::function<void(const Alarm&)> notify;
   };

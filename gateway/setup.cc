@@ -1,15 +1,10 @@
 #include "gateway/setup.h"
 
-#include <grp.h>
-#include <pwd.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 
 #include "base/log.h"
 #include "gateway/secrets.h"
+#include "gateway/service_user.h"
 #include "gateway/store_factory.h"
 #include "gateway/units.h"
 #include "tape/format/keys.h"
@@ -20,7 +15,6 @@ namespace {
 
 constexpr const char* kPackagedData = "/var/lib/coldshelf";
 constexpr const char* kPackagedSocket = "/run/coldshelf/coldshelf.sock";
-constexpr const char* kServiceUser = "coldshelf";
 // Windows' initiator takes 12 to 16 characters: 16 of 64 kinds are 96 bits.
 constexpr size_t kChapSecretLength = 16;
 
@@ -45,15 +39,18 @@ std::string key_path_of(const SetupAnswers& answers) {
   return answers.key_file.empty() ? beside(answers, "coldshelf.key") : answers.key_file;
 }
 
-// What root makes for the service must be readable by it. Nothing to do where there is no such
-// user, or where somebody else runs it all.
-Status give_to_service(const std::string& path, bool group_only) {
-  if (::geteuid() != 0) return {};
-  const passwd* const user = ::getpwnam(kServiceUser);
-  if (user == nullptr) return {};
-  const uid_t owner = group_only ? 0 : user->pw_uid;
-  if (::chown(path.c_str(), owner, user->pw_gid) == 0) return {};
-  return error_from_errno(errno, "giving " + path + " to the user " + kServiceUser);
+bool is_below(const std::string& path, const std::string& directory) {
+  return path.starts_with(directory.ends_with('/') ? directory : directory + "/");
+}
+
+// `path`, or with a number behind it: an older one that was kept stays, too.
+Result<std::string> free_name(FileSystem& files, const std::string& path) {
+  std::string name = path;
+  for (unsigned number = 2;; ++number) {
+    ASSIGN_OR_RETURN(const bool taken, files.exists(name));
+    if (!taken) return name;
+    name = path + "." + std::to_string(number);
+  }
 }
 
 Status write_private(FileSystem& files, const std::string& path, std::string_view text) {
@@ -152,12 +149,29 @@ Status try_store(ObjectStore& store, const SetupEnv& env, SetupResult& out) {
   return {};
 }
 
-void add_next_steps(const SetupAnswers& answers, SetupResult& out) {
+// The unit lets the daemon write below /var/lib/coldshelf alone.
+void add_unit_step(const Config& config, SetupResult& out) {
+  std::string elsewhere;
+  const auto look = [&elsewhere](const std::string& path) {
+    if (path != kPackagedData && !is_below(path, kPackagedData)) elsewhere += " " + path;
+  };
+  look(config.gateway.data_dir);
+  if (config.store.type == "directory" && !is_below(config.store.path, config.gateway.data_dir)) {
+    look(config.store.path);
+  }
+  if (elsewhere.empty()) return;
+  elsewhere.erase(0, 1);
+  out.next.push_back("systemctl edit coldshelf: under [Service] ReadWritePaths=" + elsewhere +
+                     ", under [Unit] RequiresMountsFor=" + elsewhere);
+}
+
+void add_next_steps(const SetupAnswers& answers, const Config& config, SetupResult& out) {
   if (out.key_made) {
     out.next.push_back("keep a copy of " + out.key_path +
                        " away from this machine: without it no tape can be read again");
   }
   const bool packaged = answers.config_path == "/etc/coldshelf/coldshelf.toml";
+  if (packaged) add_unit_step(config, out);
   out.next.push_back(packaged ? "systemctl enable --now coldshelf"
                               : "coldshelfd --config " + answers.config_path);
   out.next.push_back(packaged ? "coldshelf status"
@@ -234,6 +248,20 @@ Status make_and_try(const SetupEnv& env, const SetupAnswers& answers, const Conf
   return {};
 }
 
+// What was made here, the service must be able to use. A store that somebody else made stays his.
+Status give_directories(const Config& config, const std::optional<std::string>& new_data,
+                        const std::optional<std::string>& new_store) {
+  const std::string& data = config.gateway.data_dir;
+  TRY(new_data ? give_tree_to_service(*new_data) : give_to_service(data, false));
+  if (config.store.type != "directory") return {};
+  if (new_store) {
+    // It is not there when the try did not come that far.
+    const Status given = give_tree_to_service(*new_store);
+    return given.ok() || given.error().code == ErrorCode::not_found ? Status() : given;
+  }
+  return is_below(config.store.path, data) ? give_tree_to_service(config.store.path) : Status();
+}
+
 Result<SetupResult> run_setup(const SetupEnv& env, SetupAnswers answers) {
   FileSystem& files = *env.files;
   SetupResult out;
@@ -242,6 +270,7 @@ Result<SetupResult> run_setup(const SetupEnv& env, SetupAnswers answers) {
   TRY(check_answers(files, answers));
   if (answers.socket.empty() && answers.data_dir == kPackagedData) answers.socket = kPackagedSocket;
   TRY(files.create_directories(parent_directory(answers.config_path)));
+  ASSIGN_OR_RETURN(const auto new_data, first_missing(files, answers.data_dir));
   TRY(files.create_directories(answers.data_dir));
   ASSIGN_OR_RETURN(const uint64_t available, files.available_bytes(answers.data_dir));
   const DiskShares shares = suggest_shares(available);
@@ -254,19 +283,24 @@ Result<SetupResult> run_setup(const SetupEnv& env, SetupAnswers answers) {
   const std::string directory = parent_directory(answers.config_path);
   ASSIGN_OR_RETURN(Config config, parse_config(text, answers.config_path, directory));
   // 2. Secrets and the store.
+  ASSIGN_OR_RETURN(const auto new_store, first_missing(files, config.store.path));
   Status tried = make_and_try(env, answers, config, text, out);
+  const Status given = give_directories(config, new_data, new_store);
   if (!tried.ok()) {
     forget_new_key(files, out);
     return tried.error();
   }
+  TRY(Status(given));
   TRY(parse_config(text, answers.config_path, directory));
   // 3. The configuration; the old one is never lost.
   ASSIGN_OR_RETURN(const bool there, files.exists(answers.config_path));
-  if (there) TRY(files.rename(answers.config_path, answers.config_path + ".old"));
+  if (there) {
+    ASSIGN_OR_RETURN(out.old_config_path, free_name(files, answers.config_path + ".old"));
+    TRY(files.rename(answers.config_path, out.old_config_path));
+  }
   TRY(files.replace_file(answers.config_path, as_view(text), OpenMode::create));
   TRY(give_to_service(answers.config_path, true));
-  TRY(give_to_service(answers.data_dir, false));
-  add_next_steps(answers, out);
+  add_next_steps(answers, config, out);
   return out;
 }
 

@@ -37,6 +37,7 @@ struct SetupEnv {
 
 struct SetupResult {
   std::string config_path;
+  std::string old_config_path;   // where the one is that was there; "": there was none
   std::string key_path, key_id;  // "": not encrypted
   bool key_made = false;
   std::string chap_secret_path;    // "": no CHAP

@@ -47,12 +47,14 @@ Status SnapshotService::resume() {
   return {};
 }
 
+void SnapshotService::give_up() {
+  const std::lock_guard lock(mutex_);
+  stopping_ = true;
+  for (const auto& [id, run] : runs_) *run->stop = true;
+}
+
 void SnapshotService::stop() {
-  {
-    const std::lock_guard lock(mutex_);
-    stopping_ = true;
-    for (const auto& [id, run] : runs_) *run->stop = true;
-  }
+  give_up();
   env_.aws->give_up();  // after the mark: what this ends is no failure
   workers_.reset();
 }

@@ -51,7 +51,8 @@ class SnapshotService {
   ~SnapshotService();
 
   Status resume();  // what a restart interrupted goes on
-  void stop();      // what is under way goes on at the next start
+  void give_up();   // what is under way ends soon, and that is no failure; nothing more begins
+  void stop();      // gives up, and waits; the next start goes on
 
   struct PullOrder {
     std::string snapshot;

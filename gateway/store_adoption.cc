@@ -16,12 +16,12 @@ bool is_in_use(const TapeRow& row) {
 
 }  // namespace
 
-Result<uint64_t> known_lease_epoch(Catalog& catalog) {
+Result<std::optional<uint64_t>> known_lease_epoch(Catalog& catalog) {
   ASSIGN_OR_RETURN(const auto text, catalog.setting(kLeaseEpochSetting));
+  if (!text) return std::optional<uint64_t>();
   uint64_t epoch = 0;
-  if (!text) return epoch;
   const auto [after, failed] = std::from_chars(text->data(), text->data() + text->size(), epoch);
-  if (failed == std::errc{} && after == text->data() + text->size()) return epoch;
+  if (failed == std::errc{} && after == text->data() + text->size()) return std::optional(epoch);
   return Error(ErrorCode::corrupt, "catalog: the lease's epoch is \"" + *text + "\"");
 }
 

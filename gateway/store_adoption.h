@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "catalog/catalog.h"
 
 namespace coldshelf {
 
-Result<uint64_t> known_lease_epoch(Catalog& catalog);  // 0: there never was one
+// 0: there never was one; none: that was not noted.
+Result<std::optional<uint64_t>> known_lease_epoch(Catalog& catalog);
 Status remember_lease_epoch(Catalog& catalog, uint64_t epoch);
 
 // For a store that the operator adopts: what is here is put again unless the store, asked for each

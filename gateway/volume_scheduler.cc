@@ -136,6 +136,25 @@ Status VolumeScheduler::store(const VolumeSchedule& schedule, const std::vector<
   return {};
 }
 
+// What was refused must not hold after all from the next start on: some volumes may have it.
+void VolumeScheduler::store_again(const std::optional<VolumeSchedule>& before,
+                                  const VolumeSchedule& refused) {
+  const std::string property = std::string(kVolumeSchedule) + refused.name;
+  const std::string old = before ? encode_schedule(*before) : "";
+  std::map<std::string, std::string> texts;
+  for (const std::string& volume : refused.volumes) texts[volume] = "";
+  if (before) {
+    for (const std::string& volume : before->volumes) texts[volume] = old;
+  }
+  for (const auto& [volume, text] : texts) {
+    const Status undone = env_.volumes->set_properties(volume, {{property, text}});
+    if (undone.ok()) continue;
+    log_warning(
+        "volumes", "a change of a schedule that was refused may stay in a volume",
+        {{"schedule", refused.name}, {"volume", volume}, {"error", undone.error().message()}});
+  }
+}
+
 Result<VolumeScheduler::View> VolumeScheduler::put(VolumeSchedule schedule) {
   const std::lock_guard changing(changing_);
   TRY(check_schedule(schedule));
@@ -154,9 +173,11 @@ Result<VolumeScheduler::View> VolumeScheduler::put(VolumeSchedule schedule) {
   schedule.volumes = names;
   schedule.changed_ms = env_.clock->unix_ms();
   std::vector<std::string> off;
+  std::optional<VolumeSchedule> before;
   {
     const std::lock_guard lock(mutex_);
     const auto at = schedules_.find(schedule.name);
+    if (at != schedules_.end()) before = at->second.schedule;
     if (at == schedules_.end() && schedules_.size() >= kMaxSchedules) {
       return Error(ErrorCode::conflict,
                    "there are " + std::to_string(kMaxSchedules) + " schedules already");
@@ -167,7 +188,10 @@ Result<VolumeScheduler::View> VolumeScheduler::put(VolumeSchedule schedule) {
       }
     }
   }
-  TRY(store(schedule, off));
+  if (const Status stored = store(schedule, off); !stored.ok()) {
+    store_again(before, schedule);
+    return stored.error();
+  }
   State state;
   state.last_run_ms = last_point(schedule);
   state.schedule = std::move(schedule);

@@ -71,6 +71,7 @@ class VolumeScheduler {
   Status expire(const VolumeSchedule& schedule);
   int64_t last_point(const VolumeSchedule& schedule);
   Status store(const VolumeSchedule& schedule, const std::vector<std::string>& off);
+  void store_again(const std::optional<VolumeSchedule>& before, const VolumeSchedule& refused);
 
   const Env env_;
   std::mutex changing_;  // put and remove, one at a time; taken before mutex_

@@ -8,6 +8,7 @@
 #include "gateway/units.h"
 #include "gateway/volume_entry.h"
 #include "tape/format/image_frame.h"
+#include "uploader/bucket_scan.h"
 #include "volume/map_file.h"
 
 namespace coldshelf {
@@ -18,6 +19,15 @@ constexpr int64_t kDroppedLookMs = 250;
 constexpr int64_t kOpenAgainMs = 10'000;
 constexpr int64_t kDroppedTimeoutMs = 15 * 60'000;
 constexpr size_t kMaxIscsiName = 223;  // RFC 7143 4.2.7.1, bytes
+
+// `larger`: what who has small blocks can do.
+Status check_block_count(uint64_t size_bytes, uint32_t block_bytes, const std::string& larger) {
+  if (size_bytes / block_bytes <= kMaxImageBlocks) return {};
+  return Error(ErrorCode::out_of_range, "a volume with blocks of " + std::to_string(block_bytes) +
+                                            " bytes has at most " +
+                                            format_size(kMaxImageBlocks * block_bytes) +
+                                            (block_bytes == 512 ? "; " + larger : ""));
+}
 
 bool is_name(const std::string& name) {
   const auto good = [](char c) {
@@ -99,10 +109,14 @@ Status VolumeService::open_all() {
   ASSIGN_OR_RETURN(const bool there, files.exists(env_.directory));
   if (!there) return {};
   ASSIGN_OR_RETURN(const auto names, files.list(env_.directory));
+  std::vector<Uuid> found;
   for (const std::string& name : names) {
-    if (const auto uuid = Uuid::parse(name)) open_one(*uuid);
+    if (const auto uuid = Uuid::parse(name)) found.push_back(*uuid);
   }
-  return {};
+  return in_parallel(env_.open_at_once, found.size(), [&](size_t i) -> Status {
+    open_one(found[i]);  // it says what is wrong
+    return {};
+  });
 }
 
 Result<std::optional<TapeRow>> VolumeService::row_of(const Uuid& uuid) {
@@ -292,12 +306,7 @@ Status VolumeService::check_request(const CreateRequest& request) {
                      " bytes cannot be made: sizes are multiples of the block from " +
                      format_size(kMinVolumeBytes) + " to " + format_size(kMaxVolumeBytes));
   }
-  if (request.size_bytes / request.block_bytes > kMaxImageBlocks) {
-    return Error(ErrorCode::out_of_range,
-                 "a volume with blocks of " + std::to_string(request.block_bytes) +
-                     " bytes has at most " + format_size(kMaxImageBlocks * request.block_bytes) +
-                     (request.block_bytes == 512 ? "; make it with --block-size 4096" : ""));
-  }
+  TRY(check_block_count(request.size_bytes, request.block_bytes, "make it with --block-size 4096"));
   if (request.mode != "cached" && request.mode != "stored") {
     return Error(ErrorCode::invalid_argument, "the mode is 'cached' or 'stored'");
   }
@@ -393,6 +402,8 @@ Result<VolumeView> VolumeService::resize(const std::string& volume, uint64_t siz
                                               " bytes: a multiple of the block of at most " +
                                               format_size(kMaxVolumeBytes));
   }
+  TRY(check_block_count(size_bytes, open->block_bytes(),
+                        "one that is made with --block-size 4096 may be larger"));
   if (size_bytes < open->size_bytes()) {
     return Error(ErrorCode::out_of_range, "volume " + entry->name + " has " +
                                               format_size(open->size_bytes()) +

@@ -99,6 +99,8 @@ class VolumeService final : public ImageDirectory {
     Shelf* shelf = nullptr;
     Catalog* catalog = nullptr;
     std::string default_pool = {};  // of archives
+    // How many open_all() opens at once: one may wait for the store.
+    unsigned open_at_once = 1;
   };
   explicit VolumeService(Env env);
   ~VolumeService() override;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/deadline.h"
 #include "base/log.h"
 #include "tape/cartridge/segment_listing.h"
 #include "tape/format/image_frame.h"
@@ -15,37 +16,6 @@ constexpr int64_t kLeaseLookMs = 1'000;
 constexpr int64_t kFullDiskPauseMs = 500;
 constexpr size_t kMaxNewRows = 4096;
 constexpr int64_t kMapStaysMs = 30LL * 24 * 3'600'000;
-
-// Calls `passed` on a thread of its own when the time is over before this object is.
-class Deadline {
- public:
-  Deadline(int64_t ms, std::function<void()> late)
-      : late_(std::move(late)), thread_([this, ms] { run(ms); }) {}
-  ~Deadline() {
-    {
-      const std::lock_guard lock(mutex_);
-      over_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
-  bool passed() const { return passed_; }
-
- private:
-  void run(int64_t ms) {
-    std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, std::chrono::milliseconds(ms), [this] { return over_; })) return;
-    passed_ = true;
-    lock.unlock();
-    late_();
-  }
-  const std::function<void()> late_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool over_ = false;
-  std::atomic<bool> passed_{false};
-  std::thread thread_;  // last: it uses the others
-};
 }  // namespace
 
 std::string segment_key(const Uuid& cartridge, uint64_t sequence, uint64_t epoch) {

@@ -33,7 +33,7 @@ constexpr int64_t kTurnNs = 50'000'000;
 // What may be tried again: it has changed nothing. A failed sync is the volume's failure by then.
 bool passes(const Error& error) {
   return error.disposition == Disposition::no_space || error.disposition == Disposition::retry ||
-         error.disposition == Disposition::cold;
+         error.disposition == Disposition::cold || error.disposition == Disposition::cancelled;
 }
 
 }  // namespace

@@ -197,16 +197,20 @@ ApiResponse FrontDoor::sign_in(const ApiRequest& request) {
     log_warning("api", "sign-in refused", {{"peer", request.peer}});
     return refuse(403, "UnrecognizedClientException", "the access key or its secret is wrong");
   }
-  if (const Status kept = record(who, request, "SignIn", Json::object(), "ok"); !kept.ok()) {
-    return refuse(503, "ServiceUnavailableError", "the audit log cannot be written",
+  // As a change: asked before, so that nobody who was refused stands there as signed in.
+  if (const Status ready = env_.audit->ready(); !ready.ok()) {
+    return refuse(503, "ServiceUnavailableError",
+                  "the audit log cannot be written: " + ready.error().context,
                   ErrorCode::unavailable);
   }
+  const Status kept = record(who, request, "SignIn", Json::object(), "ok");
   const LoginSessions::Opened opened = sessions_.open(who);
   ApiResponse out = json_answer({{"User", who.name},
                                  {"Role", to_string(who.role)},
                                  {"CsrfToken", opened.csrf},
                                  {"IdleTimeoutSeconds", sessions_.idle_ms() / 1'000}});
   out.headers.emplace_back("Set-Cookie", cookie(opened.token, false));
+  if (!kept.ok()) out.headers.emplace_back("X-Coldshelf-Audit", "pending");
   return out;
 }
 

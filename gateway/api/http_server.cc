@@ -21,6 +21,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <deque>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -53,8 +54,9 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
         handler(std::move(h)),
         local(asio::make_strand(context)),
         tcp(asio::make_strand(context)),
-        tls(asio::ssl::context::tls_server),
-        operations(options.threads) {}
+        tls(asio::ssl::context::tls_server) {
+    for (const HttpLane& lane : options.lanes) operations.emplace_back(lane);
+  }
 
   const HttpServerOptions options;
   const HttpHandler handler;
@@ -64,10 +66,16 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   asio::ssl::context tls;
   std::vector<std::thread> threads;  // of `context`: they never wait for an operation
   // Where the handler is called. Operations that wait for a store must not take the place of what
-  // tells whether the gateway is well. A connection has one request under way: max_connections
-  // bounds what is queued.
-  asio::thread_pool operations;
-  asio::thread_pool probes{1};
+  // tells how the gateway is. A connection has one request under way: max_connections bounds what
+  // is queued, and a lane that may be stuck must not have all of them.
+  struct Lane {
+    explicit Lane(const HttpLane& lane) : pool(lane.threads), most(lane.most) {}
+    asio::thread_pool pool;
+    const unsigned most;
+    std::atomic<unsigned> inside{0};
+  };
+  std::deque<Lane> operations;
+  Lane probes{{1, UINT32_MAX}};
   std::atomic<unsigned> connections{0};
   std::atomic<bool> stopping{false};
   std::mutex sockets_mutex;
@@ -90,6 +98,16 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
     const int fd;
   };
 
+  // An operation's place in a lane, given up however it ends.
+  struct Place {
+    explicit Place(Lane& l) : lane(l), taken(lane.inside++ < lane.most) {}
+    ~Place() { --lane.inside; }
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+    Lane& lane;
+    const bool taken;
+  };
+
   bool over_tls() const { return !options.listen.empty(); }
   Status listen();
   Status listen_local();
@@ -104,6 +122,7 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   template <typename Stream>
   asio::awaitable<boost::system::error_code> read(Stream& stream, beast::flat_buffer& buffer,
                                                   http::request_parser<http::string_body>& parser);
+  Lane& lane_of(const Request& request);
   // `request` and `peer` live until it has ended.
   asio::awaitable<Response> answer_there(const Request& request, const std::string& peer) const;
   Response answer(const Request& request, const std::string& peer) const;
@@ -113,6 +132,26 @@ namespace {
 
 constexpr uint16_t kDefaultApiPort = 8443;
 constexpr unsigned kSocketThreads = 2;
+
+constexpr const char* kTooBigBody =
+    R"({"__type":"InvalidGatewayRequestException","message":"the request is too big",)"
+    R"("code":"invalid_argument"})";
+constexpr const char* kBusyBody =
+    R"({"__type":"ServiceUnavailableError","message":"too many operations wait already, for the )"
+    R"(store most likely","code":"unavailable"})";
+constexpr const char* kStoppingBody =
+    R"({"__type":"ServiceUnavailableError","message":"the gateway is stopping",)"
+    R"("code":"not_ready"})";
+
+// The connection ends with it.
+Response refusal(http::status status, const char* body) {
+  Response out;
+  out.result(status);
+  out.body() = body;
+  out.keep_alive(false);
+  out.prepare_payload();
+  return out;
+}
 
 bool is_probe(std::string_view target) {
   const std::string_view path = target.substr(0, target.find('?'));
@@ -253,8 +292,16 @@ Response HttpServer::State::answer(const Request& request, const std::string& pe
   return response;
 }
 
+HttpServer::State::Lane& HttpServer::State::lane_of(const Request& request) {
+  if (is_probe(request.target())) return probes;
+  const auto target = request["X-Amz-Target"];
+  return operations.at(options.lane_of ? options.lane_of({target.data(), target.size()}) : 0);
+}
+
 asio::awaitable<Response> HttpServer::State::answer_there(const Request& request,
                                                           const std::string& peer) const {
+  // What waited behind others is not begun any more: each might wait for a store once more.
+  if (stopping) co_return refusal(http::status::service_unavailable, kStoppingBody);
   co_return answer(request, peer);
 }
 
@@ -291,19 +338,19 @@ asio::awaitable<void> HttpServer::State::converse(Stream& stream, const std::str
     boost::system::error_code failed = co_await read(stream, buffer, parser);
     Response response;
     if (failed == http::error::body_limit || failed == http::error::header_limit) {
-      response.result(http::status::payload_too_large);
-      response.body() =
-          R"({"__type":"InvalidGatewayRequestException","message":"the request is too big",)"
-          R"("code":"invalid_argument"})";
-      response.keep_alive(false);
-      response.prepare_payload();
+      response = refusal(http::status::payload_too_large, kTooBigBody);
     } else if (failed) {
       co_return;
     } else {
       beast::get_lowest_layer(stream).expires_never();
-      auto work = answer_there(parser.get(), peer);
-      auto& pool = is_probe(parser.get().target()) ? probes : operations;
-      response = co_await asio::co_spawn(pool, std::move(work), asio::use_awaitable);
+      const Place place(lane_of(parser.get()));
+      if (place.taken) {
+        auto work = answer_there(parser.get(), peer);
+        auto& pool = place.lane.pool;
+        response = co_await asio::co_spawn(pool, std::move(work), asio::use_awaitable);
+      } else {
+        response = refusal(http::status::service_unavailable, kBusyBody);
+      }
     }
     beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(options.idle_timeout_s));
     co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, failed));
@@ -414,8 +461,8 @@ void HttpServer::stop() {
   for (std::thread& thread : state_->threads) thread.join();
   state_->threads.clear();
   // Nothing is left in them: a connection that waits for its answer is work of `context`.
-  state_->operations.join();
-  state_->probes.join();
+  for (State::Lane& lane : state_->operations) lane.pool.join();
+  state_->probes.pool.join();
   close(state_->local);
   close(state_->tcp);
 }

@@ -3,6 +3,7 @@
 // asks.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -37,8 +38,14 @@ struct ApiResponse {
 };
 
 // Called on one of the server's threads; may block for as long as an operation takes. /healthz,
-// /readyz and /metrics have a thread of their own and do not wait behind operations.
+// /readyz and /metrics have a thread of their own and do not wait behind operations, nor do
+// operations of one lane behind those of another.
 using HttpHandler = std::function<ApiResponse(const ApiRequest&)>;
+
+struct HttpLane {
+  unsigned threads = 4;        // operations at once
+  unsigned most = UINT32_MAX;  // under way and waiting; one more is refused
+};
 
 struct HttpServerOptions {
   std::string socket_path = {};  // of a server on a Unix socket
@@ -46,7 +53,9 @@ struct HttpServerOptions {
   std::string listen = {};
   std::string certificate_file = {};  // with the chain, the server's own first
   std::string key_file = {};
-  unsigned threads = 4;  // operations at once
+  std::vector<HttpLane> lanes = {HttpLane{}};
+  // Of an X-Amz-Target, below lanes.size(); empty: all are in the first one.
+  std::function<size_t(std::string_view)> lane_of = {};
   unsigned max_connections = 64;
   uint64_t body_limit_bytes = 1 << 20;
   unsigned idle_timeout_s = 60;

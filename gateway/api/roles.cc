@@ -174,6 +174,10 @@ constexpr Row kRows[] = {
     {"VerifyAudit", A, false},
 };
 
+// Of those that change nothing.
+constexpr std::string_view kAsking[] = {"DescribePolicyReport", "DescribeTapeRecoveryPoints",
+                                        "ListDetachedVolumes", "ListEc2Snapshots", "ListShelf"};
+
 std::string_view bare(std::string_view target) { return target.substr(target.rfind('.') + 1); }
 
 const Row* row_of(std::string_view target) {
@@ -191,5 +195,13 @@ OperationRule rule_of(std::string_view target) {
 }
 
 bool has_rule(std::string_view target) { return row_of(target) != nullptr; }
+
+Lane lane_of(std::string_view target) {
+  if (target.empty()) return Lane::look;  // the console's files, signing in
+  if (rule_of(target).changes) return Lane::change;
+  const bool asks =
+      std::find(std::begin(kAsking), std::end(kAsking), bare(target)) != std::end(kAsking);
+  return asks ? Lane::ask : Lane::look;
+}
 
 }  // namespace coldshelf::api

@@ -2,6 +2,7 @@
 #include "gateway/cli/output.h"
 #include "gateway/cli/progress.h"
 #include "gateway/exit_codes.h"
+#include "gateway/service_user.h"
 #include "gateway/units.h"
 
 namespace coldshelf::cli {
@@ -42,7 +43,9 @@ Status write_key_file(CommandLine& line, const std::string& path, const Secret& 
   TRY((*file)->write_at(0, key.reveal_bytes()));
   TRY((*file)->write_at(key.reveal().size(), as_view("\n")));
   TRY((*file)->sync());
-  return line.env().files->sync_directory(parent_directory(path));
+  TRY(line.env().files->sync_directory(parent_directory(path)));
+  // The gateway that is to use it cannot read what is root's.
+  return is_of_service(parent_directory(path)) ? give_to_service(path, false) : Status();
 }
 
 Status generate_key(CommandLine& line, const std::string& output) {
@@ -68,7 +71,7 @@ void define_key_commands(CommandLine& line) {
   CLI::App* key = line.group("key", "the key-encryption key");
   CLI::App* generate = line.command(
       key, "generate", "make a new key", [&line, output] { return generate_key(line, *output); },
-      "  coldshelf key generate --to /etc/coldshelf.key     (mode 0600)\n"
+      "  coldshelf key generate --to /etc/coldshelf/new.key     (mode 0600)\n"
       "Keep a copy away from the gateway: without it encrypted tapes cannot be read.");
   generate->add_option("--to", *output, "the file to write; default: standard output");
   line.command(

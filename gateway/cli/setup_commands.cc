@@ -81,6 +81,9 @@ Status interview(CommandLine& line, SetupAnswers& answers) {
 
 void print_result(std::ostream& out, const SetupResult& result) {
   out << "Configuration: " << result.config_path << "\n";
+  if (!result.old_config_path.empty()) {
+    out << "               the one before is " << result.old_config_path << "\n";
+  }
   out << "Store:         " << result.store << " (an object was put, read and removed)\n";
   if (!result.key_path.empty()) {
     out << "Key:           " << result.key_path << " (" << result.key_id
@@ -120,6 +123,7 @@ Status set_up(CommandLine& line, Options options) {
     return {};
   }
   line.print_json({{"Config", result.config_path},
+                   {"OldConfig", result.old_config_path},
                    {"Store", result.store},
                    {"KeyFile", result.key_path},
                    {"KeyId", result.key_id},

@@ -2,7 +2,10 @@
 #include "gateway/cli/progress.h"
 #include "gateway/cli/store_commands.h"
 #include "gateway/exit_codes.h"
+#include "gateway/service_user.h"
+#include "gateway/store_factory.h"
 #include "gateway/units.h"
+#include "uploader/ownership.h"
 
 namespace coldshelf::cli {
 
@@ -65,13 +68,30 @@ Status store_gc(CommandLine& line, const Values& v) {
   return {};
 }
 
+// Root rebuilds, and the service goes on with it: the data directory, and what was written into a
+// store that is a directory (the lease, owners, manifests).
+Status give_what_was_rebuilt(const Config& config, const std::optional<std::string>& new_data) {
+  TRY(give_tree_to_service(new_data.value_or(config.gateway.data_dir)));
+  if (config.store.type != "directory") return {};
+  for (const std::string_view folder : {kGatewaysPrefix, kBarcodesPrefix, kCartridgesPrefix}) {
+    const Status given = give_tree_to_service(
+        join_path(config.store.path, std::string(folder.substr(0, folder.find('/')))));
+    if (!given.ok() && given.error().code != ErrorCode::not_found) return given;
+  }
+  return {};
+}
+
 Status recover(CommandLine& line, const Values& v) {
   if (!line.says_where()) {
     return Error(ErrorCode::invalid_argument,
                  "say where to: --data DIR, an empty directory, or --config FILE");
   }
-  ASSIGN_OR_RETURN(const Config config, line.effective());
-  ASSIGN_OR_RETURN(const auto store, open_store(line.env(), config, v.store, false));
+  ASSIGN_OR_RETURN(Config config, line.effective());
+  if (!v.store.empty()) {
+    ASSIGN_OR_RETURN(config.store, store_at(v.store, config.store));
+  }
+  ASSIGN_OR_RETURN(const auto store, open_store(line.env(), config, "", false));
+  ASSIGN_OR_RETURN(const auto new_data, first_missing(*line.env().files, config.gateway.data_dir));
   RecoverRequest request;
   request.data_dir = config.gateway.data_dir;
   request.gateway = v.gateway;
@@ -86,7 +106,7 @@ Status recover(CommandLine& line, const Values& v) {
     print_recover(line.out(), report, request.data_dir);
   }
   if (!report.lost.empty()) line.set_exit_code(kExitFailed);
-  return {};
+  return give_what_was_rebuilt(config, new_data);
 }
 
 }  // namespace

@@ -86,6 +86,18 @@ class Overview {
       tile('Tapes', count(tapes), `${count(s.Tapes?.ARCHIVED || 0)} archived`));
   }
 
+  // Alarms first; those of tapes say what the tapes' problems say.
+  drawProblems(s) {
+    const lines = [
+      ...(s.Alarms || []).filter((a) => a.Alarm !== 'tape_problem')
+        .map((a) => [a.Subject || a.Alarm.replaceAll('_', ' '), '#/alarms', a.Detail]),
+      ...(s.Problems || []).map((p) => [p.Barcode, `#/tapes/${p.Barcode}`, p.Problem]),
+    ];
+    if (!lines.length) return empty('check', 'All is well', 'No alarm is on, no tape has a problem.');
+    return h('ul', { class: 'lines' }, lines.slice(0, 6).map(([what, href, why]) => h('li', { class: 'job' },
+      h('a', { class: 'mono', href }, what), h('span', { class: 'problem' }, why))));
+  }
+
   drawSides(s) {
     const open = this.jobs.filter((j) => ['queued', 'running', 'waiting'].includes(String(j.State).toLowerCase()));
     const shown = open.length ? open : this.jobs.slice(0, 5);
@@ -103,9 +115,7 @@ class Overview {
           open.length ? jobProgress(j) : [jobPill(j.State), h('span', { class: 'muted' }, ago(j.Updated))])))
           : h('p', { class: 'muted pad' }, 'Archiving, retrieving, verifying and the like are listed here.')),
       panel('Problems', { key: 'problems', tools: h('a', { href: '#/alarms' }, 'Alarms') },
-        s.Problems?.length ? h('ul', { class: 'lines' }, s.Problems.slice(0, 6).map((p) => h('li', { class: 'job' },
-          h('a', { class: 'mono', href: `#/tapes/${p.Barcode}` }, p.Barcode), h('span', { class: 'problem' }, p.Problem))))
-          : empty('check', 'All is well', 'No tape has a problem.')),
+        this.drawProblems(s)),
       panel('Gateway', { key: 'gateway' }, facts(
         ['Id', h('span', { class: 'mono' }, s.GatewayId)], ['Up since', `${when(s.Started)} (${ago(s.Started)})`],
         ['Store', h('span', { class: 'mono wrap' }, s.Store)], ['Encrypted', s.Encrypted ? 'yes' : 'no'],

@@ -32,6 +32,8 @@ coldshelf_long_test(e2e_crash_long e2e_crash COLDSHELF_CRASH_ROUNDS=100)
 coldshelf_e2e_test(s3_storm)
 target_link_libraries(e2e_s3_storm PRIVATE coldshelf_test_imposter)
 coldshelf_long_test(e2e_s3_storm_long e2e_s3_storm COLDSHELF_STORM_MIB=10240)
+coldshelf_e2e_test(silent_store)
+target_link_libraries(e2e_silent_store PRIVATE coldshelf_test_imposter)
 
 # Disks. iscsi-test-cu, qemu-img and qemu-io come from ./dev's test packages.
 foreach(name volume volume_crash volume_sharing volume_suite)

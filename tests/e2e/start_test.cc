@@ -121,6 +121,27 @@ TEST_F(StartTest, AnAdoptedStoreIsGivenWhatItDoesNotHave) {
   check_tape();
 }
 
+// A wrong endpoint, say: what was made meanwhile is no sign that the store has been used.
+TEST_F(StartTest, AStoreThatWasAwayAtTheFirstStartIsTheGatewaysStore) {
+  const std::string secret = gateway_.directory() + "/secret";
+  std::ofstream(secret) << "secret-of-nobody\n";
+  fs::permissions(secret, fs::perms::owner_read);
+  gateway_.set_configuration(
+      "[store]\ntype = \"s3\"\nurl = \"s3://tapes/away\"\n[store.s3]\nregion = \"us-east-1\"\n"
+      "endpoint = \"http://127.0.0.1:1\"\naccess_key_id = \"nobody\"\nsecret_key_file = \"" +
+      secret + "\"\n");
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  gateway_.ok({"volume", "create", "--name", "early", "--size", "1GiB"});
+  ASSERT_EQ(gateway_.stop(), 0) << gateway_.log();
+  gateway_.set_configuration(configuration(store(), "0B"));
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  EXPECT_EQ(gateway_.json({"volume", "show", "early"})["Status"], "AVAILABLE");
+  ASSERT_EQ(gateway_.stop(), 0) << gateway_.log();
+  // From here on it is known.
+  fs::rename(store(), gateway_.directory() + "/lost");
+  refused(kNotFound, {"does not know gateway"});
+}
+
 TEST_F(StartTest, ALostCatalogLeavesTheGatewayItsTapes) {
   ASSERT_NO_FATAL_FAILURE(write_and_stop());
   ASSERT_TRUE(gateway_.start().ok());

@@ -125,6 +125,24 @@ start() {
   done
 }
 stop() { kill -TERM $daemon; wait $daemon || { cat /tmp/daemon.log; fail "the daemon's end"; }; }
+# Before there was any start: what setup makes as root is the service's, the store too.
+cp /etc/coldshelf/coldshelf.toml /tmp/packaged.toml
+coldshelf setup --yes --force --listen 127.0.0.1:$PORT >/tmp/setup0.log || { cat /tmp/setup0.log; fail "first setup"; }
+start
+coldshelf tape create --barcode PKG000L8 --size 1GiB >/dev/null
+stop
+coldshelf setup --yes --force --listen 127.0.0.1:$PORT --data-dir /srv/tapes --store /srv/far/store >/tmp/setup0.log || { cat /tmp/setup0.log; fail "setup elsewhere"; }
+grep -q "ReadWritePaths=/srv/tapes /srv/far/store" /tmp/setup0.log || { cat /tmp/setup0.log; fail "the unit's limits are not told of"; }
+[ "$(find /srv/tapes /srv/far -user root)" = "" ] || fail "root's: $(find /srv/tapes /srv/far -user root)"
+rm -rf /srv/tapes /srv/far /etc/coldshelf/coldshelf.key
+find /var/lib/coldshelf -mindepth 1 -delete
+cp /tmp/packaged.toml /etc/coldshelf/coldshelf.toml
+# By hand, as root: what that leaves behind would keep the service from starting.
+code=0; coldshelfd --config /etc/coldshelf/coldshelf.toml >/tmp/root.log 2>&1 || code=$?
+[ $code = 4 ] && grep -q "belongs to the user coldshelf" /tmp/root.log || { cat /tmp/root.log; fail "root starts it: $code"; }
+[ -z "$(find /var/lib/coldshelf -user root)" ] || fail "root left $(find /var/lib/coldshelf -user root)"
+coldshelf key generate --to /etc/coldshelf/new.key >/dev/null
+[ "$(stat -c '%U %a' /etc/coldshelf/new.key)" = "coldshelf 600" ] || fail "new key: $(stat -c '%U %a' /etc/coldshelf/new.key)"
 start
 coldshelf tape create --barcode PKG001L8 --size 1GiB >/dev/null
 coldshelf tape list | grep -q PKG001L8 || fail "no tape"
@@ -136,6 +154,15 @@ coldshelf setup --yes --force --listen 127.0.0.1:$PORT --chap-user backup >/tmp/
 [ "$(stat -c '%U %a' /etc/coldshelf/coldshelf.key)" = "coldshelf 600" ] || fail "key: $(stat -c '%U %a' /etc/coldshelf/coldshelf.key)"
 start
 coldshelf tape list | grep -q PKG001L8 || fail "the tape is gone after setup"
+stop
+# The gateway is lost; root rebuilds it from the store, and the service goes on.
+mkdir /srv/store && mv /var/lib/coldshelf/store/* /srv/store && chown coldshelf: /srv/store
+mv /var/lib/coldshelf /var/lib/coldshelf.lost && install -d -m 0750 -o coldshelf -g coldshelf /var/lib/coldshelf
+coldshelf recover --store /srv/store --config /etc/coldshelf/coldshelf.toml >/tmp/recover.log || { cat /tmp/recover.log; fail recover; }
+[ "$(find /var/lib/coldshelf /srv/store -user root)" = "" ] || fail "root's: $(find /var/lib/coldshelf /srv/store -user root)"
+sed -i 's|^type = "directory"|type = "directory"\npath = "/srv/store"|' /etc/coldshelf/coldshelf.toml
+start
+coldshelf tape list | grep -q "PKG001L8.*RECOVERED" || { coldshelf tape list; fail "the tape was not rebuilt"; }
 stop
 # An upgrade keeps the operator's configuration and the data; then removal and purge.
 dpkg -i --force-confold /package.deb >/tmp/dpkg2.log 2>&1 || { cat /tmp/dpkg2.log; fail "upgrade"; }

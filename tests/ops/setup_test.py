@@ -60,6 +60,11 @@ def by_flags(programs, scratch):
     again = json.loads(cli(programs, *flags, "--force"))
     assert not again["KeyMade"] and again["KeyId"] == made["KeyId"]
     assert (scratch / "etc" / "coldshelf.toml.old").read_text() == before
+    config.write_text("# by hand\n" + before)
+    third = json.loads(cli(programs, *flags, "--force"))
+    assert third["OldConfig"].endswith(".old.2"), third
+    assert (scratch / "etc" / "coldshelf.toml.old").read_text() == before
+    assert (scratch / "etc" / "coldshelf.toml.old.2").read_text().startswith("# by hand")
     # What cannot work is refused before anything is written.
     other = ["setup", "--yes", "--to", str(scratch / "x" / "c.toml"), "--data-dir", str(scratch / "x" / "data")]
     assert "CHAP" in cli(programs, *other, "--listen", "0.0.0.0:3260", code=2)

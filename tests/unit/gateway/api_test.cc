@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <fstream>
 #include <future>
@@ -247,38 +248,97 @@ TEST_F(Http, AnswersAndBoundsRequests) {
             std::string::npos);
 }
 
-TEST_F(Http, ProbesDoNotWaitBehindOperations) {
-  std::promise<void> store;  // comes back in the end
-  const std::shared_future<void> back = store.get_future().share();
-  std::atomic<unsigned> waiting{0};
-  auto server = HttpServer::start(options(), [&](const ApiRequest& request) -> ApiResponse {
-    if (request.path == "/") {
-      ++waiting;
+constexpr const char* kPost = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n";
+
+// Operations that wait for a store, until it comes back. Those named "Quick" do not.
+class HttpOfAStuckStore : public Http {
+ protected:
+  ApiResponse operate(const ApiRequest& request) {
+    if (request.path == "/" && request.amz_target != "Quick") {
+      ++begun;
       back.wait();
     }
     return {200, "text/plain", request.path};
-  });
-  ASSERT_OK(server);
-  const std::string path = options().socket_path;
-  std::vector<std::thread> clients;
-  for (int i = 0; i < 6; ++i) {
-    clients.emplace_back([&path] {
-      EXPECT_NE(converse(path, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n")
-                    .find("HTTP/1.1 200"),
-                std::string::npos);
-    });
   }
+  void start(const HttpServerOptions& chosen) {
+    path = chosen.socket_path;
+    auto made = HttpServer::start(chosen, [this](const ApiRequest& r) { return operate(r); });
+    ASSERT_OK(made);
+    server = std::move(*made);
+    for (int i = 0; i < 6; ++i) {
+      clients.emplace_back(
+          [this, i] { answers.at(static_cast<size_t>(i)) = converse(path, kPost + kEnd); });
+    }
+    for (int i = 0; i < 3'000 && begun < chosen.lanes[0].threads; ++i) clock.sleep_ms(10);
+    EXPECT_EQ(begun, chosen.lanes[0].threads);
+  }
+  void come_back() {
+    store.set_value();
+    for (std::thread& client : clients) client.join();
+  }
+  bool answered(const std::string& request) {
+    return converse(path, request + kEnd).find("HTTP/1.1 200") != std::string::npos;
+  }
+
+  const std::string kEnd = "\r\n";
+  std::promise<void> store;
+  const std::shared_future<void> back = store.get_future().share();
+  std::atomic<unsigned> begun{0};
   SystemClock clock;
-  for (int i = 0; i < 3'000 && waiting < options().threads; ++i) clock.sleep_ms(10);
-  EXPECT_EQ(waiting, options().threads);
+  std::string path;
+  std::unique_ptr<HttpServer> server;
+  std::vector<std::thread> clients;
+  std::array<std::string, 6> answers;
+};
+
+TEST_F(HttpOfAStuckStore, ProbesDoNotWaitBehindOperations) {
+  start(options());
   for (const char* probe : {"/healthz", "/readyz", "/metrics?x"}) {
-    EXPECT_NE(converse(path, "GET " + std::string(probe) + " HTTP/1.1\r\nHost: h\r\n\r\n")
-                  .find("HTTP/1.1 200"),
-              std::string::npos)
-        << probe;
+    EXPECT_TRUE(answered("GET " + std::string(probe) + " HTTP/1.1\r\nHost: h\r\n")) << probe;
   }
-  store.set_value();
-  for (std::thread& client : clients) client.join();
+  come_back();
+  for (const std::string& one : answers) EXPECT_NE(one.find("HTTP/1.1 200"), std::string::npos);
+}
+
+TEST_F(HttpOfAStuckStore, OperationsOfAnotherLaneDoNotWait) {
+  HttpServerOptions chosen = options();
+  chosen.lanes = {HttpLane{2}, HttpLane{1}};
+  chosen.lane_of = [](std::string_view target) {
+    return target == "Quick" ? size_t{1} : size_t{0};
+  };
+  start(chosen);
+  EXPECT_TRUE(answered(std::string(kPost) + "X-Amz-Target: Quick\r\n"));
+  EXPECT_EQ(begun, 2U);
+  come_back();
+}
+
+// Else those who ask again and again take every connection there may be.
+TEST_F(HttpOfAStuckStore, ALaneIsFullOneDay) {
+  HttpServerOptions chosen = options();
+  chosen.lanes = {HttpLane{1, 4}};
+  start(chosen);
+  clock.sleep_ms(200);
+  EXPECT_NE(converse(path, kPost + kEnd).find("HTTP/1.1 503"), std::string::npos);
+  come_back();
+  size_t done = 0;
+  for (const std::string& one : answers) done += one.find("HTTP/1.1 200") != std::string::npos;
+  EXPECT_EQ(done, 4U);
+  EXPECT_TRUE(answered(kPost)) << "there is room again";
+}
+
+TEST_F(HttpOfAStuckStore, WhatWaitsIsNotBegunAnyMoreWhenItStops) {
+  HttpServerOptions chosen = options();
+  chosen.lanes = {HttpLane{1}};
+  start(chosen);
+  clock.sleep_ms(200);  // so that the others are in the queue
+  std::thread stop([this] { server->stop(); });
+  clock.sleep_ms(200);
+  come_back();
+  stop.join();
+  EXPECT_EQ(begun, 1U);
+  size_t done = 0;
+  for (const std::string& one : answers) done += one.find("HTTP/1.1 200") != std::string::npos;
+  EXPECT_EQ(done, 1U);
 }
 
 TEST_F(Http, AHeaderHasAnEnd) {

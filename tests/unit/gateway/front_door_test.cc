@@ -275,6 +275,9 @@ TEST_F(FrontDoorTest, EachOperationWithEachRole) {
   EXPECT_EQ(api::rule_of(kOwn + "Frobnicate").role, Role::admin);
   EXPECT_TRUE(api::rule_of(kOwn + "Frobnicate").changes);
   EXPECT_EQ(api::rule_of(kOwn + "DescribeFrobs").role, Role::admin);
+  EXPECT_EQ(api::lane_of(kOwn + "GatewayStatus"), api::Lane::look);
+  EXPECT_EQ(api::lane_of(kOwn + "LoadDrive"), api::Lane::change);
+  EXPECT_EQ(api::lane_of(kOwn + "ListShelf"), api::Lane::ask);
 }
 
 // Copying and writing a JSON value recurses: a body of brackets must not reach that, least of all
@@ -343,10 +346,12 @@ TEST_F(FrontDoorTest, NothingIsChangedWhileTheAuditLogCannotBeWritten) {
   create.body = R"({"Barcode":"AUD002L8","SizeInBytes":1073741824})";
   EXPECT_EQ(door->handle(create).status, 503U);
   EXPECT_CODE(gateway.tapes->show("AUD002L8"), not_found);
+  const Credentials ada = user("ada", Role::admin);
+  EXPECT_EQ(sign_in(ada.access_key_id, std::string(ada.secret_access_key.reveal())).status, 503U);
   EXPECT_EQ(door->handle({"POST", "/", kOwn + "ListTapes", "{}"}).status, 200U);
   ASSERT_OK(gateway.files.remove_directory(path));
   EXPECT_EQ(door->handle(create).status, 200U);
-  EXPECT_EQ(audit->list(10, 0)->size(), 2U);
+  EXPECT_EQ(audit->list(10, 0)->size(), 2U) << "who was refused did not sign in";
   EXPECT_TRUE(audit->verify()->ok());
 }
 

@@ -127,9 +127,11 @@ TEST_F(IdentityTest, AnAdoptedStoreIsAskedForEverything) {
   EXPECT_EQ((*now)[2].state, SegmentState::evicted);
   EXPECT_EQ((*catalog->tape(tape.uuid))->uploaded_manifest_generation, 0U);
 
-  EXPECT_EQ(*known_lease_epoch(*catalog), 0U);
-  ASSERT_TRUE(remember_lease_epoch(*catalog, 12).ok());
-  EXPECT_EQ(*known_lease_epoch(*catalog), 12U);
+  EXPECT_EQ(*known_lease_epoch(*catalog), std::nullopt);
+  for (const uint64_t epoch : {uint64_t{0}, uint64_t{12}}) {
+    ASSERT_TRUE(remember_lease_epoch(*catalog, epoch).ok());
+    EXPECT_EQ(*known_lease_epoch(*catalog), std::optional<uint64_t>(epoch));
+  }
 }
 
 }  // namespace

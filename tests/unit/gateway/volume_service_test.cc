@@ -49,6 +49,17 @@ TEST_F(VolumeServiceTest, ASizeBeyondItsBlocksSaysWhatToDo) {
   EXPECT_EQ(made.error().code, ErrorCode::out_of_range);
   EXPECT_NE(made.error().context.find("64 TiB; make it with --block-size 4096"), std::string::npos)
       << made.error().context;
+  request.name = "narrow";
+  request.size_bytes = 16 * MiB;
+  ASSERT_TRUE(service->create(request).ok());
+  const auto grown = service->resize("narrow", 100 * TiB);
+  ASSERT_FALSE(grown.ok());
+  EXPECT_EQ(grown.error().code, ErrorCode::out_of_range);
+  EXPECT_NE(
+      grown.error().context.find("has at most 64 TiB; one that is made with --block-size 4096"),
+      std::string::npos)
+      << grown.error().context;
+  EXPECT_TRUE(service->resize("narrow", 64 * TiB).ok());
 }
 
 TEST_F(VolumeServiceTest, AFullDiskKeepsAVolumeAwayOnlyWhileItIsFull) {
@@ -265,6 +276,27 @@ TEST_F(VolumeServiceTest, WhatWasMissedIsMadeUpForOnce) {
   EXPECT_TRUE(scheduler->tick());
   EXPECT_FALSE(scheduler->tick());
   EXPECT_EQ(count("a"), 2U);
+}
+
+// It stood in the manifests it had got to, and the next start took it for the last word.
+TEST_F(VolumeServiceTest, AChangeOfAScheduleThatIsRefusedHoldsNowhere) {
+  create("a");
+  create("b");
+  VolumeSchedule many = schedule("often", {"a", "b"});
+  many.keep.keep_last = 30;
+  ASSERT_TRUE(scheduler->put(many).ok());
+  const auto before = service->properties(kVolumeSchedule).at("a");
+  clock.advance_ms(kHour);
+  service->stop_writes(service->show("b")->uuid, Error(ErrorCode::write_protected, "taken over"));
+  VolumeSchedule few = many;
+  few.keep.keep_last = 1;
+  EXPECT_FALSE(scheduler->put(few).ok());
+  EXPECT_FALSE(scheduler->put(schedule("another", {"a", "b"})).ok());
+  EXPECT_EQ(service->properties(kVolumeSchedule).at("a"), before);
+  scheduler.reset();
+  points.reset();
+  EXPECT_FALSE(service->stop().ok()) << "b was stopped";
+  service.reset();
 }
 
 TEST_F(VolumeServiceTest, SchedulesComeAndGoWithTheirVolumes) {

@@ -136,6 +136,7 @@ TEST(AlarmRules, EveryObservationHasItsRule) {
   state.tape_problems = {{"A", "x"}};
   state.drive_problems = {{1, "x"}};
   state.volume_problems = {{"v", "x"}};
+  state.schedule_problems = {{"nightly", "x"}};
   state.certificate_expires_ms = kStart;
   JobRow job;
   job.id = 7;
