@@ -112,6 +112,8 @@ class PolicyEngine {
   std::vector<PolicyRun> unfinished(const std::string& policy) const;
   std::set<std::string> busy_snapshots() const;
   PolicyTags tags_of(const Policy& policy, const PolicyRun& run) const;
+  // By which a run's snapshots are found; the policy's own tags may be others by then.
+  PolicyTags marks_of(const PolicyRun& run) const;
   int64_t now() const { return env_.clock->unix_ms(); }
 
   const Env env_;

@@ -51,10 +51,12 @@ void enter(PolicyRun& run, PolicyRun::Phase phase) {
 
 PolicyTags PolicyEngine::tags_of(const Policy& policy, const PolicyRun& run) const {
   PolicyTags tags = policy.add_tags;
-  tags[kTagGateway] = env_.gateway;
-  tags[kTagPolicy] = policy.name;
-  tags[kTagRun] = run.id;
+  for (const auto& [name, value] : marks_of(run)) tags[name] = value;
   return tags;
+}
+
+PolicyTags PolicyEngine::marks_of(const PolicyRun& run) const {
+  return {{kTagGateway, env_.gateway}, {kTagPolicy, run.policy}, {kTagRun, run.id}};
 }
 
 Status PolicyEngine::advance(const Policy& policy, const PolicyRun& run) {
@@ -158,7 +160,7 @@ Status PolicyEngine::settle(const Policy& policy, const PolicyRun& run) {
     if (item.state == PolicyItemState::created) places.insert(item.place);
   }
   for (const PolicyPlace& place : places) {
-    const auto there = env_.cloud->snapshots(place, tags_of(policy, run));
+    const auto there = env_.cloud->snapshots(place, marks_of(run));
     if (!there.ok()) {
       log_warning(kComponent, "snapshots not listed",
                   {{"place", to_string(place)}, {"error", there.error().message()}});

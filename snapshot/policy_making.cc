@@ -69,7 +69,7 @@ Result<bool> PolicyEngine::Making::find_earlier() {
                                !item.snapshot.empty();
                       });
   ASSIGN_OR_RETURN(const std::vector<CloudSnapshot> there,
-                   engine_.env_.cloud->snapshots(target_.place, engine_.tags_of(policy_, run_)));
+                   engine_.env_.cloud->snapshots(target_.place, engine_.marks_of(run_)));
   TRY(take(there));
   return others || std::any_of(there.begin(), there.end(), [this](const CloudSnapshot& snapshot) {
            return holds(target_.volumes, snapshot.volume);

@@ -215,6 +215,14 @@ class PolicyEngineTest : public testing::Test {
     }
     ASSERT_TRUE(sim_.seen.broken.empty()) << sim_.seen.broken.front();
   }
+  void go_on_until(PolicyRun::Phase phase) {
+    const auto there = [&] { return !last_run().id.empty() && last_run().phase == phase; };
+    for (int i = 0; i < 400 && !there(); ++i) {
+      clock_.advance_ms(5 * kMinute);
+      ASSERT_TRUE(engine_->step().ok());
+    }
+    ASSERT_TRUE(there());
+  }
   PolicyRun last_run() {
     const auto runs = engine_->runs("nightly");
     return runs.empty() ? PolicyRun() : runs.back();
@@ -248,10 +256,7 @@ TEST_F(PolicyEngineTest, ARunMakesPullsAndTells) {
 
 TEST_F(PolicyEngineTest, ALostAnswerMakesNoSecondSnapshot) {
   start();
-  for (int i = 0; i < 200 && last_run().phase != PolicyRun::Phase::create; ++i) {
-    clock_.advance_ms(10 * kMinute);
-    ASSERT_TRUE(engine_->step().ok());
-  }
+  go_on_until(PolicyRun::Phase::create);
   sim_.faults.lost = 1;  // every answer
   ASSERT_TRUE(engine_->step().ok());
   ASSERT_EQ(sim_.seen.snapshots_made, 2u);
@@ -260,6 +265,20 @@ TEST_F(PolicyEngineTest, ALostAnswerMakesNoSecondSnapshot) {
   EXPECT_EQ(sim_.seen.snapshots_made, 2u);
   EXPECT_TRUE(last_run().finished());
   EXPECT_THAT(last_run().failed, IsEmpty());
+}
+
+TEST_F(PolicyEngineTest, TagsThatAreChangedMeanwhileLoseNoSnapshots) {
+  policy_.add_tags = {{"Owner", "me"}};
+  start();
+  go_on_until(PolicyRun::Phase::settle);
+  const std::string run = last_run().id;
+  policy_.add_tags = {{"Owner", "you"}, {"Cost", "1"}};
+  start();
+  go_on(6 * kHour);
+  ASSERT_EQ(last_run().id, run);
+  EXPECT_TRUE(last_run().finished());
+  EXPECT_THAT(last_run().failed, IsEmpty());
+  EXPECT_THAT(last_run().done, SizeIs(2));
 }
 
 // EC2 refuses a root volume among those left out; the data volumes are made all the same.
