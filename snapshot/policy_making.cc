@@ -22,7 +22,8 @@ std::string PolicyEngine::Making::name() const {
 }
 
 // 1. The attempt is durable before anything is asked for. 2. An earlier attempt may have worked and
-// its answer been lost. 3. All of an instance's at once.
+// its answer been lost. 3. All of an instance's at once; what EC2 has made is not listed at once,
+// so that the pause before the next attempt counts from there.
 Status PolicyEngine::Making::make() {
   ASSIGN_OR_RETURN(const unsigned attempt, count());
   bool made_earlier = false;
@@ -58,6 +59,12 @@ Result<unsigned> PolicyEngine::Making::count() {
     item.next_try_ms = engine_.now() + policy_pause_ms(item.attempts);
   }));
   return attempt;
+}
+
+Status PolicyEngine::Making::put_off() {
+  return change([&](PolicyRun&, PolicyItem& item) {
+    item.next_try_ms = engine_.now() + policy_pause_ms(item.attempts);
+  });
 }
 
 // True: there are snapshots of this target. An instance's are made together: what is not listed
@@ -122,6 +129,7 @@ Status PolicyEngine::Making::freeze_and_create(const CloudSnapshotOrder& what) {
       notes.push_back(name() +
                       ": not quiesced, crash-consistent only: " + freezing.error().context);
     }
+    TRY(put_off());  // the command may have taken longer than the pause
   }
   const auto made = engine_.env_.cloud->create(target_.place, what);
   if (frozen) {
@@ -141,6 +149,7 @@ Status PolicyEngine::Making::freeze_and_create(const CloudSnapshotOrder& what) {
 Status PolicyEngine::Making::fail(const Error& why) {
   return change([&](PolicyRun&, PolicyItem& item) {
     item.note = why.context;
+    item.next_try_ms = engine_.now() + policy_pause_ms(item.attempts);
     if (policy_is_final(why)) item.state = PolicyItemState::failed;
     if (item.attempts > kPolicyAttempts) item.state = PolicyItemState::failed;
   });

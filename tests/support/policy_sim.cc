@@ -1,6 +1,7 @@
 #include "tests/support/policy_sim.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace coldshelf::test {
 
@@ -132,6 +133,7 @@ Result<std::vector<CloudSnapshot>> PolicySim::snapshots(const PolicyPlace& place
   ripen();
   std::vector<CloudSnapshot> out;
   for (const auto& [id, snapshot] : snapshots_[place]) {
+    if (clock_.unix_ms() - snapshot.started_ms < listed_after_ms) continue;
     if (matches(snapshot.tags, tags)) out.push_back(snapshot);
   }
   TRY(after("DescribeSnapshots"));
@@ -177,6 +179,7 @@ Result<std::vector<CloudSnapshot>> PolicySim::create(const PolicyPlace& place,
     ++seen.snapshots_made;
   }
   for (const CloudSnapshot& snapshot : out) snapshots_[place][snapshot.id] = snapshot;
+  if (std::exchange(crash_after_create, false)) throw PolicySimCrash();
   TRY(after("CreateSnapshots"));
   return out;
 }
@@ -297,6 +300,7 @@ Result<std::unique_ptr<Frozen>> PolicySim::freeze(const QuiesceCommands&, const 
     bool frozen_ = true;
   };
   ++seen.freezes;
+  clock_.advance_ms(freeze_ms);
   if (faults.quiesce != 0 && random_.one_in(faults.quiesce)) {
     return Error(ErrorCode::io, "fsfreeze: exit code 1");
   }

@@ -32,7 +32,10 @@ class PolicySim final : public PolicyCloud,
     uint64_t receiver = 0;
   };
   Faults faults;
-  std::set<std::string> on_shelf;  // volumes whose archives are ARCHIVED
+  std::set<std::string> on_shelf;   // volumes whose archives are ARCHIVED
+  int64_t listed_after_ms = 0;      // a new snapshot is not listed before: eventual consistency
+  int64_t freeze_ms = 0;            // that freezing takes
+  bool crash_after_create = false;  // once
 
   std::string add_volume(const PolicyPlace& place, const std::string& instance,
                          const PolicyTags& tags);

@@ -267,6 +267,36 @@ TEST_F(PolicyEngineTest, ALostAnswerMakesNoSecondSnapshot) {
   EXPECT_THAT(last_run().failed, IsEmpty());
 }
 
+// Nor when freezing took longer than the pause before the next attempt: what was made is not listed
+// yet.
+TEST_F(PolicyEngineTest, ALostAnswerBehindALongFreezeMakesNoSecondSnapshot) {
+  policy_.commands.pre = {"freeze"};
+  policy_.commands.post = {"thaw"};
+  sim_.freeze_ms = 10 * kMinute;
+  sim_.listed_after_ms = 30'000;
+  for (const bool crash : {false, true}) {
+    start();
+    go_on_until(PolicyRun::Phase::create);
+    sim_.faults.lost = crash ? 0 : 1;
+    sim_.crash_after_create = crash;
+    try {
+      ASSERT_TRUE(engine_->step().ok());
+      ASSERT_FALSE(crash);
+    } catch (const PolicySimCrash&) {
+      start();
+    }
+    sim_.faults = {};
+    for (int i = 0; i < 120; ++i) {
+      clock_.advance_ms(1'000);
+      ASSERT_TRUE(rig_.step(5).ok());
+    }
+    go_on(6 * kHour);
+    EXPECT_TRUE(last_run().finished());
+    EXPECT_THAT(last_run().failed, IsEmpty());
+  }
+  EXPECT_EQ(sim_.seen.snapshots_made, 4u);
+}
+
 TEST_F(PolicyEngineTest, TagsThatAreChangedMeanwhileLoseNoSnapshots) {
   policy_.add_tags = {{"Owner", "me"}};
   start();
