@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kComponent = "policy";
 constexpr int64_t kGoneAfterMs = 30 * 60'000;  // a new snapshot may not be listed at once
 constexpr int64_t kPendingAtMostMs = 14LL * 86'400'000;
+constexpr unsigned kMostUnanswered = 2;  // deletions in a row: the place does not answer just now
 // Of PolicyRun::Place: our archive, which stands in the list of `retain` beside AWS's regions.
 const PolicyPlace kArchivePlace{"", ""};
 
@@ -29,6 +30,7 @@ void settle_place(PolicyRun& run, const PolicyPlace& place) {
 }
 
 void retry_place(PolicyRun& run, const PolicyPlace& place, const Error& why, int64_t now_ms) {
+  if (policy_is_stop(why)) return;
   for (PolicyRun::Place& p : run.places) {
     if (p.place != place) continue;
     ++p.attempts;
@@ -38,6 +40,24 @@ void retry_place(PolicyRun& run, const PolicyPlace& place, const Error& why, int
   run.failed.push_back(name_of(place) + ": " + why.context);
   settle_place(run, place);
 }
+
+// What came of deletions. Of another attempt the same is not said again.
+struct Outcome {
+  std::vector<std::string> done;
+  std::vector<std::string> skipped;
+  std::vector<std::string> failed;
+
+  void add_to(PolicyRun& run) const {
+    const auto add = [](const std::vector<std::string>& from, std::vector<std::string>& to) {
+      for (const std::string& line : from) {
+        if (std::find(to.begin(), to.end(), line) == to.end()) to.push_back(line);
+      }
+    };
+    add(done, run.done);
+    add(skipped, run.skipped);
+    add(failed, run.failed);
+  }
+};
 
 void enter(PolicyRun& run, PolicyRun::Phase phase) {
   run.phase = phase;
@@ -81,6 +101,7 @@ Status PolicyEngine::advance(const Policy& policy, const PolicyRun& run) {
 Status PolicyEngine::choose(const Policy& policy, const PolicyRun& run) {
   if (!run.places_known) {
     const auto places = env_.cloud->places(policy);
+    if (!places.ok() && policy_is_stop(places.error())) return {};
     return update(run, [&](PolicyRun& r) {
       if (places.ok()) {
         r.places_known = true;
@@ -213,6 +234,7 @@ Status PolicyEngine::retain(const Policy& policy, const PolicyRun& run) {
   if (!run.places_known) {
     Result<std::vector<PolicyPlace>> places = std::vector<PolicyPlace>();
     if (in_aws) places = env_.cloud->places(policy);
+    if (!places.ok() && policy_is_stop(places.error())) return {};
     return update(run, [&](PolicyRun& r) {
       if (!places.ok()) {
         ++r.attempts;
@@ -261,36 +283,39 @@ Status PolicyEngine::retain_in_aws(const Policy& policy, const PolicyRun& run,
     return update(run,
                   [&](PolicyRun& r) { retry_place(r, place.place, snapshots.error(), now()); });
   }
-  std::vector<std::string> done;
-  std::vector<std::string> skipped;
-  std::vector<std::string> failed;
+  Outcome outcome;
+  std::optional<Error> again;  // what is left is planned anew
+  unsigned unanswered = 0;
   for (const AwsDeletion& deletion : plan_aws_retention(policy, place.place, *snapshots, archived,
                                                         busy_snapshots(), now(), env_.zone)) {
     const std::string what =
         to_string(place.place) + " " + deletion.volume + ": " + deletion.snapshot;
     const Status removed = env_.cloud->remove(place.place, deletion.snapshot);
+    const ErrorCode code = removed.ok() ? ErrorCode::internal : removed.error().code;
+    if (!removed.ok() && (code == ErrorCode::unavailable || policy_is_stop(removed.error()))) {
+      again = Error(code, deletion.snapshot + " not deleted: " + removed.error().context);
+      if (code != ErrorCode::unavailable || ++unanswered == kMostUnanswered) break;
+      continue;
+    }
+    unanswered = 0;
     if (removed.ok()) {
-      done.push_back(what + " deleted in AWS (" + deletion.why + ")");
-    } else if (removed.error().code == ErrorCode::busy ||
-               removed.error().code == ErrorCode::conflict) {
-      skipped.push_back(what + " stays in AWS: " + removed.error().context);
+      outcome.done.push_back(what + " deleted in AWS (" + deletion.why + ")");
+    } else if (code == ErrorCode::busy || code == ErrorCode::conflict) {
+      outcome.skipped.push_back(what + " stays in AWS: " + removed.error().context);
     } else {
-      failed.push_back(what + " not deleted in AWS: " + removed.error().context);
+      outcome.failed.push_back(what + " not deleted in AWS: " + removed.error().context);
     }
   }
   return update(run, [&](PolicyRun& r) {
-    r.done.insert(r.done.end(), done.begin(), done.end());
-    r.skipped.insert(r.skipped.end(), skipped.begin(), skipped.end());
-    r.failed.insert(r.failed.end(), failed.begin(), failed.end());
+    outcome.add_to(r);
+    if (again) return retry_place(r, place.place, *again, now());
     settle_place(r, place.place);
   });
 }
 
 Status PolicyEngine::retain_in_archive(const Policy& policy, const PolicyRun& run,
                                        const std::vector<ArchivePoint>& points) {
-  std::vector<std::string> done;
-  std::vector<std::string> skipped;
-  std::vector<std::string> failed;
+  Outcome outcome;
   std::set<std::string> needed;  // by a point that is still there
   for (const ArchiveDeletion& deletion :
        plan_archive_retention(policy, env_.gateway, points, now(), env_.zone)) {
@@ -301,19 +326,17 @@ Status PolicyEngine::retain_in_archive(const Policy& policy, const PolicyRun& ru
     }
     if (!removed.ok()) needed.insert(deletion.bases.begin(), deletion.bases.end());
     if (removed.ok()) {
-      done.push_back(what + " deleted (" + deletion.why + ")");
+      outcome.done.push_back(what + " deleted (" + deletion.why + ")");
     } else if (removed.error().code == ErrorCode::busy ||
                removed.error().code == ErrorCode::conflict ||
                removed.error().code == ErrorCode::cold) {
-      skipped.push_back(what + " stays: " + removed.error().context);
+      outcome.skipped.push_back(what + " stays: " + removed.error().context);
     } else {
-      failed.push_back(what + " not deleted: " + removed.error().context);
+      outcome.failed.push_back(what + " not deleted: " + removed.error().context);
     }
   }
   return update(run, [&](PolicyRun& r) {
-    r.done.insert(r.done.end(), done.begin(), done.end());
-    r.skipped.insert(r.skipped.end(), skipped.begin(), skipped.end());
-    r.failed.insert(r.failed.end(), failed.begin(), failed.end());
+    outcome.add_to(r);
     settle_place(r, kArchivePlace);
   });
 }

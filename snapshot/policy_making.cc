@@ -147,6 +147,7 @@ Status PolicyEngine::Making::freeze_and_create(const CloudSnapshotOrder& what) {
 }
 
 Status PolicyEngine::Making::fail(const Error& why) {
+  if (policy_is_stop(why)) return {};  // the attempt is counted, as that of a crash
   return change([&](PolicyRun&, PolicyItem& item) {
     item.note = why.context;
     item.next_try_ms = engine_.now() + policy_pause_ms(item.attempts);

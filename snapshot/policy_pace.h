@@ -15,6 +15,9 @@ inline int64_t policy_pause_ms(unsigned attempts) {
   return std::min<int64_t>(60'000LL << std::min(attempts > 0 ? attempts - 1 : 0, 10U), 3'600'000);
 }
 
+// The gateway stops: nothing failed, and the next start goes on with it.
+inline bool policy_is_stop(const Error& error) { return error.code == ErrorCode::cancelled; }
+
 // Another attempt gives the same answer.
 inline bool policy_is_final(const Error& error) {
   return error.code == ErrorCode::permission || error.code == ErrorCode::not_found ||

@@ -30,6 +30,14 @@ Status PolicySim::trouble(const char* what) {
   return {};
 }
 
+Status PolicySim::call_aws(const char* what) {
+  if (calls_left && *calls_left == 0) {
+    return Error(ErrorCode::cancelled, std::string(what) + ": the transport was given up");
+  }
+  if (calls_left) --*calls_left;
+  return trouble(what);
+}
+
 Status PolicySim::after(const char* what) {
   if (faults.crash != 0 && random_.one_in(faults.crash)) {
     ++seen.crashes;
@@ -92,7 +100,7 @@ void PolicySim::ripen() {
 }
 
 Result<std::vector<PolicyPlace>> PolicySim::places(const Policy& policy) {
-  TRY(trouble("AssumeRole"));
+  TRY(call_aws("AssumeRole"));
   std::vector<PolicyPlace> out;
   for (const auto& [place, volumes] : volumes_) {
     const bool wanted = policy.accounts.empty()
@@ -106,7 +114,7 @@ Result<std::vector<PolicyPlace>> PolicySim::places(const Policy& policy) {
 
 Result<std::vector<CloudVolume>> PolicySim::volumes(const PolicyPlace& place,
                                                     const PolicyTags& tags) {
-  TRY(trouble("DescribeVolumes"));
+  TRY(call_aws("DescribeVolumes"));
   std::vector<CloudVolume> out;
   for (const auto& [id, volume] : volumes_[place]) {
     if (matches(volume.tags, tags)) out.push_back(volume);
@@ -117,7 +125,7 @@ Result<std::vector<CloudVolume>> PolicySim::volumes(const PolicyPlace& place,
 
 Result<std::vector<CloudVolume>> PolicySim::volumes_of(const PolicyPlace& place,
                                                        const std::string& instance) {
-  TRY(trouble("DescribeVolumes"));
+  TRY(call_aws("DescribeVolumes"));
   std::vector<CloudVolume> out;
   for (const auto& [id, volume] : volumes_[place]) {
     if (volume.instance != instance) continue;
@@ -129,7 +137,7 @@ Result<std::vector<CloudVolume>> PolicySim::volumes_of(const PolicyPlace& place,
 
 Result<std::vector<CloudSnapshot>> PolicySim::snapshots(const PolicyPlace& place,
                                                         const PolicyTags& tags) {
-  TRY(trouble("DescribeSnapshots"));
+  TRY(call_aws("DescribeSnapshots"));
   ripen();
   std::vector<CloudSnapshot> out;
   for (const auto& [id, snapshot] : snapshots_[place]) {
@@ -142,7 +150,7 @@ Result<std::vector<CloudSnapshot>> PolicySim::snapshots(const PolicyPlace& place
 
 Result<std::vector<CloudSnapshot>> PolicySim::create(const PolicyPlace& place,
                                                      const CloudSnapshotOrder& order) {
-  TRY(trouble("CreateSnapshots"));
+  TRY(call_aws("CreateSnapshots"));
   std::vector<std::string> chosen;
   bool root = true;
   for (const auto& [id, volume] : volumes_[place]) {
@@ -185,7 +193,11 @@ Result<std::vector<CloudSnapshot>> PolicySim::create(const PolicyPlace& place,
 }
 
 Status PolicySim::remove(const PolicyPlace& place, const std::string& snapshot) {
-  TRY(trouble("DeleteSnapshot"));
+  TRY(call_aws("DeleteSnapshot"));
+  if (unanswered_deletions > 0) {
+    --unanswered_deletions;
+    return Error(ErrorCode::unavailable, "DeleteSnapshot: no answer");
+  }
   auto& here = snapshots_[place];
   const auto found = here.find(snapshot);
   if (found == here.end()) return {};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,10 +33,12 @@ class PolicySim final : public PolicyCloud,
     uint64_t receiver = 0;
   };
   Faults faults;
-  std::set<std::string> on_shelf;   // volumes whose archives are ARCHIVED
-  int64_t listed_after_ms = 0;      // a new snapshot is not listed before: eventual consistency
-  int64_t freeze_ms = 0;            // that freezing takes
-  bool crash_after_create = false;  // once
+  std::set<std::string> on_shelf;      // volumes whose archives are ARCHIVED
+  std::optional<unsigned> calls_left;  // to AWS; then the gateway stops, and they are cancelled
+  unsigned unanswered_deletions = 0;   // so many, in AWS
+  int64_t listed_after_ms = 0;         // a new snapshot is not listed before: eventual consistency
+  int64_t freeze_ms = 0;               // that freezing takes
+  bool crash_after_create = false;     // once
 
   std::string add_volume(const PolicyPlace& place, const std::string& instance,
                          const PolicyTags& tags);
@@ -88,7 +91,8 @@ class PolicySim final : public PolicyCloud,
 
  private:
   Status trouble(const char* what);  // before
-  Status after(const char* what);    // the answer is lost
+  Status call_aws(const char* what);
+  Status after(const char* what);  // the answer is lost
   void broken(const std::string& what) { seen.broken.push_back(what); }
   void ripen();
   std::string id(const char* kind) { return std::string(kind) + std::to_string(++last_id_); }

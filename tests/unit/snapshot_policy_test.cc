@@ -515,6 +515,53 @@ TEST_F(PolicyEngineTest, TheApiMakesChangesAndDeletesItsOwn) {
   EXPECT_EQ(engine_->remove("mine").error().code, ErrorCode::not_found);
 }
 
+// The gateway stops at every place of a run, and nothing is told as failed for it.
+TEST_F(PolicyEngineTest, AStopIsNoFailure) {
+  policy_.keep_in_aws.keep_last = 1;
+  policy_.schedule = "";
+  for (unsigned calls = 0; calls < 30; ++calls) {
+    start();
+    go_on(kHour);
+    ASSERT_TRUE(engine_->run_now("nightly").ok());
+    const std::string run = last_run().id;
+    sim_.calls_left = calls;
+    for (int i = 0; i < 60; ++i) {
+      clock_.advance_ms(5 * kMinute);
+      ASSERT_TRUE(rig_.step(5).ok());
+      if (*sim_.calls_left == 0) break;
+    }
+    for (int i = 0; i < 7; ++i) ASSERT_TRUE(rig_.step(5).ok());
+    sim_.calls_left.reset();
+    start();
+    go_on(4 * kHour);
+    ASSERT_EQ(last_run().id, run);
+    EXPECT_TRUE(last_run().finished()) << calls;
+    EXPECT_THAT(last_run().failed, IsEmpty()) << calls;
+  }
+}
+
+// EC2 answers again before the attempts are over: what was left is deleted, and each only once.
+TEST_F(PolicyEngineTest, DeletionsThatAreNotAnsweredAreTriedAgain) {
+  policy_.keep_in_aws.keep_last = 1;
+  start();
+  go_on(kDay + 2 * kHour);
+  go_on_until(PolicyRun::Phase::create);
+  for (int i = 0; i < 100 && !(last_run().phase == PolicyRun::Phase::retain); ++i) {
+    clock_.advance_ms(5 * kMinute);
+    ASSERT_TRUE(rig_.step(5).ok());
+  }
+  const uint64_t before = sim_.seen.snapshots_deleted;
+  sim_.unanswered_deletions = 5;
+  ASSERT_TRUE(engine_->step().ok());
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_EQ(sim_.unanswered_deletions, 3u) << "two in a row are enough";
+  EXPECT_FALSE(last_run().finished());
+  go_on(2 * kHour);
+  EXPECT_EQ(sim_.seen.snapshots_deleted, before + 2);
+  EXPECT_TRUE(last_run().finished());
+  EXPECT_THAT(last_run().failed, IsEmpty());
+}
+
 TEST_F(PolicyEngineTest, NothingToDoIsSaid) {
   policy_.tags = {{"Backup", "weekly"}};
   start();
