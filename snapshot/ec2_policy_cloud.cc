@@ -159,4 +159,13 @@ Status Ec2PolicyCloud::remove(const PolicyPlace& place, const std::string& snaps
   return ec2->delete_snapshot(snapshot);
 }
 
+int64_t Ec2PolicyCloud::clock_ahead_ms() {
+  const std::lock_guard lock(mutex_);
+  int64_t most = INT64_MIN;
+  for (const auto& [place, ec2] : clients_) {
+    if (ec2 != nullptr) most = std::max(most, ec2->clock_ahead_ms());
+  }
+  return most == INT64_MIN ? 0 : most;
+}
+
 }  // namespace coldshelf

@@ -466,7 +466,6 @@ Result<PolicyEngine::Preview> PolicyEngine::preview(const std::string& name) {
     for (const ArchivePoint& point : *points) {
       if (point.state == PointState::good) archived.insert(point.snapshot);
     }
-    out.archive_deletions = plan_archive_retention(policy, env_.gateway, *points, now(), env_.zone);
   } else {
     out.failed.push_back("the archive: " + points.error().context);
   }
@@ -485,9 +484,13 @@ Result<PolicyEngine::Preview> PolicyEngine::preview(const std::string& name) {
     for (PolicyTarget& target : chosen.targets) out.targets.push_back(std::move(target));
     if (!points.ok()) continue;
     for (AwsDeletion& deletion :
-         plan_aws_retention(policy, place, *snapshots, archived, busy, now(), env_.zone)) {
+         plan_aws_retention(policy, place, *snapshots, archived, busy, expiry_now(), env_.zone)) {
       out.aws_deletions.push_back(std::move(deletion));
     }
+  }
+  if (points.ok()) {  // now AWS has said what time it is
+    out.archive_deletions =
+        plan_archive_retention(policy, env_.gateway, *points, expiry_now(), env_.zone);
   }
   return out;
 }

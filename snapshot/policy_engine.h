@@ -83,6 +83,9 @@ class PolicyEngine {
   Result<Preview> preview(const std::string& name);
 
   const Env& env() const { return env_; }
+  // What ages are counted to: our time or AWS's, whichever is earlier. A clock that is wrong must
+  // not make everything old.
+  int64_t expiry_now() const;
   uint64_t changes() const { return changes_; }  // of runs: a step that made some came further
 
  private:

@@ -228,6 +228,10 @@ Status PolicyEngine::settle(const Policy& policy, const PolicyRun& run) {
 
 // -- retain
 
+int64_t PolicyEngine::expiry_now() const {
+  return now() - std::max<int64_t>(env_.cloud->clock_ahead_ms(), 0);
+}
+
 Status PolicyEngine::retain(const Policy& policy, const PolicyRun& run) {
   const bool in_aws = !policy.keep_in_aws.keeps_everything();
   const bool in_archive = !policy.keep_in_archive.keeps_everything();
@@ -286,8 +290,8 @@ Status PolicyEngine::retain_in_aws(const Policy& policy, const PolicyRun& run,
   Outcome outcome;
   std::optional<Error> again;  // what is left is planned anew
   unsigned unanswered = 0;
-  for (const AwsDeletion& deletion : plan_aws_retention(policy, place.place, *snapshots, archived,
-                                                        busy_snapshots(), now(), env_.zone)) {
+  for (const AwsDeletion& deletion : plan_aws_retention(
+           policy, place.place, *snapshots, archived, busy_snapshots(), expiry_now(), env_.zone)) {
     const std::string what =
         to_string(place.place) + " " + deletion.volume + ": " + deletion.snapshot;
     const Status removed = env_.cloud->remove(place.place, deletion.snapshot);
@@ -318,7 +322,7 @@ Status PolicyEngine::retain_in_archive(const Policy& policy, const PolicyRun& ru
   Outcome outcome;
   std::set<std::string> needed;  // by a point that is still there
   for (const ArchiveDeletion& deletion :
-       plan_archive_retention(policy, env_.gateway, points, now(), env_.zone)) {
+       plan_archive_retention(policy, env_.gateway, points, expiry_now(), env_.zone)) {
     const std::string what = deletion.archive + ": the point of " + deletion.snapshot;
     Status removed = Error(ErrorCode::conflict, "a point that stands on it could not go");
     if (!needed.contains(deletion.point)) {

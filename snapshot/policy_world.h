@@ -67,6 +67,8 @@ class PolicyCloud {
   virtual Result<std::vector<CloudSnapshot>> create(const PolicyPlace& place,
                                                     const CloudSnapshotOrder& order) = 0;
   virtual Status remove(const PolicyPlace& place, const std::string& snapshot) = 0;
+  // Our clock minus AWS's, as its last answers had it; 0: not known.
+  virtual int64_t clock_ahead_ms() = 0;
 };
 
 struct ArchivePoint {

@@ -91,7 +91,7 @@ std::set<std::string> PolicySim::all_volumes() const {
 void PolicySim::ripen() {
   for (auto& [place, snapshots] : snapshots_) {
     for (auto& [id, snapshot] : snapshots) {
-      if (snapshot.state != PointState::pending || completes_ms_[id] > clock_.unix_ms()) continue;
+      if (snapshot.state != PointState::pending || completes_ms_[id] > now()) continue;
       const bool bad = faults.bad_snapshots != 0 && random_.one_in(faults.bad_snapshots);
       snapshot.state = bad ? PointState::failed : PointState::good;
       if (bad) seen.bad.insert(id);
@@ -141,7 +141,7 @@ Result<std::vector<CloudSnapshot>> PolicySim::snapshots(const PolicyPlace& place
   ripen();
   std::vector<CloudSnapshot> out;
   for (const auto& [id, snapshot] : snapshots_[place]) {
-    if (clock_.unix_ms() - snapshot.started_ms < listed_after_ms) continue;
+    if (now() - snapshot.started_ms < listed_after_ms) continue;
     if (matches(snapshot.tags, tags)) out.push_back(snapshot);
   }
   TRY(after("DescribeSnapshots"));
@@ -178,11 +178,11 @@ Result<std::vector<CloudSnapshot>> PolicySim::create(const PolicyPlace& place,
     CloudSnapshot snapshot;
     snapshot.id = id("snap-");
     snapshot.volume = volume;
-    snapshot.started_ms = clock_.unix_ms();
+    snapshot.started_ms = now();
     snapshot.gib = 8;
     snapshot.tags = order.copy_tags ? volumes_[place][volume].tags : PolicyTags();
     for (const auto& [name, value] : order.tags) snapshot.tags[name] = value;
-    completes_ms_[snapshot.id] = clock_.unix_ms() + static_cast<int64_t>(random_.below(3'600'000));
+    completes_ms_[snapshot.id] = now() + static_cast<int64_t>(random_.below(3'600'000));
     out.push_back(snapshot);
     ++seen.snapshots_made;
   }

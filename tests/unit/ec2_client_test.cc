@@ -120,6 +120,22 @@ TEST_F(Ec2ClientTest, RequestExpiredWithARightClockIsOfTheKeys) {
   EXPECT_EQ(http->seen().size(), 2U);
 }
 
+TEST_F(Ec2ClientTest, HowFarOurClockIsAhead) {
+  std::string date = "Sun, 01 Jan 2023 00:00:00 GMT";
+  Ec2Client& ec2 = make([&](const SeenRequest&) {
+    HttpResponse answer =
+        http_answer(200, "<DeleteSnapshotResponse><return>true</return></DeleteSnapshotResponse>");
+    answer.headers["date"] = date;
+    return answer;
+  });
+  EXPECT_EQ(ec2.clock_ahead_ms(), 0);
+  ASSERT_TRUE(ec2.delete_snapshot("snap-1").ok());
+  EXPECT_EQ(ec2.clock_ahead_ms(), clock->unix_ms() - 1'672'531'200'000);
+  date = "nonsense";
+  ASSERT_TRUE(ec2.delete_snapshot("snap-1").ok());
+  EXPECT_EQ(ec2.clock_ahead_ms(), clock->unix_ms() - 1'672'531'200'000);
+}
+
 TEST_F(Ec2ClientTest, ErrorsSayWhatTheyAre) {
   for (const auto& [name, code] : std::vector<std::pair<std::string, ErrorCode>>{
            {"UnauthorizedOperation", ErrorCode::permission},

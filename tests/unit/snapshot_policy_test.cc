@@ -562,6 +562,28 @@ TEST_F(PolicyEngineTest, DeletionsThatAreNotAnsweredAreTriedAgain) {
   EXPECT_THAT(last_run().failed, IsEmpty());
 }
 
+// A clock that is a year ahead makes nothing old: AWS says what time it is.
+TEST_F(PolicyEngineTest, AClockThatIsAheadExpiresNothing) {
+  policy_.keep_in_aws.keep_for_ms = 30 * kDay;
+  policy_.keep_in_archive.keep_for_ms = 30 * kDay;
+  start();
+  go_on(10 * kDay);
+  sim_.gateway_ahead_ms = 400 * kDay;
+  clock_.advance_ms(400 * kDay);
+  const auto plan = engine_->preview("nightly");
+  ASSERT_TRUE(plan.ok());
+  EXPECT_THAT(plan->aws_deletions, IsEmpty());
+  EXPECT_THAT(plan->archive_deletions, IsEmpty());
+  go_on(3 * kDay);
+  EXPECT_EQ(sim_.seen.snapshots_deleted, 0u);
+  EXPECT_EQ(sim_.seen.points_deleted, 0u);
+  EXPECT_TRUE(last_run().finished());
+  // By the right clock things expire.
+  sim_.gateway_ahead_ms = 0;
+  go_on(2 * kDay);
+  EXPECT_GT(sim_.seen.snapshots_deleted, 10u);
+}
+
 TEST_F(PolicyEngineTest, NothingToDoIsSaid) {
   policy_.tags = {{"Backup", "weekly"}};
   start();

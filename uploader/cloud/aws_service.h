@@ -50,6 +50,9 @@ class AwsService {
   };
   bool put_right(const std::string& name, const HttpResponse& response, Remedies& tried);
 
+  // Our clock minus the service's, as its last answer had it; 0 before there is one.
+  int64_t clock_ahead_ms() const { return clock_ahead_ms_; }
+
   const Options& options() const { return options_; }
 
  private:
@@ -59,7 +62,8 @@ class AwsService {
   const std::shared_ptr<Clock> clock_;
   const std::shared_ptr<HttpTransport> transport_;
   const std::shared_ptr<CredentialsProvider> credentials_;
-  std::atomic<int64_t> clock_offset_ms_{0};  // the service's clock minus ours
+  std::atomic<int64_t> clock_offset_ms_{0};  // the service's clock minus ours, for signatures
+  std::atomic<int64_t> clock_ahead_ms_{0};
 };
 
 }  // namespace coldshelf
