@@ -20,6 +20,7 @@ constexpr size_t kMaxPolicies = 1'000;
 constexpr unsigned kPullAttempts = 8;
 constexpr unsigned kNotifyAttempts = 24;
 constexpr int64_t kNotifyPauseMs = 3'600'000;
+constexpr int64_t kMostAheadMs = 24 * 3'600'000;  // a moment handled already; more: a wrong clock
 
 // 20261127T023000Z
 std::string compact_time(int64_t unix_ms) {
@@ -69,7 +70,9 @@ Status PolicyEngine::open(std::vector<Policy> configured) {
   }
   for (const auto& [name, ms] : loaded.seen) seen_[name] = ms;
   for (PolicyRun& run : loaded.runs) {
-    if (!run.by_hand) seen_[run.policy] = std::max(seen_[run.policy], run.due_ms);
+    if (!run.by_hand && run.due_ms - now() <= kMostAheadMs) {
+      seen_[run.policy] = std::max(seen_[run.policy], run.due_ms);
+    }
     const std::string policy = run.policy;
     const std::string id = run.id;
     runs_[policy][id] = std::move(run);
@@ -127,14 +130,15 @@ Status PolicyEngine::start_due_runs(const Policy& policy) {
     const std::lock_guard lock(mutex_);
     last_ms = seen_[policy.name];
   }
+  // The clock was ahead when that was written down: nothing would be due until then.
+  if (last_ms - now() > kMostAheadMs) {
+    log_warning(kComponent, "the schedule counts anew: the clock was ahead",
+                {{"policy", policy.name}, {"handled", format_utc(last_ms)}});
+    return set_seen(policy.name, now());
+  }
   const auto due = due_run(schedule, last_ms, now());
   if (!due) return {};
-  if (!policy.enabled) {
-    TRY(journal_.save_seen(policy.name, due->due_ms));
-    const std::lock_guard lock(mutex_);
-    seen_[policy.name] = due->due_ms;
-    return {};
-  }
+  if (!policy.enabled) return set_seen(policy.name, due->due_ms);
   const std::vector<PolicyRun> open = unfinished(policy.name);
   const bool still_making = std::any_of(open.begin(), open.end(), [](const PolicyRun& run) {
     return run.phase == PolicyRun::Phase::choose || run.phase == PolicyRun::Phase::create;
@@ -144,13 +148,27 @@ Status PolicyEngine::start_due_runs(const Policy& policy) {
   return begin_run(policy, due->due_ms, due->missed, false, nullptr);
 }
 
+Status PolicyEngine::set_seen(const std::string& policy, int64_t ms) {
+  TRY(journal_.save_seen(policy, ms));
+  const std::lock_guard lock(mutex_);
+  seen_[policy] = ms;
+  return {};
+}
+
+bool PolicyEngine::has_run(const std::string& policy, const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  const auto runs = runs_.find(policy);
+  return runs != runs_.end() && runs->second.contains(id);
+}
+
 Status PolicyEngine::begin_run(const Policy& policy, int64_t due_ms, unsigned missed, bool by_hand,
                                std::string* id) {
   PolicyRun run;
   run.policy = policy.name;
   // Of a run that is due always the same: when writing it down fails half-way, the next try is it.
+  // A moment that comes twice, because the clock was wrong, has two.
   run.id = compact_time(due_ms);
-  if (by_hand) {
+  if (by_hand || has_run(policy.name, run.id)) {
     Buffer random(3);
     env_.random->fill(random);
     run.id += "-" + to_hex(random);
@@ -254,7 +272,9 @@ Result<bool> PolicyEngine::pull_next() {
       for (const PolicyItem& i : r->items) {
         if (i.state != PolicyItemState::created && i.state != PolicyItemState::ready) continue;
         if (!earlier.insert(volume_key(i)).second || pulling_.contains(volume_key(i))) continue;
-        if (i.state != PolicyItemState::ready || i.next_try_ms > now() || run) continue;
+        if (i.state != PolicyItemState::ready || !policy_is_due(i.next_try_ms, now()) || run) {
+          continue;
+        }
         run = *r;
         item = i;
       }
@@ -316,7 +336,7 @@ Status PolicyEngine::tell(const PolicyRun& run, PolicyNotify when) {
     }
     return update(run, [](PolicyRun& r) { r.notified = true; });
   }
-  if (run.notify_next_ms > now()) return {};
+  if (!policy_is_due(run.notify_next_ms, now())) return {};
   TRY(update(run, [this](PolicyRun& r) {
     ++r.notify_attempts;
     r.notify_next_ms = now() + kNotifyPauseMs;

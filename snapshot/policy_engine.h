@@ -94,6 +94,8 @@ class PolicyEngine {
   using Change = std::function<void(PolicyRun&)>;
 
   Status start_due_runs(const Policy& policy);
+  Status set_seen(const std::string& policy, int64_t ms);
+  bool has_run(const std::string& policy, const std::string& id) const;
   Status begin_run(const Policy& policy, int64_t due_ms, unsigned missed, bool by_hand,
                    std::string* id);
   Status advance(const Policy& policy, const PolicyRun& run);

@@ -80,7 +80,7 @@ PolicyTags PolicyEngine::marks_of(const PolicyRun& run) const {
 }
 
 Status PolicyEngine::advance(const Policy& policy, const PolicyRun& run) {
-  if (run.next_try_ms > now()) return {};
+  if (!policy_is_due(run.next_try_ms, now())) return {};
   switch (run.phase) {
     case PolicyRun::Phase::choose:
       return choose(policy, run);
@@ -116,7 +116,7 @@ Status PolicyEngine::choose(const Policy& policy, const PolicyRun& run) {
     });
   }
   for (const PolicyRun::Place& place : run.places) {
-    if (place.next_try_ms <= now()) TRY(choose_in(policy, run, place));
+    if (policy_is_due(place.next_try_ms, now())) TRY(choose_in(policy, run, place));
   }
   return update(run, [](PolicyRun& r) {
     if (r.places.empty()) enter(r, PolicyRun::Phase::create);
@@ -151,7 +151,7 @@ Status PolicyEngine::create(const Policy& policy, const PolicyRun& run) {
   bool waiting = false;
   for (const PolicyItem& item : run.items) {
     if (item.state != PolicyItemState::wanted) continue;
-    if (item.next_try_ms > now()) {
+    if (!policy_is_due(item.next_try_ms, now())) {
       waiting = true;
       continue;
     }
@@ -254,8 +254,9 @@ Status PolicyEngine::retain(const Policy& policy, const PolicyRun& run) {
     });
   }
   if (run.places.empty()) return finish(policy, run);
-  const bool due = std::any_of(run.places.begin(), run.places.end(),
-                               [this](const auto& place) { return place.next_try_ms <= now(); });
+  const bool due = std::any_of(run.places.begin(), run.places.end(), [this](const auto& place) {
+    return policy_is_due(place.next_try_ms, now());
+  });
   if (!due) return {};
   // Both sides need it: which snapshots are bases of the next pulls.
   const auto points = env_.archive->points();
@@ -266,7 +267,7 @@ Status PolicyEngine::retain(const Policy& policy, const PolicyRun& run) {
     }
   }
   for (const PolicyRun::Place& place : run.places) {
-    if (place.next_try_ms > now()) continue;
+    if (!policy_is_due(place.next_try_ms, now())) continue;
     if (!points.ok()) {
       TRY(update(run, [&](PolicyRun& r) { retry_place(r, place.place, points.error(), now()); }));
     } else if (place.place == kArchivePlace) {

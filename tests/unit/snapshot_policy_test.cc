@@ -584,6 +584,28 @@ TEST_F(PolicyEngineTest, AClockThatIsAheadExpiresNothing) {
   EXPECT_GT(sim_.seen.snapshots_deleted, 10u);
 }
 
+// What was written down meanwhile keeps nothing waiting once the clock is right again.
+TEST_F(PolicyEngineTest, AClockThatWasWrongStopsNoSchedule) {
+  start();
+  go_on(kDay + 4 * kHour);
+  for (const int64_t wrong_by : {400 * kDay, -400 * kDay}) {
+    const size_t before = engine_->runs("nightly").size();
+    clock_.advance_ms(wrong_by);
+    sim_.faults.refused = 1;  // and a run waits for another attempt
+    ASSERT_TRUE(engine_->run_now("nightly").ok());
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(engine_->step().ok());
+    sim_.faults = {};
+    clock_.advance_ms(-wrong_by);
+    start();  // and a restart, which reads the journal
+    go_on(3 * kDay);
+    const auto runs = engine_->runs("nightly");
+    EXPECT_GE(runs.size(), before + 1 + 3) << wrong_by;
+    EXPECT_LE(runs.size(), before + 1 + 4) << wrong_by;  // one was due by the wrong clock
+    for (const PolicyRun& run : runs) EXPECT_TRUE(run.finished()) << wrong_by << " " << run.id;
+    EXPECT_THAT(engine_->policy("nightly")->next_ms - clock_.unix_ms(), testing::Le(kDay));
+  }
+}
+
 TEST_F(PolicyEngineTest, NothingToDoIsSaid) {
   policy_.tags = {{"Backup", "weekly"}};
   start();
