@@ -215,6 +215,11 @@ std::vector<PolicyRun> PolicyEngine::unfinished(const std::string& policy) const
   return out;
 }
 
+PolicyRun PolicyEngine::as_it_is(const PolicyRun& run) const {
+  const std::lock_guard lock(mutex_);
+  return runs_.at(run.policy).at(run.id);
+}
+
 std::set<std::string> PolicyEngine::busy_snapshots() const {
   const std::lock_guard lock(mutex_);
   std::set<std::string> out;

@@ -101,6 +101,8 @@ class PolicyEngine {
   Status advance(const Policy& policy, const PolicyRun& run);
   Status choose(const Policy& policy, const PolicyRun& run);
   Status choose_in(const Policy& policy, const PolicyRun& run, const PolicyRun::Place& place);
+  // One attempt for each target of `run` that is due. False: others wait for theirs.
+  Result<bool> make_wanted(const Policy& policy, const PolicyRun& run);
   Status create(const Policy& policy, const PolicyRun& run);
   Status settle(const Policy& policy, const PolicyRun& run);
   Status retain(const Policy& policy, const PolicyRun& run);
@@ -115,6 +117,7 @@ class PolicyEngine {
   // Changes a run: durable first, then in memory. not_found: it was pruned.
   Status update(const PolicyRun& run, const Change& change);
   std::vector<PolicyRun> unfinished(const std::string& policy) const;
+  PolicyRun as_it_is(const PolicyRun& run) const;  // now; it is there
   std::set<std::string> busy_snapshots() const;
   PolicyTags tags_of(const Policy& policy, const PolicyRun& run) const;
   // By which a run's snapshots are found; the policy's own tags may be others by then.

@@ -115,12 +115,16 @@ Status PolicyEngine::choose(const Policy& policy, const PolicyRun& run) {
       enter(r, PolicyRun::Phase::retain);
     });
   }
+  // Whose volumes are known gets its snapshots before another place is asked: that one may not
+  // answer for long.
   for (const PolicyRun::Place& place : run.places) {
-    if (policy_is_due(place.next_try_ms, now())) TRY(choose_in(policy, run, place));
+    if (!policy_is_due(place.next_try_ms, now())) continue;
+    TRY(choose_in(policy, run, place));
+    TRY(make_wanted(policy, as_it_is(run)));
   }
-  return update(run, [](PolicyRun& r) {
-    if (r.places.empty()) enter(r, PolicyRun::Phase::create);
-  });
+  TRY(make_wanted(policy, as_it_is(run)));
+  if (!as_it_is(run).places.empty()) return {};
+  return update(run, [](PolicyRun& r) { enter(r, PolicyRun::Phase::create); });
 }
 
 Status PolicyEngine::choose_in(const Policy& policy, const PolicyRun& run,
@@ -146,7 +150,7 @@ Status PolicyEngine::choose_in(const Policy& policy, const PolicyRun& run,
 
 // -- create
 
-Status PolicyEngine::create(const Policy& policy, const PolicyRun& run) {
+Result<bool> PolicyEngine::make_wanted(const Policy& policy, const PolicyRun& run) {
   std::map<std::pair<PolicyPlace, std::string>, PolicyTarget> groups;
   bool waiting = false;
   for (const PolicyItem& item : run.items) {
@@ -163,7 +167,12 @@ Status PolicyEngine::create(const Policy& policy, const PolicyRun& run) {
     target.volumes.push_back(item.volume);
   }
   for (const auto& [key, target] : groups) TRY(Making(*this, policy, run, target).make());
-  if (waiting) return {};
+  return !waiting;
+}
+
+Status PolicyEngine::create(const Policy& policy, const PolicyRun& run) {
+  ASSIGN_OR_RETURN(const bool all_tried, make_wanted(policy, run));
+  if (!all_tried) return {};
   return update(run, [](PolicyRun& r) {
     if (std::none_of(r.items.begin(), r.items.end(), [](const PolicyItem& item) {
           return item.state == PolicyItemState::wanted;
@@ -366,18 +375,14 @@ Status PolicyEngine::finish(const Policy& policy, const PolicyRun& run) {
     r.phase = PolicyRun::Phase::done;
     r.finished_ms = now();
   }));
-  std::optional<PolicyRun> ended;
-  {
-    const std::lock_guard lock(mutex_);
-    ended = runs_[run.policy].at(run.id);
-  }
+  const PolicyRun ended = as_it_is(run);
   log_info(kComponent, "run ended",
            {{"policy", policy.name},
             {"run", run.id},
-            {"done", ended->done.size()},
-            {"skipped", ended->skipped.size()},
-            {"failed", ended->failed.size()}});
-  return tell(*ended, policy.notify);
+            {"done", ended.done.size()},
+            {"skipped", ended.skipped.size()},
+            {"failed", ended.failed.size()}});
+  return tell(ended, policy.notify);
 }
 
 }  // namespace coldshelf

@@ -115,6 +115,10 @@ Result<std::vector<PolicyPlace>> PolicySim::places(const Policy& policy) {
 Result<std::vector<CloudVolume>> PolicySim::volumes(const PolicyPlace& place,
                                                     const PolicyTags& tags) {
   TRY(call_aws("DescribeVolumes"));
+  if (silent.contains(place.region)) {
+    clock_.advance_ms(5 * 60'000);
+    return Error(ErrorCode::unavailable, "DescribeVolumes: no answer");
+  }
   std::vector<CloudVolume> out;
   for (const auto& [id, volume] : volumes_[place]) {
     if (matches(volume.tags, tags)) out.push_back(volume);
@@ -188,6 +192,10 @@ Result<std::vector<CloudSnapshot>> PolicySim::create(const PolicyPlace& place,
   }
   for (const CloudSnapshot& snapshot : out) snapshots_[place][snapshot.id] = snapshot;
   if (std::exchange(crash_after_create, false)) throw PolicySimCrash();
+  if (lost_creations > 0) {
+    --lost_creations;
+    return Error(ErrorCode::unavailable, "CreateSnapshots: the answer was lost");
+  }
   TRY(after("CreateSnapshots"));
   return out;
 }

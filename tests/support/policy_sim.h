@@ -34,7 +34,9 @@ class PolicySim final : public PolicyCloud,
   };
   Faults faults;
   std::set<std::string> on_shelf;      // volumes whose archives are ARCHIVED
+  std::set<std::string> silent;        // regions that do not answer, each time for five minutes
   std::optional<unsigned> calls_left;  // to AWS; then the gateway stops, and they are cancelled
+  unsigned lost_creations = 0;         // answers, so many
   unsigned unanswered_deletions = 0;   // so many, in AWS
   int64_t listed_after_ms = 0;         // a new snapshot is not listed before: eventual consistency
   int64_t gateway_ahead_ms = 0;        // the gateway's clock is wrong
