@@ -91,6 +91,31 @@ TEST_F(EbsClientTest, ListsBlocks) {
   EXPECT_NE(seen.header("authorization").find("/eu-central-1/ebs/aws4_request"), std::string::npos);
 }
 
+class ExchangedKeys final : public CredentialsProvider {
+ public:
+  Result<Credentials> get() override {
+    return Credentials{expired == 0 ? "AKOLD" : "AKNEW", Secret(std::string_view("s")), "", 0};
+  }
+  void expire() override { ++expired; }
+  int expired = 0;
+};
+
+TEST_F(EbsClientTest, KeysThatAreRefusedAreReadAgain) {
+  for (const char* name : {"ExpiredTokenException", "UnrecognizedClientException"}) {
+    http = std::make_shared<ScriptedHttp>([&](const SeenRequest& seen) {
+      const bool known = seen.header("authorization").find("AKNEW") != std::string::npos;
+      return known ? http_answer(200, page({{3, "abc"}})) : refusal(403, name);
+    });
+    EbsClient::Options options;
+    options.region = "eu-central-1";
+    EbsClient ebs(options, clock, http, std::make_shared<ExchangedKeys>(),
+                  std::make_shared<EbsPace>(EbsQuotas{}));
+    const auto got = ebs.list({"snap-0a", ""}, "", 0);
+    EXPECT_TRUE(got.ok()) << name;
+    EXPECT_EQ(http->seen().size(), 2U) << name;
+  }
+}
+
 TEST_F(EbsClientTest, AChangedBlockWithoutASecondTokenIsATombstone) {
   EbsClient& ebs = make([](const SeenRequest&) {
     return http_answer(200, page({{1, "abc"}, {2, ""}}, "", "ChangedBlocks", "SecondBlockToken"));

@@ -16,11 +16,6 @@ namespace {
 
 constexpr int64_t kSkewMs = 60'000;  // less than this is not why a signature was refused
 
-template <size_t N>
-bool is_one_of(const std::string& name, const std::array<std::string_view, N>& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
 std::optional<int64_t> time_of(const HttpResponse& response) {
   const std::string date(response.header("date"));
   const time_t theirs = date.empty() ? -1 : curl_getdate(date.c_str(), nullptr);
@@ -28,8 +23,6 @@ std::optional<int64_t> time_of(const HttpResponse& response) {
   return int64_t{theirs} * 1000;
 }
 
-constexpr std::array<std::string_view, 4> kExpiredCredentials = {
-    "ExpiredTokenException", "ExpiredToken", "TokenRefreshRequired", "InvalidClientTokenId"};
 constexpr std::array<std::string_view, 6> kWrongClock = {
     "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired",
     "RequestTimeTooSkewed",      "AuthFailure",           "InvalidSignature"};
@@ -57,13 +50,12 @@ bool AwsService::learn_clock(const HttpResponse& response) {
 }
 
 bool AwsService::put_right(const std::string& name, const HttpResponse& response, Remedies& tried) {
-  if (is_one_of(name, kWrongClock) && !tried.clock && learn_clock(response)) {
+  const bool clock = std::find(kWrongClock.begin(), kWrongClock.end(), name) != kWrongClock.end();
+  if (clock && !tried.clock && learn_clock(response)) {
     tried.clock = true;
     return true;
   }
-  // EC2 says RequestExpired of a request with an old time and of credentials that have expired.
-  const bool expired = is_one_of(name, kExpiredCredentials) || name == "RequestExpired";
-  if (!expired || tried.credentials) return false;
+  if (!are_refused_keys(name) || tried.credentials) return false;
   tried.credentials = true;
   credentials_->expire();
   return true;

@@ -43,7 +43,8 @@ class AwsService {
   Result<HttpResponse> send(const AwsCall& call);
 
   // What may be put right at once when the service refused a request with the error `name`:
-  // expired credentials, a clock that is wrong. Each at most once for a request: `tried` remembers.
+  // credentials that are others by now, a clock that is wrong. Each at most once for a request:
+  // `tried` remembers.
   struct Remedies {
     bool credentials = false;
     bool clock = false;
