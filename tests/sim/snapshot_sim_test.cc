@@ -284,6 +284,37 @@ TEST_F(SnapshotSim, AnInterruptedPullFetchesNothingTwice) {
   rig.expect_same(snapshot);
 }
 
+// The gateway ends behind the last checkpoint: all blocks are there, the recovery point is not. The
+// volume's last block is in use, as where the copy of a partition table lies.
+TEST_F(SnapshotSim, APullThatLacksNothingButItsPointGoesOn) {
+  SnapshotRig rig(fast());
+  const std::string volume = rig.aws->make_volume({1, {}, false, "", 0, 0, {}});
+  rig.aws->write_pattern(volume, 2040, 8, 1);
+  rig.create_image(1);
+  for (const bool full : {true, false}) {
+    rig.aws->write_pattern(volume, 10, 2, full ? 2 : 3);
+    const std::string snapshot = rig.aws->make_snapshot(volume);
+    const auto pulled = rig.pull(snapshot);
+    ASSERT_TRUE(pulled.ok()) << pulled.error().message();
+    EXPECT_EQ(pulled->base.empty(), full);
+    // The disk as it was before the point.
+    PullUnderWay state;
+    state.snapshot = snapshot;
+    state.base = pulled->base;
+    state.next_block = 2048;
+    Volume::Properties before = without_point(pulled->point);
+    before.merge(property_of(state));
+    before["ebs.head"] = "";
+    ASSERT_TRUE(rig.image->delete_point(pulled->point, before).ok());
+    rig.reopen();
+    const auto again = rig.pull(snapshot);
+    ASSERT_TRUE(again.ok()) << again.error().message();
+    EXPECT_TRUE(again->resumed);
+    rig.expect_same(snapshot);
+  }
+  EXPECT_EQ(rig.aws->rejections(), std::vector<std::string>());
+}
+
 TEST_F(SnapshotSim, RestoresThroughStormsAndKillsExactlyOnce) {
   for (const uint64_t seed : sim_seeds(3)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
