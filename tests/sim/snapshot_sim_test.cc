@@ -371,6 +371,33 @@ TEST_F(SnapshotSim, RestoresThroughStormsAndKillsExactlyOnce) {
   }
 }
 
+// CompleteSnapshot is done, its answer lost, and the next one refused; EC2 says "pending" for a
+// while.
+TEST_F(SnapshotSim, ALostAnswerToTheLastRequestIsNoFailure) {
+  EbsStandinOptions options = fast();
+  options.pending_ms = 400;
+  options.complete_once = true;
+  SnapshotRig rig(options);
+  const std::string volume = rig.aws->make_volume({1, {}, false, "", 0, 0, {}});
+  rig.aws->write_pattern(volume, 3, 5, 1);
+  const std::string snapshot = rig.aws->make_snapshot(volume);
+  rig.create_image(1);
+  ASSERT_TRUE(rig.pull(snapshot).ok());
+  const auto what = read_ebs_image(rig.image->manifest());
+  auto disk = rig.image->open_point(what->find(snapshot)->point);
+  ASSERT_TRUE(disk.ok());
+  const auto ebs = rig.client();
+  const auto ec2 = rig.ec2();
+  rig.aws->fail_next(EbsOperation::complete_snapshot, EbsFault::lost_answer);
+  SnapshotRestore job(**disk, nullptr, *ebs, ec2.get(), *rig.clock, rig.random, rig.restore_options,
+                      [](const RestoreState&) { return Status(); });
+  const auto made = job.run({}, {});
+  ASSERT_TRUE(made.ok()) << made.error().message();
+  EXPECT_EQ(made->status, "completed");
+  EXPECT_EQ(rig.aws->requests(EbsOperation::complete_snapshot), 2U);
+  rig.expect_equal_snapshots(snapshot, made->snapshot);
+}
+
 // A recovery point of a volume of our own, of a size that is no whole GiB, half-mapped blocks.
 TEST_F(SnapshotSim, AVolumeOfOurOwnBecomesASnapshot) {
   SnapshotRig rig(fast());
