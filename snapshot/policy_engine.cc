@@ -78,9 +78,13 @@ Status PolicyEngine::open(std::vector<Policy> configured) {
     runs_[policy][id] = std::move(run);
   }
   for (const auto& [name, policy] : policies_) {
-    if (seen_.contains(name)) continue;
-    TRY(journal_.save_seen(name, now()));
-    seen_[name] = now();
+    const auto had = loaded.schedules.find(name);
+    const bool other = had != loaded.schedules.end() && had->second != policy.schedule;
+    if (other || !seen_.contains(name)) {
+      TRY(journal_.save_seen(name, now()));
+      seen_[name] = now();
+    }
+    if (other || had == loaded.schedules.end()) TRY(journal_.save_schedule(policy));
   }
   return {};
 }
@@ -448,10 +452,13 @@ Status PolicyEngine::put(const Policy& policy) {
     return Error(ErrorCode::no_space,
                  "there are " + std::to_string(kMaxPolicies) + " policies already");
   }
-  if (!seen_.contains(policy.name) || !policies_.contains(policy.name)) {
+  const auto had = policies_.find(policy.name);
+  const bool same = had != policies_.end() && had->second.schedule == policy.schedule;
+  if (!same || !seen_.contains(policy.name)) {
     TRY(journal_.save_seen(policy.name, now()));
     seen_[policy.name] = now();
   }
+  TRY(journal_.save_schedule(policy));
   TRY(journal_.save_definition(policy));
   policies_[policy.name] = policy;
   return {};

@@ -379,6 +379,35 @@ TEST_F(PolicyEngineTest, ANewOrDisabledPolicyDoesNotCatchUp) {
   EXPECT_THAT(engine_->runs("nightly"), SizeIs(1));
 }
 
+// What the new schedule would have had due before is nothing that was missed: nothing is frozen in
+// the middle of the day.
+TEST_F(PolicyEngineTest, AnotherScheduleDoesNotCatchUp) {
+  policy_.schedule = "monthly UTC";
+  start();
+  go_on(2 * kHour);
+  Policy mine = policy_;
+  mine.name = "mine";
+  mine.schedule = "";
+  ASSERT_TRUE(engine_->put(mine).ok());
+  go_on(5 * kDay + 2 * kHour);
+  const size_t before = engine_->runs("nightly").size();
+  policy_.schedule = "daily UTC";
+  start();
+  mine.schedule = "daily UTC";
+  ASSERT_TRUE(engine_->put(mine).ok());
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_THAT(engine_->runs("nightly"), SizeIs(before));
+  EXPECT_THAT(engine_->runs("mine"), IsEmpty());
+  start();  // the same schedule: what is missed now counts
+  engine_.reset();
+  clock_.advance_ms(3 * kDay);
+  start();
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_THAT(engine_->runs("nightly"), SizeIs(before + 1));
+  EXPECT_EQ(last_run().missed, 2u);
+  EXPECT_THAT(engine_->runs("mine"), SizeIs(1));
+}
+
 TEST_F(PolicyEngineTest, QuiescingThatFailsIsToldAndOnlyStopsWhoAsksForIt) {
   policy_.commands.pre = {"freeze"};
   policy_.commands.post = {"thaw"};
