@@ -229,9 +229,12 @@ Result<std::string> SnapshotRestore::wait_completed(const std::string& snapshot,
       if (there->state == "error") {
         return Error(ErrorCode::corrupt, "EBS could not complete snapshot " + snapshot);
       }
-    } else if (there.error().code != ErrorCode::not_found ||
-               spent_ms > ebs_.options().early_not_found_ms) {
-      return there.error();
+    } else {
+      const ErrorCode code = there.error().code;
+      const bool not_yet =
+          code == ErrorCode::not_found && spent_ms <= ebs_.options().early_not_found_ms;
+      // All blocks are there: an EC2 that is away for a while is no reason to fail.
+      if (!not_yet && code != ErrorCode::unavailable) return there.error();
     }
     if (spent_ms > longest_ms) {
       return Error(ErrorCode::timed_out, "snapshot " + snapshot + " is still pending");

@@ -373,7 +373,7 @@ TEST_F(SnapshotSim, RestoresThroughStormsAndKillsExactlyOnce) {
 
 // CompleteSnapshot is done, its answer lost, and the next one refused; EC2 says "pending" for a
 // while.
-TEST_F(SnapshotSim, ALostAnswerToTheLastRequestIsNoFailure) {
+TEST_F(SnapshotSim, WhatIsUploadedIsNotLostToALostAnswer) {
   EbsStandinOptions options = fast();
   options.pending_ms = 400;
   options.complete_once = true;
@@ -387,15 +387,24 @@ TEST_F(SnapshotSim, ALostAnswerToTheLastRequestIsNoFailure) {
   auto disk = rig.image->open_point(what->find(snapshot)->point);
   ASSERT_TRUE(disk.ok());
   const auto ebs = rig.client();
-  const auto ec2 = rig.ec2();
+  const auto restore = [&](Ec2Client& ec2) {
+    SnapshotRestore job(**disk, nullptr, *ebs, &ec2, *rig.clock, rig.random, rig.restore_options,
+                        [](const RestoreState&) { return Status(); });
+    const auto made = job.run({}, {});
+    ASSERT_TRUE(made.ok()) << made.error().message();
+    EXPECT_EQ(made->status, "completed");
+    rig.expect_equal_snapshots(snapshot, made->snapshot);
+  };
   rig.aws->fail_next(EbsOperation::complete_snapshot, EbsFault::lost_answer);
-  SnapshotRestore job(**disk, nullptr, *ebs, ec2.get(), *rig.clock, rig.random, rig.restore_options,
-                      [](const RestoreState&) { return Status(); });
-  const auto made = job.run({}, {});
-  ASSERT_TRUE(made.ok()) << made.error().message();
-  EXPECT_EQ(made->status, "completed");
+  ASSERT_NO_FATAL_FAILURE(restore(*rig.ec2()));
   EXPECT_EQ(rig.aws->requests(EbsOperation::complete_snapshot), 2U);
-  rig.expect_equal_snapshots(snapshot, made->snapshot);
+  // EC2 is away for longer than a request is tried again.
+  Ec2Client::Options impatient = rig.ec2()->options();
+  impatient.patience_ms = 0;
+  Ec2Client ec2(impatient, rig.clock, rig.transport, rig.credentials);
+  rig.aws->fail_next(EbsOperation::describe_snapshots, EbsFault::internal_error, 3);
+  ASSERT_NO_FATAL_FAILURE(restore(ec2));
+  EXPECT_EQ(rig.aws->faults_done(EbsFault::internal_error), 3U);
 }
 
 // A recovery point of a volume of our own, of a size that is no whole GiB, half-mapped blocks.
