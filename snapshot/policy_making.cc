@@ -103,6 +103,7 @@ Result<CloudSnapshotOrder> PolicyEngine::Making::order() {
       if (!out.boot_volume) continue;  // EC2 refuses it among the others left out
     }
     (chosen ? out.volumes : out.left_out).push_back(volume.id);
+    if (chosen) out.volume_tags[volume.id] = volume.tags;
   }
   if (out.volumes.empty() || out.left_out.size() <= kMaxLeftOut) return out;
   return Error(ErrorCode::not_supported,
