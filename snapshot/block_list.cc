@@ -18,6 +18,9 @@ Result<EbsPage> BlockList::fetch(const std::string& token, uint32_t start) {
   auto page = ebs_.list(what_, token, start, page_size_);
   for (unsigned i = 0; i < kMaxTokenRenewals; ++i) {
     if (page.ok() || token.empty() || page.error().code != ErrorCode::precondition_failed) break;
+    // The last block was there already, and EBS refuses a list that begins behind it.
+    const uint64_t end = page_.volume_gib * (GiB / kEbsBlockBytes);
+    if (start >= end) return EbsPage{{}, "", page_.volume_gib};
     log_info("ebs", "a page token has expired, listing anew",
              {{"snapshot", what_.snapshot}, {"from_block", start}});
     page = ebs_.list(what_, "", start, page_size_);

@@ -10,6 +10,16 @@ namespace {
 
 using Json = nlohmann::json;
 
+// The models of the EBS direct APIs; EC2's limits are 128 and 256.
+constexpr size_t kMaxEbsTagKey = 127;
+constexpr size_t kMaxEbsTagValue = 255;
+
+size_t characters(const std::string& utf8) {
+  return static_cast<size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+}
+
 Result<Json> object_of(const std::string& name, const std::string& value) {
   Json json = Json::parse(value, nullptr, false);
   if (!json.is_object()) return Error(ErrorCode::corrupt, "image: property " + name);
@@ -168,7 +178,8 @@ Volume::Properties without_point(const Uuid& point) {
 std::map<std::string, std::string> tags_to_restore(const std::map<std::string, std::string>& tags) {
   std::map<std::string, std::string> out = tags;
   std::erase_if(out, [](const auto& tag) {
-    return tag.first.starts_with("aws:") || tag.first.starts_with("coldshelf:");
+    return tag.first.starts_with("aws:") || tag.first.starts_with("coldshelf:") ||
+           characters(tag.first) > kMaxEbsTagKey || characters(tag.second) > kMaxEbsTagValue;
   });
   return out;
 }

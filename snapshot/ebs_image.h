@@ -75,7 +75,8 @@ Volume::Properties property_of(const PullUnderWay& pull);
 Volume::Properties property_of(const EbsPoint& point);
 Volume::Properties property_of_pushed(const Uuid& point, const std::vector<std::string>& snapshots);
 // Of a snapshot's tags, those that one restored from it may carry. Not "aws:", which nobody but AWS
-// sets, nor our own: it is no snapshot that a policy made, and must not be deleted as one.
+// sets, nor our own: it is no snapshot that a policy made, and must not be deleted as one. Nor
+// those of the length that EC2 takes and the EBS direct APIs do not.
 std::map<std::string, std::string> tags_to_restore(const std::map<std::string, std::string>& tags);
 
 // What goes with a recovery point when it is deleted.

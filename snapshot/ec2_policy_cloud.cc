@@ -2,11 +2,13 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 namespace coldshelf {
 
 namespace {
 
-constexpr size_t kMaxTagValue = 256;
+constexpr size_t kMaxTags = 50;  // of a snapshot; "aws:" is AWS's own, cannot be set, nor counts
 
 std::vector<Ec2Filter> filters_of(const PolicyTags& tags) {
   std::vector<Ec2Filter> out;
@@ -27,6 +29,15 @@ bool carries(const PolicyTags& tags, const PolicyTags& wanted) {
     const auto found = tags.find(tag.first);
     return found != tags.end() && (tag.second == "*" || tag.second == found->second);
   });
+}
+
+// `tags` and those of the volume; ours win. `limit`: of them all.
+PolicyTags beside(const PolicyTags& tags, const PolicyTags& of_volume, size_t limit) {
+  PolicyTags out = tags;
+  for (const auto& [name, value] : of_volume) {
+    if (out.size() < limit && !name.starts_with("aws:")) out.emplace(name, value);
+  }
+  return out;
 }
 
 CloudVolume volume_of(const Ec2Volume& volume) {
@@ -132,22 +143,31 @@ Result<std::vector<CloudSnapshot>> Ec2PolicyCloud::create(const PolicyPlace& pla
     all.description = order.description;
     all.without_boot_volume = !order.boot_volume;
     all.without_volumes = order.left_out;
-    all.copy_tags_from_volumes = order.copy_tags;
+    // EC2 refuses all of them when it has to copy more to one than that takes.
+    const bool fit = std::all_of(
+        order.volume_tags.begin(), order.volume_tags.end(), [&order](const auto& volume) {
+          return beside(order.tags, volume.second, SIZE_MAX).size() <= kMaxTags;
+        });
+    all.copy_tags_from_volumes = order.copy_tags && fit;
     all.tags = order.tags;
     ASSIGN_OR_RETURN(const auto made, ec2->create_snapshots(all));
-    for (const Ec2Snapshot& snapshot : made) out.push_back(snapshot_of(snapshot));
+    for (const Ec2Snapshot& snapshot : made) {
+      out.push_back(snapshot_of(snapshot));
+      const auto tags = order.volume_tags.find(snapshot.volume);
+      if (!order.copy_tags || fit || tags == order.volume_tags.end()) continue;
+      const Status tagged =
+          ec2->create_tags(snapshot.id, beside(order.tags, tags->second, kMaxTags));
+      if (tagged.ok()) continue;
+      log_warning("policy", "tags not copied",
+                  {{"snapshot", snapshot.id}, {"error", tagged.error().message()}});
+    }
     return out;
   }
   const std::string& volume = order.volumes.at(0);
   Ec2Tags tags = order.tags;
   if (order.copy_tags) {
     ASSIGN_OR_RETURN(const auto found, ec2->describe_volumes({volume}));
-    for (const Ec2Volume& v : found) {
-      for (const auto& [name, value] : v.tags) {
-        // "aws:" is AWS's own and cannot be set; ours win.
-        if (!name.starts_with("aws:") && value.size() <= kMaxTagValue) tags.emplace(name, value);
-      }
-    }
+    for (const Ec2Volume& v : found) tags = beside(tags, v.tags, kMaxTags);
   }
   ASSIGN_OR_RETURN(const auto made, ec2->create_snapshot(volume, order.description, tags));
   out.push_back(snapshot_of(made));
@@ -157,6 +177,15 @@ Result<std::vector<CloudSnapshot>> Ec2PolicyCloud::create(const PolicyPlace& pla
 Status Ec2PolicyCloud::remove(const PolicyPlace& place, const std::string& snapshot) {
   ASSIGN_OR_RETURN(const auto ec2, client(place));
   return ec2->delete_snapshot(snapshot);
+}
+
+int64_t Ec2PolicyCloud::clock_ahead_ms() {
+  const std::lock_guard lock(mutex_);
+  int64_t most = INT64_MIN;
+  for (const auto& [place, ec2] : clients_) {
+    if (ec2 != nullptr) most = std::max(most, ec2->clock_ahead_ms());
+  }
+  return most == INT64_MIN ? 0 : most;
 }
 
 }  // namespace coldshelf

@@ -20,6 +20,7 @@ constexpr size_t kMaxPolicies = 1'000;
 constexpr unsigned kPullAttempts = 8;
 constexpr unsigned kNotifyAttempts = 24;
 constexpr int64_t kNotifyPauseMs = 3'600'000;
+constexpr int64_t kMostAheadMs = 24 * 3'600'000;  // a moment handled already; more: a wrong clock
 
 // 20261127T023000Z
 std::string compact_time(int64_t unix_ms) {
@@ -69,15 +70,21 @@ Status PolicyEngine::open(std::vector<Policy> configured) {
   }
   for (const auto& [name, ms] : loaded.seen) seen_[name] = ms;
   for (PolicyRun& run : loaded.runs) {
-    if (!run.by_hand) seen_[run.policy] = std::max(seen_[run.policy], run.due_ms);
+    if (!run.by_hand && run.due_ms - now() <= kMostAheadMs) {
+      seen_[run.policy] = std::max(seen_[run.policy], run.due_ms);
+    }
     const std::string policy = run.policy;
     const std::string id = run.id;
     runs_[policy][id] = std::move(run);
   }
   for (const auto& [name, policy] : policies_) {
-    if (seen_.contains(name)) continue;
-    TRY(journal_.save_seen(name, now()));
-    seen_[name] = now();
+    const auto had = loaded.schedules.find(name);
+    const bool other = had != loaded.schedules.end() && had->second != policy.schedule;
+    if (other || !seen_.contains(name)) {
+      TRY(journal_.save_seen(name, now()));
+      seen_[name] = now();
+    }
+    if (other || had == loaded.schedules.end()) TRY(journal_.save_schedule(policy));
   }
   return {};
 }
@@ -127,14 +134,15 @@ Status PolicyEngine::start_due_runs(const Policy& policy) {
     const std::lock_guard lock(mutex_);
     last_ms = seen_[policy.name];
   }
+  // The clock was ahead when that was written down: nothing would be due until then.
+  if (last_ms - now() > kMostAheadMs) {
+    log_warning(kComponent, "the schedule counts anew: the clock was ahead",
+                {{"policy", policy.name}, {"handled", format_utc(last_ms)}});
+    return set_seen(policy.name, now());
+  }
   const auto due = due_run(schedule, last_ms, now());
   if (!due) return {};
-  if (!policy.enabled) {
-    TRY(journal_.save_seen(policy.name, due->due_ms));
-    const std::lock_guard lock(mutex_);
-    seen_[policy.name] = due->due_ms;
-    return {};
-  }
+  if (!policy.enabled) return set_seen(policy.name, due->due_ms);
   const std::vector<PolicyRun> open = unfinished(policy.name);
   const bool still_making = std::any_of(open.begin(), open.end(), [](const PolicyRun& run) {
     return run.phase == PolicyRun::Phase::choose || run.phase == PolicyRun::Phase::create;
@@ -144,13 +152,27 @@ Status PolicyEngine::start_due_runs(const Policy& policy) {
   return begin_run(policy, due->due_ms, due->missed, false, nullptr);
 }
 
+Status PolicyEngine::set_seen(const std::string& policy, int64_t ms) {
+  TRY(journal_.save_seen(policy, ms));
+  const std::lock_guard lock(mutex_);
+  seen_[policy] = ms;
+  return {};
+}
+
+bool PolicyEngine::has_run(const std::string& policy, const std::string& id) const {
+  const std::lock_guard lock(mutex_);
+  const auto runs = runs_.find(policy);
+  return runs != runs_.end() && runs->second.contains(id);
+}
+
 Status PolicyEngine::begin_run(const Policy& policy, int64_t due_ms, unsigned missed, bool by_hand,
                                std::string* id) {
   PolicyRun run;
   run.policy = policy.name;
   // Of a run that is due always the same: when writing it down fails half-way, the next try is it.
+  // A moment that comes twice, because the clock was wrong, has two.
   run.id = compact_time(due_ms);
-  if (by_hand) {
+  if (by_hand || has_run(policy.name, run.id)) {
     Buffer random(3);
     env_.random->fill(random);
     run.id += "-" + to_hex(random);
@@ -195,6 +217,11 @@ std::vector<PolicyRun> PolicyEngine::unfinished(const std::string& policy) const
     if (!run.finished()) out.push_back(run);
   }
   return out;
+}
+
+PolicyRun PolicyEngine::as_it_is(const PolicyRun& run) const {
+  const std::lock_guard lock(mutex_);
+  return runs_.at(run.policy).at(run.id);
 }
 
 std::set<std::string> PolicyEngine::busy_snapshots() const {
@@ -254,7 +281,9 @@ Result<bool> PolicyEngine::pull_next() {
       for (const PolicyItem& i : r->items) {
         if (i.state != PolicyItemState::created && i.state != PolicyItemState::ready) continue;
         if (!earlier.insert(volume_key(i)).second || pulling_.contains(volume_key(i))) continue;
-        if (i.state != PolicyItemState::ready || i.next_try_ms > now() || run) continue;
+        if (i.state != PolicyItemState::ready || !policy_is_due(i.next_try_ms, now()) || run) {
+          continue;
+        }
         run = *r;
         item = i;
       }
@@ -316,7 +345,7 @@ Status PolicyEngine::tell(const PolicyRun& run, PolicyNotify when) {
     }
     return update(run, [](PolicyRun& r) { r.notified = true; });
   }
-  if (run.notify_next_ms > now()) return {};
+  if (!policy_is_due(run.notify_next_ms, now())) return {};
   TRY(update(run, [this](PolicyRun& r) {
     ++r.notify_attempts;
     r.notify_next_ms = now() + kNotifyPauseMs;
@@ -423,10 +452,13 @@ Status PolicyEngine::put(const Policy& policy) {
     return Error(ErrorCode::no_space,
                  "there are " + std::to_string(kMaxPolicies) + " policies already");
   }
-  if (!seen_.contains(policy.name) || !policies_.contains(policy.name)) {
+  const auto had = policies_.find(policy.name);
+  const bool same = had != policies_.end() && had->second.schedule == policy.schedule;
+  if (!same || !seen_.contains(policy.name)) {
     TRY(journal_.save_seen(policy.name, now()));
     seen_[policy.name] = now();
   }
+  TRY(journal_.save_schedule(policy));
   TRY(journal_.save_definition(policy));
   policies_[policy.name] = policy;
   return {};
@@ -466,7 +498,6 @@ Result<PolicyEngine::Preview> PolicyEngine::preview(const std::string& name) {
     for (const ArchivePoint& point : *points) {
       if (point.state == PointState::good) archived.insert(point.snapshot);
     }
-    out.archive_deletions = plan_archive_retention(policy, env_.gateway, *points, now(), env_.zone);
   } else {
     out.failed.push_back("the archive: " + points.error().context);
   }
@@ -485,9 +516,13 @@ Result<PolicyEngine::Preview> PolicyEngine::preview(const std::string& name) {
     for (PolicyTarget& target : chosen.targets) out.targets.push_back(std::move(target));
     if (!points.ok()) continue;
     for (AwsDeletion& deletion :
-         plan_aws_retention(policy, place, *snapshots, archived, busy, now(), env_.zone)) {
+         plan_aws_retention(policy, place, *snapshots, archived, busy, expiry_now(), env_.zone)) {
       out.aws_deletions.push_back(std::move(deletion));
     }
+  }
+  if (points.ok()) {  // now AWS has said what time it is
+    out.archive_deletions =
+        plan_archive_retention(policy, env_.gateway, *points, expiry_now(), env_.zone);
   }
   return out;
 }

@@ -83,6 +83,9 @@ class PolicyEngine {
   Result<Preview> preview(const std::string& name);
 
   const Env& env() const { return env_; }
+  // What ages are counted to: our time or AWS's, whichever is earlier. A clock that is wrong must
+  // not make everything old.
+  int64_t expiry_now() const;
   uint64_t changes() const { return changes_; }  // of runs: a step that made some came further
 
  private:
@@ -91,11 +94,15 @@ class PolicyEngine {
   using Change = std::function<void(PolicyRun&)>;
 
   Status start_due_runs(const Policy& policy);
+  Status set_seen(const std::string& policy, int64_t ms);
+  bool has_run(const std::string& policy, const std::string& id) const;
   Status begin_run(const Policy& policy, int64_t due_ms, unsigned missed, bool by_hand,
                    std::string* id);
   Status advance(const Policy& policy, const PolicyRun& run);
   Status choose(const Policy& policy, const PolicyRun& run);
   Status choose_in(const Policy& policy, const PolicyRun& run, const PolicyRun::Place& place);
+  // One attempt for each target of `run` that is due. False: others wait for theirs.
+  Result<bool> make_wanted(const Policy& policy, const PolicyRun& run);
   Status create(const Policy& policy, const PolicyRun& run);
   Status settle(const Policy& policy, const PolicyRun& run);
   Status retain(const Policy& policy, const PolicyRun& run);
@@ -110,8 +117,11 @@ class PolicyEngine {
   // Changes a run: durable first, then in memory. not_found: it was pruned.
   Status update(const PolicyRun& run, const Change& change);
   std::vector<PolicyRun> unfinished(const std::string& policy) const;
+  PolicyRun as_it_is(const PolicyRun& run) const;  // now; it is there
   std::set<std::string> busy_snapshots() const;
   PolicyTags tags_of(const Policy& policy, const PolicyRun& run) const;
+  // By which a run's snapshots are found; the policy's own tags may be others by then.
+  PolicyTags marks_of(const PolicyRun& run) const;
   int64_t now() const { return env_.clock->unix_ms(); }
 
   const Env env_;

@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kComponent = "policy";
 constexpr int64_t kGoneAfterMs = 30 * 60'000;  // a new snapshot may not be listed at once
 constexpr int64_t kPendingAtMostMs = 14LL * 86'400'000;
+constexpr unsigned kMostUnanswered = 2;  // deletions in a row: the place does not answer just now
 // Of PolicyRun::Place: our archive, which stands in the list of `retain` beside AWS's regions.
 const PolicyPlace kArchivePlace{"", ""};
 
@@ -29,6 +30,7 @@ void settle_place(PolicyRun& run, const PolicyPlace& place) {
 }
 
 void retry_place(PolicyRun& run, const PolicyPlace& place, const Error& why, int64_t now_ms) {
+  if (policy_is_stop(why)) return;
   for (PolicyRun::Place& p : run.places) {
     if (p.place != place) continue;
     ++p.attempts;
@@ -38,6 +40,24 @@ void retry_place(PolicyRun& run, const PolicyPlace& place, const Error& why, int
   run.failed.push_back(name_of(place) + ": " + why.context);
   settle_place(run, place);
 }
+
+// What came of deletions. Of another attempt the same is not said again.
+struct Outcome {
+  std::vector<std::string> done;
+  std::vector<std::string> skipped;
+  std::vector<std::string> failed;
+
+  void add_to(PolicyRun& run) const {
+    const auto add = [](const std::vector<std::string>& from, std::vector<std::string>& to) {
+      for (const std::string& line : from) {
+        if (std::find(to.begin(), to.end(), line) == to.end()) to.push_back(line);
+      }
+    };
+    add(done, run.done);
+    add(skipped, run.skipped);
+    add(failed, run.failed);
+  }
+};
 
 void enter(PolicyRun& run, PolicyRun::Phase phase) {
   run.phase = phase;
@@ -51,14 +71,16 @@ void enter(PolicyRun& run, PolicyRun::Phase phase) {
 
 PolicyTags PolicyEngine::tags_of(const Policy& policy, const PolicyRun& run) const {
   PolicyTags tags = policy.add_tags;
-  tags[kTagGateway] = env_.gateway;
-  tags[kTagPolicy] = policy.name;
-  tags[kTagRun] = run.id;
+  for (const auto& [name, value] : marks_of(run)) tags[name] = value;
   return tags;
 }
 
+PolicyTags PolicyEngine::marks_of(const PolicyRun& run) const {
+  return {{kTagGateway, env_.gateway}, {kTagPolicy, run.policy}, {kTagRun, run.id}};
+}
+
 Status PolicyEngine::advance(const Policy& policy, const PolicyRun& run) {
-  if (run.next_try_ms > now()) return {};
+  if (!policy_is_due(run.next_try_ms, now())) return {};
   switch (run.phase) {
     case PolicyRun::Phase::choose:
       return choose(policy, run);
@@ -79,6 +101,7 @@ Status PolicyEngine::advance(const Policy& policy, const PolicyRun& run) {
 Status PolicyEngine::choose(const Policy& policy, const PolicyRun& run) {
   if (!run.places_known) {
     const auto places = env_.cloud->places(policy);
+    if (!places.ok() && policy_is_stop(places.error())) return {};
     return update(run, [&](PolicyRun& r) {
       if (places.ok()) {
         r.places_known = true;
@@ -92,12 +115,16 @@ Status PolicyEngine::choose(const Policy& policy, const PolicyRun& run) {
       enter(r, PolicyRun::Phase::retain);
     });
   }
+  // Whose volumes are known gets its snapshots before another place is asked: that one may not
+  // answer for long.
   for (const PolicyRun::Place& place : run.places) {
-    if (place.next_try_ms <= now()) TRY(choose_in(policy, run, place));
+    if (!policy_is_due(place.next_try_ms, now())) continue;
+    TRY(choose_in(policy, run, place));
+    TRY(make_wanted(policy, as_it_is(run)));
   }
-  return update(run, [](PolicyRun& r) {
-    if (r.places.empty()) enter(r, PolicyRun::Phase::create);
-  });
+  TRY(make_wanted(policy, as_it_is(run)));
+  if (!as_it_is(run).places.empty()) return {};
+  return update(run, [](PolicyRun& r) { enter(r, PolicyRun::Phase::create); });
 }
 
 Status PolicyEngine::choose_in(const Policy& policy, const PolicyRun& run,
@@ -123,12 +150,12 @@ Status PolicyEngine::choose_in(const Policy& policy, const PolicyRun& run,
 
 // -- create
 
-Status PolicyEngine::create(const Policy& policy, const PolicyRun& run) {
+Result<bool> PolicyEngine::make_wanted(const Policy& policy, const PolicyRun& run) {
   std::map<std::pair<PolicyPlace, std::string>, PolicyTarget> groups;
   bool waiting = false;
   for (const PolicyItem& item : run.items) {
     if (item.state != PolicyItemState::wanted) continue;
-    if (item.next_try_ms > now()) {
+    if (!policy_is_due(item.next_try_ms, now())) {
       waiting = true;
       continue;
     }
@@ -140,7 +167,12 @@ Status PolicyEngine::create(const Policy& policy, const PolicyRun& run) {
     target.volumes.push_back(item.volume);
   }
   for (const auto& [key, target] : groups) TRY(Making(*this, policy, run, target).make());
-  if (waiting) return {};
+  return !waiting;
+}
+
+Status PolicyEngine::create(const Policy& policy, const PolicyRun& run) {
+  ASSIGN_OR_RETURN(const bool all_tried, make_wanted(policy, run));
+  if (!all_tried) return {};
   return update(run, [](PolicyRun& r) {
     if (std::none_of(r.items.begin(), r.items.end(), [](const PolicyItem& item) {
           return item.state == PolicyItemState::wanted;
@@ -158,7 +190,7 @@ Status PolicyEngine::settle(const Policy& policy, const PolicyRun& run) {
     if (item.state == PolicyItemState::created) places.insert(item.place);
   }
   for (const PolicyPlace& place : places) {
-    const auto there = env_.cloud->snapshots(place, tags_of(policy, run));
+    const auto there = env_.cloud->snapshots(place, marks_of(run));
     if (!there.ok()) {
       log_warning(kComponent, "snapshots not listed",
                   {{"place", to_string(place)}, {"error", there.error().message()}});
@@ -205,12 +237,17 @@ Status PolicyEngine::settle(const Policy& policy, const PolicyRun& run) {
 
 // -- retain
 
+int64_t PolicyEngine::expiry_now() const {
+  return now() - std::max<int64_t>(env_.cloud->clock_ahead_ms(), 0);
+}
+
 Status PolicyEngine::retain(const Policy& policy, const PolicyRun& run) {
   const bool in_aws = !policy.keep_in_aws.keeps_everything();
   const bool in_archive = !policy.keep_in_archive.keeps_everything();
   if (!run.places_known) {
     Result<std::vector<PolicyPlace>> places = std::vector<PolicyPlace>();
     if (in_aws) places = env_.cloud->places(policy);
+    if (!places.ok() && policy_is_stop(places.error())) return {};
     return update(run, [&](PolicyRun& r) {
       if (!places.ok()) {
         ++r.attempts;
@@ -226,8 +263,9 @@ Status PolicyEngine::retain(const Policy& policy, const PolicyRun& run) {
     });
   }
   if (run.places.empty()) return finish(policy, run);
-  const bool due = std::any_of(run.places.begin(), run.places.end(),
-                               [this](const auto& place) { return place.next_try_ms <= now(); });
+  const bool due = std::any_of(run.places.begin(), run.places.end(), [this](const auto& place) {
+    return policy_is_due(place.next_try_ms, now());
+  });
   if (!due) return {};
   // Both sides need it: which snapshots are bases of the next pulls.
   const auto points = env_.archive->points();
@@ -238,7 +276,7 @@ Status PolicyEngine::retain(const Policy& policy, const PolicyRun& run) {
     }
   }
   for (const PolicyRun::Place& place : run.places) {
-    if (place.next_try_ms > now()) continue;
+    if (!policy_is_due(place.next_try_ms, now())) continue;
     if (!points.ok()) {
       TRY(update(run, [&](PolicyRun& r) { retry_place(r, place.place, points.error(), now()); }));
     } else if (place.place == kArchivePlace) {
@@ -259,39 +297,42 @@ Status PolicyEngine::retain_in_aws(const Policy& policy, const PolicyRun& run,
     return update(run,
                   [&](PolicyRun& r) { retry_place(r, place.place, snapshots.error(), now()); });
   }
-  std::vector<std::string> done;
-  std::vector<std::string> skipped;
-  std::vector<std::string> failed;
-  for (const AwsDeletion& deletion : plan_aws_retention(policy, place.place, *snapshots, archived,
-                                                        busy_snapshots(), now(), env_.zone)) {
+  Outcome outcome;
+  std::optional<Error> again;  // what is left is planned anew
+  unsigned unanswered = 0;
+  for (const AwsDeletion& deletion : plan_aws_retention(
+           policy, place.place, *snapshots, archived, busy_snapshots(), expiry_now(), env_.zone)) {
     const std::string what =
         to_string(place.place) + " " + deletion.volume + ": " + deletion.snapshot;
     const Status removed = env_.cloud->remove(place.place, deletion.snapshot);
+    const ErrorCode code = removed.ok() ? ErrorCode::internal : removed.error().code;
+    if (!removed.ok() && (code == ErrorCode::unavailable || policy_is_stop(removed.error()))) {
+      again = Error(code, deletion.snapshot + " not deleted: " + removed.error().context);
+      if (code != ErrorCode::unavailable || ++unanswered == kMostUnanswered) break;
+      continue;
+    }
+    unanswered = 0;
     if (removed.ok()) {
-      done.push_back(what + " deleted in AWS (" + deletion.why + ")");
-    } else if (removed.error().code == ErrorCode::busy ||
-               removed.error().code == ErrorCode::conflict) {
-      skipped.push_back(what + " stays in AWS: " + removed.error().context);
+      outcome.done.push_back(what + " deleted in AWS (" + deletion.why + ")");
+    } else if (code == ErrorCode::busy || code == ErrorCode::conflict) {
+      outcome.skipped.push_back(what + " stays in AWS: " + removed.error().context);
     } else {
-      failed.push_back(what + " not deleted in AWS: " + removed.error().context);
+      outcome.failed.push_back(what + " not deleted in AWS: " + removed.error().context);
     }
   }
   return update(run, [&](PolicyRun& r) {
-    r.done.insert(r.done.end(), done.begin(), done.end());
-    r.skipped.insert(r.skipped.end(), skipped.begin(), skipped.end());
-    r.failed.insert(r.failed.end(), failed.begin(), failed.end());
+    outcome.add_to(r);
+    if (again) return retry_place(r, place.place, *again, now());
     settle_place(r, place.place);
   });
 }
 
 Status PolicyEngine::retain_in_archive(const Policy& policy, const PolicyRun& run,
                                        const std::vector<ArchivePoint>& points) {
-  std::vector<std::string> done;
-  std::vector<std::string> skipped;
-  std::vector<std::string> failed;
+  Outcome outcome;
   std::set<std::string> needed;  // by a point that is still there
   for (const ArchiveDeletion& deletion :
-       plan_archive_retention(policy, env_.gateway, points, now(), env_.zone)) {
+       plan_archive_retention(policy, env_.gateway, points, expiry_now(), env_.zone)) {
     const std::string what = deletion.archive + ": the point of " + deletion.snapshot;
     Status removed = Error(ErrorCode::conflict, "a point that stands on it could not go");
     if (!needed.contains(deletion.point)) {
@@ -299,19 +340,17 @@ Status PolicyEngine::retain_in_archive(const Policy& policy, const PolicyRun& ru
     }
     if (!removed.ok()) needed.insert(deletion.bases.begin(), deletion.bases.end());
     if (removed.ok()) {
-      done.push_back(what + " deleted (" + deletion.why + ")");
+      outcome.done.push_back(what + " deleted (" + deletion.why + ")");
     } else if (removed.error().code == ErrorCode::busy ||
                removed.error().code == ErrorCode::conflict ||
                removed.error().code == ErrorCode::cold) {
-      skipped.push_back(what + " stays: " + removed.error().context);
+      outcome.skipped.push_back(what + " stays: " + removed.error().context);
     } else {
-      failed.push_back(what + " not deleted: " + removed.error().context);
+      outcome.failed.push_back(what + " not deleted: " + removed.error().context);
     }
   }
   return update(run, [&](PolicyRun& r) {
-    r.done.insert(r.done.end(), done.begin(), done.end());
-    r.skipped.insert(r.skipped.end(), skipped.begin(), skipped.end());
-    r.failed.insert(r.failed.end(), failed.begin(), failed.end());
+    outcome.add_to(r);
     settle_place(r, kArchivePlace);
   });
 }
@@ -336,18 +375,14 @@ Status PolicyEngine::finish(const Policy& policy, const PolicyRun& run) {
     r.phase = PolicyRun::Phase::done;
     r.finished_ms = now();
   }));
-  std::optional<PolicyRun> ended;
-  {
-    const std::lock_guard lock(mutex_);
-    ended = runs_[run.policy].at(run.id);
-  }
+  const PolicyRun ended = as_it_is(run);
   log_info(kComponent, "run ended",
            {{"policy", policy.name},
             {"run", run.id},
-            {"done", ended->done.size()},
-            {"skipped", ended->skipped.size()},
-            {"failed", ended->failed.size()}});
-  return tell(*ended, policy.notify);
+            {"done", ended.done.size()},
+            {"skipped", ended.skipped.size()},
+            {"failed", ended.failed.size()}});
+  return tell(ended, policy.notify);
 }
 
 }  // namespace coldshelf

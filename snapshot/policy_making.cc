@@ -22,7 +22,8 @@ std::string PolicyEngine::Making::name() const {
 }
 
 // 1. The attempt is durable before anything is asked for. 2. An earlier attempt may have worked and
-// its answer been lost. 3. All of an instance's at once.
+// its answer been lost. 3. All of an instance's at once; what EC2 has made is not listed at once,
+// so that the pause before the next attempt counts from there.
 Status PolicyEngine::Making::make() {
   ASSIGN_OR_RETURN(const unsigned attempt, count());
   bool made_earlier = false;
@@ -60,6 +61,12 @@ Result<unsigned> PolicyEngine::Making::count() {
   return attempt;
 }
 
+Status PolicyEngine::Making::put_off() {
+  return change([&](PolicyRun&, PolicyItem& item) {
+    item.next_try_ms = engine_.now() + policy_pause_ms(item.attempts);
+  });
+}
+
 // True: there are snapshots of this target. An instance's are made together: what is not listed
 // soon beside the others was not among them.
 Result<bool> PolicyEngine::Making::find_earlier() {
@@ -69,7 +76,7 @@ Result<bool> PolicyEngine::Making::find_earlier() {
                                !item.snapshot.empty();
                       });
   ASSIGN_OR_RETURN(const std::vector<CloudSnapshot> there,
-                   engine_.env_.cloud->snapshots(target_.place, engine_.tags_of(policy_, run_)));
+                   engine_.env_.cloud->snapshots(target_.place, engine_.marks_of(run_)));
   TRY(take(there));
   return others || std::any_of(there.begin(), there.end(), [this](const CloudSnapshot& snapshot) {
            return holds(target_.volumes, snapshot.volume);
@@ -96,6 +103,7 @@ Result<CloudSnapshotOrder> PolicyEngine::Making::order() {
       if (!out.boot_volume) continue;  // EC2 refuses it among the others left out
     }
     (chosen ? out.volumes : out.left_out).push_back(volume.id);
+    if (chosen) out.volume_tags[volume.id] = volume.tags;
   }
   if (out.volumes.empty() || out.left_out.size() <= kMaxLeftOut) return out;
   return Error(ErrorCode::not_supported,
@@ -122,6 +130,7 @@ Status PolicyEngine::Making::freeze_and_create(const CloudSnapshotOrder& what) {
       notes.push_back(name() +
                       ": not quiesced, crash-consistent only: " + freezing.error().context);
     }
+    TRY(put_off());  // the command may have taken longer than the pause
   }
   const auto made = engine_.env_.cloud->create(target_.place, what);
   if (frozen) {
@@ -139,8 +148,10 @@ Status PolicyEngine::Making::freeze_and_create(const CloudSnapshotOrder& what) {
 }
 
 Status PolicyEngine::Making::fail(const Error& why) {
+  if (policy_is_stop(why)) return {};  // the attempt is counted, as that of a crash
   return change([&](PolicyRun&, PolicyItem& item) {
     item.note = why.context;
+    item.next_try_ms = engine_.now() + policy_pause_ms(item.attempts);
     if (policy_is_final(why)) item.state = PolicyItemState::failed;
     if (item.attempts > kPolicyAttempts) item.state = PolicyItemState::failed;
   });

@@ -17,6 +17,7 @@ class PolicyEngine::Making {
   using Each = std::function<void(PolicyRun&, PolicyItem&)>;
   Status change(const Each& each);  // the target's items that are still wanted
   Result<unsigned> count();         // this attempt
+  Status put_off();                 // the next one: EC2 has its time from now on
   Result<bool> find_earlier();
   // Without volumes: there is nothing to make. Learns root_.
   Result<CloudSnapshotOrder> order();

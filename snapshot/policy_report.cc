@@ -110,7 +110,7 @@ Result<PolicyReport> make_policy_report(PolicyEngine& engine, const std::string&
     }
     const RetentionRule& rule =
         volume.in_archive > 0 ? info.policy.keep_in_archive : info.policy.keep_in_aws;
-    const auto verdicts = apply_retention(rule, here, env.clock->unix_ms(), env.zone);
+    const auto verdicts = apply_retention(rule, here, engine.expiry_now(), env.zone);
     for (const RetentionVerdict& verdict : verdicts) {
       for (PolicyReport::Point& point : volume.points) {
         if (point.snapshot == verdict.id) point.kept = verdict.reason;

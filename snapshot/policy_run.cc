@@ -175,6 +175,12 @@ Status PolicyJournal::load_policy(const std::string& name, Loaded& out) {
       out.problems.push_back(seen + ": not a time");
     }
   }
+  const std::string schedule = join_path(folder(name), "schedule");
+  ASSIGN_OR_RETURN(const bool scheduled, files_.exists(schedule));
+  if (scheduled) {
+    ASSIGN_OR_RETURN(const Buffer bytes, files_.read_file(schedule, kMaxFileBytes));
+    out.schedules[name] = to_text(bytes);
+  }
   const std::string definition = join_path(folder(name), "definition.json");
   ASSIGN_OR_RETURN(const bool defined, files_.exists(definition));
   if (defined) {
@@ -207,6 +213,11 @@ Result<PolicyJournal::Loaded> PolicyJournal::load() {
 Status PolicyJournal::save_seen(const std::string& policy, int64_t ms) {
   TRY(files_.create_directories(folder(policy)));
   return files_.replace_file(join_path(folder(policy), "seen"), as_view(std::to_string(ms) + "\n"));
+}
+
+Status PolicyJournal::save_schedule(const Policy& policy) {
+  TRY(files_.create_directories(folder(policy.name)));
+  return files_.replace_file(join_path(folder(policy.name), "schedule"), as_view(policy.schedule));
 }
 
 Status PolicyJournal::save_definition(const Policy& policy) {

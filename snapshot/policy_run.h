@@ -2,6 +2,7 @@
 // and where.
 #pragma once
 
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -80,8 +81,9 @@ std::string_view to_string(PolicyRun::Phase phase);
 nlohmann::json policy_run_json(const PolicyRun& run);
 Result<PolicyRun> policy_run_from_json(const nlohmann::json& json);
 
-// DIRECTORY/NAME/seen: when the policy was first seen; DIRECTORY/NAME/definition.json: when the API
-// made it; DIRECTORY/NAME/runs/ID.json. Each file is replaced atomically and synced.
+// DIRECTORY/NAME/seen: when the policy was first seen; DIRECTORY/NAME/schedule: the one it had
+// last; DIRECTORY/NAME/definition.json: when the API made it; DIRECTORY/NAME/runs/ID.json. Each
+// file is replaced atomically and synced.
 class PolicyJournal {
  public:
   PolicyJournal(FileSystem& files, std::string directory);
@@ -90,10 +92,12 @@ class PolicyJournal {
     std::vector<Policy> definitions;
     std::vector<PolicyRun> runs;  // by time
     std::vector<std::pair<std::string, int64_t>> seen;
+    std::map<std::string, std::string> schedules;
     std::vector<std::string> problems;  // files that cannot be read: left alone
   };
   Result<Loaded> load();
   Status save_seen(const std::string& policy, int64_t ms);
+  Status save_schedule(const Policy& policy);
   Status save_definition(const Policy& policy);
   Status remove_definition(const std::string& policy);
   Status save(const PolicyRun& run);

@@ -2,6 +2,7 @@
 // other.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -45,9 +46,10 @@ struct CloudSnapshotOrder {
   std::vector<std::string> volumes;   // of the instance, or the one
   std::vector<std::string> left_out;  // data volumes of the instance, at most kMaxLeftOut
   bool boot_volume = true;            // the root volume is in it; it is never in left_out
-  bool copy_tags = true;
+  bool copy_tags = true;              // as many as a snapshot takes
   std::string description;
   PolicyTags tags;
+  std::map<std::string, PolicyTags> volume_tags;  // of the instance's volumes
 };
 
 // AWS. Errors of a place are its own: others go on. Thread-safe.
@@ -67,6 +69,8 @@ class PolicyCloud {
   virtual Result<std::vector<CloudSnapshot>> create(const PolicyPlace& place,
                                                     const CloudSnapshotOrder& order) = 0;
   virtual Status remove(const PolicyPlace& place, const std::string& snapshot) = 0;
+  // Our clock minus AWS's, as its last answers had it; 0: not known.
+  virtual int64_t clock_ahead_ms() = 0;
 };
 
 struct ArchivePoint {

@@ -134,6 +134,9 @@ Result<PullResult> SnapshotPull::run(const PullRequest& request) {
 
 Status SnapshotPull::stream(const PullRequest& request, PullUnderWay& state, PullResult& result) {
   const std::string& snapshot = request.snapshot.id;
+  // Only the recovery point was missing when it was interrupted. A list that begins behind the last
+  // block is refused.
+  if (state.next_block >= progress_.total_blocks) return remove_beyond(state);
   BlockList list(ebs_, {snapshot, base_}, static_cast<uint32_t>(state.next_block),
                  options_.page_size);
   ASSIGN_OR_RETURN(const uint64_t gib, list.volume_gib());
@@ -165,10 +168,15 @@ Status SnapshotPull::stream(const PullRequest& request, PullUnderWay& state, Pul
   OrderedWork<Block, Fetched> work(std::move(parts), options_.ahead);
   TRY(work.run(options_.threads));
   result.peak_list_entries = list.peak_entries();
-  // Behind the last block of a list in full nothing is there; nor beyond the snapshot's size.
-  const uint64_t end = image_.size_bytes() / kEbsBlockBytes;
-  TRY(remove(base_.empty() ? gap_from : progress_.total_blocks, end));
+  // Behind the last block of a list in full nothing is there.
+  if (base_.empty()) TRY(remove(gap_from, progress_.total_blocks));
   state.next_block = progress_.total_blocks;
+  return remove_beyond(state);
+}
+
+// Nor beyond the snapshot's size.
+Status SnapshotPull::remove_beyond(PullUnderWay& state) {
+  TRY(remove(progress_.total_blocks, image_.size_bytes() / kEbsBlockBytes));
   state.removed_blocks = progress_.removed_blocks;
   return {};
 }

@@ -85,6 +85,7 @@ class SnapshotPull {
   Result<bool> is_held(uint32_t index, ByteView data);
   Status store(const Block& block, const Fetched& fetched, PullUnderWay& state);
   Status remove(uint64_t from, uint64_t to);  // blocks
+  Status remove_beyond(PullUnderWay& state);
   Status renew_token(const std::string& snapshot, Block& block);
   void checkpoint(const PullUnderWay& state, bool wait);
   Result<Uuid> finish(const PullRequest& request, const PullUnderWay& state);

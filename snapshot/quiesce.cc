@@ -17,6 +17,9 @@ constexpr std::string_view kComponent = "quiesce";
 constexpr unsigned kPostAttempts = 3;
 constexpr int64_t kAttemptPauseMs = 1'000;
 constexpr int64_t kSettleMarginMs = 10'000;
+// Behind a command before that was killed because it took too long. Less than the pause before
+// anybody freezes the same again.
+constexpr int64_t kLateMs = 20'000;
 constexpr unsigned kMaxStarts = 3;
 constexpr size_t kMaxLeftBehind = 1'000;
 
@@ -94,18 +97,7 @@ class CommandFrozen final : public Frozen {
 
   // 1. The journal is durable. 2. The helper waits. 3. Only then the command before begins.
   Status freeze() {
-    if (!commands_.post.empty()) {
-      const std::string text = encode({what_, commands_.post, commands_.post_timeout_ms, 0});
-      TRY(files_.replace_file(journal_, as_view(text)));
-      auto armed = DeadManCommand::arm(commands_.post, commands_.pre_timeout_ms + kSettleMarginMs,
-                                       commands_.longest_ms);
-      if (!armed.ok()) {
-        (void)!files_.remove(journal_).ok();
-        return with(armed.error(), "the command after (" + what_ + ")");
-      }
-      helper_ = std::move(*armed);
-    }
-    started_ = true;
+    TRY(guard(commands_.pre_timeout_ms + kSettleMarginMs));
     Status frozen;
     if (!commands_.pre.empty()) frozen = run(commands_.pre, commands_.pre_timeout_ms);
     if (frozen.ok()) {
@@ -115,6 +107,12 @@ class CommandFrozen final : public Frozen {
     }
     Error why = with(frozen.error(), "the command before (" + what_ + ")");
     Status thawed = thaw();
+    // It was killed here, but what it asked of another machine may go on there, and freeze it now.
+    if (why.code == ErrorCode::timed_out && !commands_.post.empty()) {
+      const Status guarded = guard(kLateMs + kSettleMarginMs);
+      clock_.sleep_ms(kLateMs);
+      thawed = guarded.ok() ? thaw() : guarded;
+    }
     if (!thawed.ok()) why.context += "; and " + thawed.error().context;
     return why;
   }
@@ -143,6 +141,22 @@ class CommandFrozen final : public Frozen {
   }
 
  private:
+  // Steps 1 and 2 of freeze().
+  Status guard(int64_t settle_ms) {
+    if (!commands_.post.empty()) {
+      const std::string text = encode({what_, commands_.post, commands_.post_timeout_ms, 0});
+      TRY(files_.replace_file(journal_, as_view(text)));
+      auto armed = DeadManCommand::arm(commands_.post, settle_ms, commands_.longest_ms);
+      if (!armed.ok()) {
+        (void)!files_.remove(journal_).ok();
+        return with(armed.error(), "the command after (" + what_ + ")");
+      }
+      helper_ = std::move(*armed);
+    }
+    started_ = true;
+    return {};
+  }
+
   void forget() {
     Status removed = files_.remove(journal_);
     if (!removed.ok()) {

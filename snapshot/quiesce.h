@@ -2,7 +2,8 @@
 // (fsfreeze -f, a database's backup mode) and one after (fsfreeze -u).
 //
 // The system is never left frozen. Once the command before was started, the one after runs,
-//   - when the point is made, or when making it failed, or when the command before failed;
+//   - when the point is made, or when making it failed, or when the command before failed; twice,
+//     the second time a little later, when that one took too long;
 //   - when `longest_ms` is over (the watchdog): the point is then not consistent, and thaw() says
 //     so;
 //   - when this process ends in whatever way meanwhile: a helper process (base/dead_man.h) runs it;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int64_t kLongestPollMs = 30'000;
 constexpr int64_t kLookMs = 200;
+constexpr int64_t kSealedWaitMs = 30 * 60'000;
 
 Error gone(const std::string& snapshot) {
   return Error(ErrorCode::not_found, "EBS gave up snapshot " + snapshot);
@@ -63,7 +64,7 @@ Result<RestoreResult> SnapshotRestore::run(const RestoreRequest& request, Restor
   }
   TRY(complete(state));
   RestoreResult result;
-  ASSIGN_OR_RETURN(result.status, wait_completed(state.snapshot));
+  ASSIGN_OR_RETURN(result.status, wait_completed(state.snapshot, options_.completion_wait_ms));
   result.snapshot = state.snapshot;
   result.blocks_put = state.blocks_put;
   result.blocks_same = progress_.blocks_same;
@@ -205,18 +206,22 @@ Status SnapshotRestore::complete(const RestoreState& state) {
     }
     return {};
   }
-  // After a lost answer it is complete already, and says that it is not pending.
-  if (ec2_ == nullptr || status.error().code == ErrorCode::cancelled) return status.error();
-  const auto there = ec2_->describe_snapshot(state.snapshot);
-  if (there.ok() && there->state == "completed") return {};
-  return status.error();
+  // After a lost answer it was told so already, and takes it no second time. EC2 calls it pending
+  // until it is completed; so it does one that was really refused, which then never is.
+  const ErrorCode why = status.error().code;
+  const bool refused = why == ErrorCode::invalid_argument || why == ErrorCode::conflict;
+  if (ec2_ == nullptr || why == ErrorCode::cancelled) return status.error();
+  const auto completed = wait_completed(state.snapshot, refused ? kSealedWaitMs : 0);
+  if (completed.ok()) return {};
+  return completed.error().code == ErrorCode::cancelled ? completed.error() : status.error();
 }
 
-Result<std::string> SnapshotRestore::wait_completed(const std::string& snapshot) {
+Result<std::string> SnapshotRestore::wait_completed(const std::string& snapshot,
+                                                    int64_t longest_ms) {
   if (ec2_ == nullptr) return std::string("pending");
   const int64_t begun_ns = clock_.monotonic_ns();
   int64_t pause_ms = options_.poll_ms;
-  while (true) {  // ends with completion_wait_ms
+  while (true) {  // ends with longest_ms
     const auto there = ec2_->describe_snapshot(snapshot);
     const int64_t spent_ms = (clock_.monotonic_ns() - begun_ns) / 1'000'000;
     if (there.ok()) {
@@ -224,11 +229,14 @@ Result<std::string> SnapshotRestore::wait_completed(const std::string& snapshot)
       if (there->state == "error") {
         return Error(ErrorCode::corrupt, "EBS could not complete snapshot " + snapshot);
       }
-    } else if (there.error().code != ErrorCode::not_found ||
-               spent_ms > ebs_.options().early_not_found_ms) {
-      return there.error();
+    } else {
+      const ErrorCode code = there.error().code;
+      const bool not_yet =
+          code == ErrorCode::not_found && spent_ms <= ebs_.options().early_not_found_ms;
+      // All blocks are there: an EC2 that is away for a while is no reason to fail.
+      if (!not_yet && code != ErrorCode::unavailable) return there.error();
     }
-    if (spent_ms > options_.completion_wait_ms) {
+    if (spent_ms > longest_ms) {
       return Error(ErrorCode::timed_out, "snapshot " + snapshot + " is still pending");
     }
     for (int64_t left = pause_ms; left > 0; left -= kLookMs) {

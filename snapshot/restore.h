@@ -90,7 +90,7 @@ class SnapshotRestore {
   Result<Done> put(const std::string& snapshot, const Block& block);
   bool is_lost(const std::string& snapshot, const Error& error);
   Status complete(const RestoreState& state);
-  Result<std::string> wait_completed(const std::string& snapshot);
+  Result<std::string> wait_completed(const std::string& snapshot, int64_t longest_ms);
 
   BlockPresence source_;
   std::optional<BlockPresence> parent_;

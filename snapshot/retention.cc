@@ -37,21 +37,28 @@ int64_t month_of(int64_t wall_s) {
   return static_cast<int>(date.year()) * 12 + static_cast<int>(static_cast<unsigned>(date.month()));
 }
 
-// The periods of grandfather, father and son: which one a moment on the wall's clock lies in.
+// The periods of grandfather, father and son: which one a moment lies in, `zone_s` east of UTC.
+// Days and longer ones are those of the clock on the wall; that clock shows an hour twice when it
+// is put back, and they are two.
 struct Period {
   const char* name;
   unsigned RetentionRule::*count;
-  int64_t (*number)(int64_t wall_s);
+  int64_t (*number)(int64_t unix_s, int64_t zone_s);
 };
 constexpr std::array<Period, 5> kPeriods = {{
-    {"hourly", &RetentionRule::hourly, [](int64_t s) { return floor_div(s, 3600); }},
-    {"daily", &RetentionRule::daily, [](int64_t s) { return floor_div(s, 86'400); }},
+    {"hourly", &RetentionRule::hourly,
+     [](int64_t s, int64_t zone) { return floor_div(s + zone % 3600, 3600); }},
+    {"daily", &RetentionRule::daily,
+     [](int64_t s, int64_t zone) { return floor_div(s + zone, 86'400); }},
     // 1970-01-01 was a Thursday.
     {"weekly", &RetentionRule::weekly,
-     [](int64_t s) { return floor_div(floor_div(s, 86'400) + 3, 7); }},
-    {"monthly", &RetentionRule::monthly, month_of},
+     [](int64_t s, int64_t zone) { return floor_div(floor_div(s + zone, 86'400) + 3, 7); }},
+    {"monthly", &RetentionRule::monthly,
+     [](int64_t s, int64_t zone) { return month_of(s + zone); }},
     {"yearly", &RetentionRule::yearly,
-     [](int64_t s) { return static_cast<int64_t>(static_cast<int>(date_of(s).year())); }},
+     [](int64_t s, int64_t zone) {
+       return static_cast<int64_t>(static_cast<int>(date_of(s + zone).year()));
+     }},
 }};
 
 class Verdicts {
@@ -105,7 +112,7 @@ void keep_by_period(const Period& period, const RetentionRule& rule,
   for (const size_t i : good) {
     if (kept == wanted) return;
     const int64_t unix_s = floor_div(points[i].created_ms, 1000);
-    const int64_t number = period.number(unix_s + zone(unix_s));
+    const int64_t number = period.number(unix_s, zone(unix_s));
     if (last == number) continue;
     last = number;
     ++kept;

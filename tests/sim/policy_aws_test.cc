@@ -241,6 +241,29 @@ TEST_F(PolicyAws, ARootVolumeWithoutTheTagIsNoObstacle) {
   EXPECT_TRUE(aws_->rejections().empty()) << aws_->rejections().front();
 }
 
+// A snapshot has 50 tags at most, ours among them.
+TEST_F(PolicyAws, MoreTagsThanASnapshotTakesAreNoObstacle) {
+  EbsTags many = {{"Backup", "true"}, {"Name", "a * b"}};
+  while (many.size() < 50) many["tag-" + std::to_string(many.size())] = "x";
+  for (const std::string& volume : {data_, single_}) aws_->set_tags(volume, many);
+  ASSERT_NO_FATAL_FAILURE(start());
+  ASSERT_NO_FATAL_FAILURE(go_on(kDay + 6 * kHour));
+  const auto runs = engine_->runs("nightly");
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_TRUE(runs[0].failed.empty()) << runs[0].failed.front();
+  unsigned seen = 0;
+  for (const EbsSnapshotInfo& s : aws_->snapshots()) {
+    if (s.volume_id != data_ && s.volume_id != single_) continue;
+    ++seen;
+    EXPECT_EQ(s.tags.size(), 50u);
+    EXPECT_EQ(s.tags.at("Owner"), "me");
+    EXPECT_EQ(s.tags.at("Name"), "a * b");
+    EXPECT_EQ(s.tags.at(kTagRun), runs[0].id);
+  }
+  EXPECT_EQ(seen, 2u);
+  EXPECT_TRUE(aws_->rejections().empty()) << aws_->rejections().front();
+}
+
 // curl sends again what a kept connection did not answer, CreateSnapshots too.
 TEST_F(PolicyAws, ALostAnswerIsOneCall) {
   ASSERT_NO_FATAL_FAILURE(start());

@@ -284,6 +284,37 @@ TEST_F(SnapshotSim, AnInterruptedPullFetchesNothingTwice) {
   rig.expect_same(snapshot);
 }
 
+// The gateway ends behind the last checkpoint: all blocks are there, the recovery point is not. The
+// volume's last block is in use, as where the copy of a partition table lies.
+TEST_F(SnapshotSim, APullThatLacksNothingButItsPointGoesOn) {
+  SnapshotRig rig(fast());
+  const std::string volume = rig.aws->make_volume({1, {}, false, "", 0, 0, {}});
+  rig.aws->write_pattern(volume, 2040, 8, 1);
+  rig.create_image(1);
+  for (const bool full : {true, false}) {
+    rig.aws->write_pattern(volume, 10, 2, full ? 2 : 3);
+    const std::string snapshot = rig.aws->make_snapshot(volume);
+    const auto pulled = rig.pull(snapshot);
+    ASSERT_TRUE(pulled.ok()) << pulled.error().message();
+    EXPECT_EQ(pulled->base.empty(), full);
+    // The disk as it was before the point.
+    PullUnderWay state;
+    state.snapshot = snapshot;
+    state.base = pulled->base;
+    state.next_block = 2048;
+    Volume::Properties before = without_point(pulled->point);
+    before.merge(property_of(state));
+    before["ebs.head"] = "";
+    ASSERT_TRUE(rig.image->delete_point(pulled->point, before).ok());
+    rig.reopen();
+    const auto again = rig.pull(snapshot);
+    ASSERT_TRUE(again.ok()) << again.error().message();
+    EXPECT_TRUE(again->resumed);
+    rig.expect_same(snapshot);
+  }
+  EXPECT_EQ(rig.aws->rejections(), std::vector<std::string>());
+}
+
 TEST_F(SnapshotSim, RestoresThroughStormsAndKillsExactlyOnce) {
   for (const uint64_t seed : sim_seeds(3)) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -338,6 +369,42 @@ TEST_F(SnapshotSim, RestoresThroughStormsAndKillsExactlyOnce) {
     rig.expect_equal_snapshots(snapshot, made_id);
     EXPECT_EQ(rig.aws->snapshots().size(), 2U);  // whatever was lost: one was made
   }
+}
+
+// CompleteSnapshot is done, its answer lost, and the next one refused; EC2 says "pending" for a
+// while.
+TEST_F(SnapshotSim, WhatIsUploadedIsNotLostToALostAnswer) {
+  EbsStandinOptions options = fast();
+  options.pending_ms = 400;
+  options.complete_once = true;
+  SnapshotRig rig(options);
+  const std::string volume = rig.aws->make_volume({1, {}, false, "", 0, 0, {}});
+  rig.aws->write_pattern(volume, 3, 5, 1);
+  const std::string snapshot = rig.aws->make_snapshot(volume);
+  rig.create_image(1);
+  ASSERT_TRUE(rig.pull(snapshot).ok());
+  const auto what = read_ebs_image(rig.image->manifest());
+  auto disk = rig.image->open_point(what->find(snapshot)->point);
+  ASSERT_TRUE(disk.ok());
+  const auto ebs = rig.client();
+  const auto restore = [&](Ec2Client& ec2) {
+    SnapshotRestore job(**disk, nullptr, *ebs, &ec2, *rig.clock, rig.random, rig.restore_options,
+                        [](const RestoreState&) { return Status(); });
+    const auto made = job.run({}, {});
+    ASSERT_TRUE(made.ok()) << made.error().message();
+    EXPECT_EQ(made->status, "completed");
+    rig.expect_equal_snapshots(snapshot, made->snapshot);
+  };
+  rig.aws->fail_next(EbsOperation::complete_snapshot, EbsFault::lost_answer);
+  ASSERT_NO_FATAL_FAILURE(restore(*rig.ec2()));
+  EXPECT_EQ(rig.aws->requests(EbsOperation::complete_snapshot), 2U);
+  // EC2 is away for longer than a request is tried again.
+  Ec2Client::Options impatient = rig.ec2()->options();
+  impatient.patience_ms = 0;
+  Ec2Client ec2(impatient, rig.clock, rig.transport, rig.credentials);
+  rig.aws->fail_next(EbsOperation::describe_snapshots, EbsFault::internal_error, 3);
+  ASSERT_NO_FATAL_FAILURE(restore(ec2));
+  EXPECT_EQ(rig.aws->faults_done(EbsFault::internal_error), 3U);
 }
 
 // A recovery point of a volume of our own, of a size that is no whole GiB, half-mapped blocks.

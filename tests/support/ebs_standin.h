@@ -135,6 +135,7 @@ struct EbsStandinOptions {
   int64_t create_interval_ms = 0;        // between snapshots of a volume (AWS: 15 s)
   int64_t page_token_ms = 3'600'000;     // 60 min
   int64_t block_token_ms = 604'800'000;  // 7 days
+  bool complete_once = false;            // CompleteSnapshot of a sealed one is refused
   unsigned early_not_found_puts = 0;     // so many of a new snapshot's first puts answer 404
   uint64_t page_scan_blocks = 1U << 20;  // a page ends after so many indexes: short, even empty
   uint64_t default_page_blocks = 1'000;  // without maxResults

@@ -1,6 +1,7 @@
 #include "tests/support/policy_sim.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace coldshelf::test {
 
@@ -27,6 +28,14 @@ Status PolicySim::trouble(const char* what) {
     return Error(ErrorCode::unavailable, std::string(what) + ": HTTP 503");
   }
   return {};
+}
+
+Status PolicySim::call_aws(const char* what) {
+  if (calls_left && *calls_left == 0) {
+    return Error(ErrorCode::cancelled, std::string(what) + ": the transport was given up");
+  }
+  if (calls_left) --*calls_left;
+  return trouble(what);
 }
 
 Status PolicySim::after(const char* what) {
@@ -82,7 +91,7 @@ std::set<std::string> PolicySim::all_volumes() const {
 void PolicySim::ripen() {
   for (auto& [place, snapshots] : snapshots_) {
     for (auto& [id, snapshot] : snapshots) {
-      if (snapshot.state != PointState::pending || completes_ms_[id] > clock_.unix_ms()) continue;
+      if (snapshot.state != PointState::pending || completes_ms_[id] > now()) continue;
       const bool bad = faults.bad_snapshots != 0 && random_.one_in(faults.bad_snapshots);
       snapshot.state = bad ? PointState::failed : PointState::good;
       if (bad) seen.bad.insert(id);
@@ -91,7 +100,7 @@ void PolicySim::ripen() {
 }
 
 Result<std::vector<PolicyPlace>> PolicySim::places(const Policy& policy) {
-  TRY(trouble("AssumeRole"));
+  TRY(call_aws("AssumeRole"));
   std::vector<PolicyPlace> out;
   for (const auto& [place, volumes] : volumes_) {
     const bool wanted = policy.accounts.empty()
@@ -105,7 +114,11 @@ Result<std::vector<PolicyPlace>> PolicySim::places(const Policy& policy) {
 
 Result<std::vector<CloudVolume>> PolicySim::volumes(const PolicyPlace& place,
                                                     const PolicyTags& tags) {
-  TRY(trouble("DescribeVolumes"));
+  TRY(call_aws("DescribeVolumes"));
+  if (silent.contains(place.region)) {
+    clock_.advance_ms(5 * 60'000);
+    return Error(ErrorCode::unavailable, "DescribeVolumes: no answer");
+  }
   std::vector<CloudVolume> out;
   for (const auto& [id, volume] : volumes_[place]) {
     if (matches(volume.tags, tags)) out.push_back(volume);
@@ -116,7 +129,7 @@ Result<std::vector<CloudVolume>> PolicySim::volumes(const PolicyPlace& place,
 
 Result<std::vector<CloudVolume>> PolicySim::volumes_of(const PolicyPlace& place,
                                                        const std::string& instance) {
-  TRY(trouble("DescribeVolumes"));
+  TRY(call_aws("DescribeVolumes"));
   std::vector<CloudVolume> out;
   for (const auto& [id, volume] : volumes_[place]) {
     if (volume.instance != instance) continue;
@@ -128,10 +141,11 @@ Result<std::vector<CloudVolume>> PolicySim::volumes_of(const PolicyPlace& place,
 
 Result<std::vector<CloudSnapshot>> PolicySim::snapshots(const PolicyPlace& place,
                                                         const PolicyTags& tags) {
-  TRY(trouble("DescribeSnapshots"));
+  TRY(call_aws("DescribeSnapshots"));
   ripen();
   std::vector<CloudSnapshot> out;
   for (const auto& [id, snapshot] : snapshots_[place]) {
+    if (now() - snapshot.started_ms < listed_after_ms) continue;
     if (matches(snapshot.tags, tags)) out.push_back(snapshot);
   }
   TRY(after("DescribeSnapshots"));
@@ -140,7 +154,7 @@ Result<std::vector<CloudSnapshot>> PolicySim::snapshots(const PolicyPlace& place
 
 Result<std::vector<CloudSnapshot>> PolicySim::create(const PolicyPlace& place,
                                                      const CloudSnapshotOrder& order) {
-  TRY(trouble("CreateSnapshots"));
+  TRY(call_aws("CreateSnapshots"));
   std::vector<std::string> chosen;
   bool root = true;
   for (const auto& [id, volume] : volumes_[place]) {
@@ -168,21 +182,30 @@ Result<std::vector<CloudSnapshot>> PolicySim::create(const PolicyPlace& place,
     CloudSnapshot snapshot;
     snapshot.id = id("snap-");
     snapshot.volume = volume;
-    snapshot.started_ms = clock_.unix_ms();
+    snapshot.started_ms = now();
     snapshot.gib = 8;
     snapshot.tags = order.copy_tags ? volumes_[place][volume].tags : PolicyTags();
     for (const auto& [name, value] : order.tags) snapshot.tags[name] = value;
-    completes_ms_[snapshot.id] = clock_.unix_ms() + static_cast<int64_t>(random_.below(3'600'000));
+    completes_ms_[snapshot.id] = now() + static_cast<int64_t>(random_.below(3'600'000));
     out.push_back(snapshot);
     ++seen.snapshots_made;
   }
   for (const CloudSnapshot& snapshot : out) snapshots_[place][snapshot.id] = snapshot;
+  if (std::exchange(crash_after_create, false)) throw PolicySimCrash();
+  if (lost_creations > 0) {
+    --lost_creations;
+    return Error(ErrorCode::unavailable, "CreateSnapshots: the answer was lost");
+  }
   TRY(after("CreateSnapshots"));
   return out;
 }
 
 Status PolicySim::remove(const PolicyPlace& place, const std::string& snapshot) {
-  TRY(trouble("DeleteSnapshot"));
+  TRY(call_aws("DeleteSnapshot"));
+  if (unanswered_deletions > 0) {
+    --unanswered_deletions;
+    return Error(ErrorCode::unavailable, "DeleteSnapshot: no answer");
+  }
   auto& here = snapshots_[place];
   const auto found = here.find(snapshot);
   if (found == here.end()) return {};
@@ -297,6 +320,7 @@ Result<std::unique_ptr<Frozen>> PolicySim::freeze(const QuiesceCommands&, const 
     bool frozen_ = true;
   };
   ++seen.freezes;
+  clock_.advance_ms(freeze_ms);
   if (faults.quiesce != 0 && random_.one_in(faults.quiesce)) {
     return Error(ErrorCode::io, "fsfreeze: exit code 1");
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,7 +33,15 @@ class PolicySim final : public PolicyCloud,
     uint64_t receiver = 0;
   };
   Faults faults;
-  std::set<std::string> on_shelf;  // volumes whose archives are ARCHIVED
+  std::set<std::string> on_shelf;      // volumes whose archives are ARCHIVED
+  std::set<std::string> silent;        // regions that do not answer, each time for five minutes
+  std::optional<unsigned> calls_left;  // to AWS; then the gateway stops, and they are cancelled
+  unsigned lost_creations = 0;         // answers, so many
+  unsigned unanswered_deletions = 0;   // so many, in AWS
+  int64_t listed_after_ms = 0;         // a new snapshot is not listed before: eventual consistency
+  int64_t gateway_ahead_ms = 0;        // the gateway's clock is wrong
+  int64_t freeze_ms = 0;               // that freezing takes
+  bool crash_after_create = false;     // once
 
   std::string add_volume(const PolicyPlace& place, const std::string& instance,
                          const PolicyTags& tags);
@@ -51,6 +60,7 @@ class PolicySim final : public PolicyCloud,
   Result<std::vector<CloudSnapshot>> create(const PolicyPlace& place,
                                             const CloudSnapshotOrder& order) override;
   Status remove(const PolicyPlace& place, const std::string& snapshot) override;
+  int64_t clock_ahead_ms() override { return gateway_ahead_ms; }
   // PolicyArchive
   Result<std::vector<ArchivePoint>> points() override;
   Status pull(const PolicyPlace& place, const CloudSnapshot& snapshot) override;
@@ -85,9 +95,11 @@ class PolicySim final : public PolicyCloud,
 
  private:
   Status trouble(const char* what);  // before
-  Status after(const char* what);    // the answer is lost
+  Status call_aws(const char* what);
+  Status after(const char* what);  // the answer is lost
   void broken(const std::string& what) { seen.broken.push_back(what); }
   void ripen();
+  int64_t now() { return clock_.unix_ms() - gateway_ahead_ms; }  // AWS's
   std::string id(const char* kind) { return std::string(kind) + std::to_string(++last_id_); }
 
   SeededRandom random_;

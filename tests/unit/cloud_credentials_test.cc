@@ -614,7 +614,8 @@ class RotatedKeys final : public CredentialsProvider {
 
 // The keys a role is assumed with are temporary too, in a file that somebody writes anew.
 TEST_F(CredentialChain, ARolesOwnKeysAreReadAgainWhenTheyHaveExpired) {
-  for (const std::string code : {"ExpiredToken", "InvalidClientTokenId", "AccessDenied"}) {
+  for (const std::string code :
+       {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "AccessDenied"}) {
     unsigned asked = 0;
     const auto http = std::make_shared<ScriptedHttp>([&](const SeenRequest& r) {
       ++asked;

@@ -164,6 +164,10 @@ TEST_F(S3ClientTest, ExpiredCredentialsAreAskedForAnewOnce) {
   ASSERT_FALSE(failed.ok());
   EXPECT_EQ(failed.error().code, ErrorCode::permission);
   EXPECT_EQ(http_.exchanges.size(), 4U);
+  // Exchanged, and the old ones deleted.
+  http_.answer(403, {}, error_xml("InvalidAccessKeyId"));
+  http_.answer(204);
+  EXPECT_TRUE(s3.delete_object("k").ok());
 }
 
 TEST_F(S3ClientTest, WhatServersSayBecomesOurErrors) {

@@ -91,6 +91,53 @@ TEST_F(EbsClientTest, ListsBlocks) {
   EXPECT_NE(seen.header("authorization").find("/eu-central-1/ebs/aws4_request"), std::string::npos);
 }
 
+class ExchangedKeys final : public CredentialsProvider {
+ public:
+  Result<Credentials> get() override {
+    return Credentials{expired == 0 ? "AKOLD" : "AKNEW", Secret(std::string_view("s")), "", 0};
+  }
+  void expire() override { ++expired; }
+  int expired = 0;
+};
+
+TEST_F(EbsClientTest, KeysThatAreRefusedAreReadAgain) {
+  for (const char* name : {"ExpiredTokenException", "UnrecognizedClientException"}) {
+    http = std::make_shared<ScriptedHttp>([&](const SeenRequest& seen) {
+      const bool known = seen.header("authorization").find("AKNEW") != std::string::npos;
+      return known ? http_answer(200, page({{3, "abc"}})) : refusal(403, name);
+    });
+    EbsClient::Options options;
+    options.region = "eu-central-1";
+    EbsClient ebs(options, clock, http, std::make_shared<ExchangedKeys>(),
+                  std::make_shared<EbsPace>(EbsQuotas{}));
+    const auto got = ebs.list({"snap-0a", ""}, "", 0);
+    EXPECT_TRUE(got.ok()) << name;
+    EXPECT_EQ(http->seen().size(), 2U) << name;
+  }
+}
+
+// What EBS says of an upload that was too slow, or is under way still: no reason to give up.
+TEST_F(EbsClientTest, ABlockThatWasNotTakenInIsSentAgain) {
+  const Buffer data(kEbsBlockBytes, std::byte{1});
+  const Sha256Digest digest = Sha256::of(data);
+  const auto put = [&](const HttpResponse& first) {
+    EbsClient& ebs = make([&](const SeenRequest&) {
+      return http->seen().size() == 1 ? first : http_answer(201, "");
+    });
+    const Status done = ebs.put_block("snap-0a", 7, data, digest, 1);
+    return std::make_pair(done.ok(), http->seen().size());
+  };
+  HttpResponse slow = refusal(400, "ValidationException", "INVALID_PARAMETER_VALUE");
+  EXPECT_EQ(put(slow), std::make_pair(false, size_t{1}));
+  slow.body = to_buffer(as_view(std::string_view(
+      R"({"Message":"Failed to read block data","Reason":"INVALID_PARAMETER_VALUE"})")));
+  EXPECT_EQ(put(slow), std::make_pair(true, size_t{2}));
+  EXPECT_EQ(put(refusal(400, "ValidationException", "WRITE_REQUEST_TIMEOUT")),
+            std::make_pair(true, size_t{2}));
+  EXPECT_EQ(put(refusal(400, "ValidationException", "CONFLICTING_BLOCK_UPDATE")),
+            std::make_pair(true, size_t{2}));
+}
+
 TEST_F(EbsClientTest, AChangedBlockWithoutASecondTokenIsATombstone) {
   EbsClient& ebs = make([](const SeenRequest&) {
     return http_answer(200, page({{1, "abc"}, {2, ""}}, "", "ChangedBlocks", "SecondBlockToken"));

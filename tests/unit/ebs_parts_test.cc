@@ -253,5 +253,15 @@ TEST(EbsImageTest, OurTagsAreNotRestored) {
   EXPECT_EQ(tags_to_restore(tags), (std::map<std::string, std::string>{{"Name", "db"}}));
 }
 
+TEST(EbsImageTest, TagsThatStartSnapshotRefusesAreNotRestored) {
+  std::string umlauts;
+  for (int i = 0; i < 255; ++i) umlauts += "\xC3\xA4";
+  std::map<std::string, std::string> tags = {{std::string(127, 'k'), umlauts}};
+  const auto fit = tags;
+  tags[std::string(128, 'k')] = "EC2 takes it";
+  tags["Notes"] = std::string(256, 'v');
+  EXPECT_EQ(tags_to_restore(tags), fit);
+}
+
 }  // namespace
 }  // namespace coldshelf::test

@@ -101,23 +101,43 @@ class RotatingKeys final : public CredentialsProvider {
   int expired = 0;
 };
 
-// EC2 says so of temporary keys that have expired, too; the clock is right here.
-TEST_F(Ec2ClientTest, RequestExpiredWithARightClockIsOfTheKeys) {
-  const auto keys = std::make_shared<RotatingKeys>();
-  http = std::make_shared<ScriptedHttp>([&](const SeenRequest& seen) {
-    if (seen.header("authorization").find("AKNEW") == std::string::npos) {
-      return http_answer(400, fault("RequestExpired"));
-    }
-    return http_answer(200,
-                       "<DeleteSnapshotResponse><return>true</return></DeleteSnapshotResponse>");
+// EC2 says RequestExpired of temporary keys that have expired, too (the clock is right here), and
+// AuthFailure of those it does not know: keys in a file that were exchanged, the old ones deleted.
+TEST_F(Ec2ClientTest, KeysThatAreRefusedAreReadAgain) {
+  for (const char* name : {"RequestExpired", "AuthFailure", "UnauthorizedOperation"}) {
+    const auto keys = std::make_shared<RotatingKeys>();
+    http = std::make_shared<ScriptedHttp>([&](const SeenRequest& seen) {
+      if (seen.header("authorization").find("AKNEW") == std::string::npos) {
+        return http_answer(400, fault(name));
+      }
+      return http_answer(200,
+                         "<DeleteSnapshotResponse><return>true</return></DeleteSnapshotResponse>");
+    });
+    Ec2Client::Options options;
+    options.region = "eu-central-1";
+    Ec2Client ec2(options, clock, http, keys);
+    const Status deleted = ec2.delete_snapshot("snap-1");
+    const bool may_help = name != std::string("UnauthorizedOperation");
+    EXPECT_EQ(deleted.ok(), may_help) << name;
+    EXPECT_EQ(keys->expired, may_help ? 1 : 0) << name;
+    EXPECT_EQ(http->seen().size(), may_help ? 2U : 1U) << name;
+  }
+}
+
+TEST_F(Ec2ClientTest, HowFarOurClockIsAhead) {
+  std::string date = "Sun, 01 Jan 2023 00:00:00 GMT";
+  Ec2Client& ec2 = make([&](const SeenRequest&) {
+    HttpResponse answer =
+        http_answer(200, "<DeleteSnapshotResponse><return>true</return></DeleteSnapshotResponse>");
+    answer.headers["date"] = date;
+    return answer;
   });
-  Ec2Client::Options options;
-  options.region = "eu-central-1";
-  Ec2Client ec2(options, clock, http, keys);
-  const Status deleted = ec2.delete_snapshot("snap-1");
-  EXPECT_TRUE(deleted.ok()) << deleted.error().message();
-  EXPECT_EQ(keys->expired, 1);
-  EXPECT_EQ(http->seen().size(), 2U);
+  EXPECT_EQ(ec2.clock_ahead_ms(), 0);
+  ASSERT_TRUE(ec2.delete_snapshot("snap-1").ok());
+  EXPECT_EQ(ec2.clock_ahead_ms(), clock->unix_ms() - 1'672'531'200'000);
+  date = "nonsense";
+  ASSERT_TRUE(ec2.delete_snapshot("snap-1").ok());
+  EXPECT_EQ(ec2.clock_ahead_ms(), clock->unix_ms() - 1'672'531'200'000);
 }
 
 TEST_F(Ec2ClientTest, ErrorsSayWhatTheyAre) {

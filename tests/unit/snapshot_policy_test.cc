@@ -215,6 +215,14 @@ class PolicyEngineTest : public testing::Test {
     }
     ASSERT_TRUE(sim_.seen.broken.empty()) << sim_.seen.broken.front();
   }
+  void go_on_until(PolicyRun::Phase phase) {
+    const auto there = [&] { return !last_run().id.empty() && last_run().phase == phase; };
+    for (int i = 0; i < 400 && !there(); ++i) {
+      clock_.advance_ms(5 * kMinute);
+      ASSERT_TRUE(engine_->step().ok());
+    }
+    ASSERT_TRUE(there());
+  }
   PolicyRun last_run() {
     const auto runs = engine_->runs("nightly");
     return runs.empty() ? PolicyRun() : runs.back();
@@ -248,18 +256,60 @@ TEST_F(PolicyEngineTest, ARunMakesPullsAndTells) {
 
 TEST_F(PolicyEngineTest, ALostAnswerMakesNoSecondSnapshot) {
   start();
-  for (int i = 0; i < 200 && last_run().phase != PolicyRun::Phase::create; ++i) {
-    clock_.advance_ms(10 * kMinute);
-    ASSERT_TRUE(engine_->step().ok());
-  }
-  sim_.faults.lost = 1;  // every answer
-  ASSERT_TRUE(engine_->step().ok());
+  go_on_until(PolicyRun::Phase::choose);
+  sim_.lost_creations = 1;
+  for (int i = 0; i < 5 && sim_.lost_creations > 0; ++i) ASSERT_TRUE(engine_->step().ok());
   ASSERT_EQ(sim_.seen.snapshots_made, 2u);
-  sim_.faults = {};
   go_on(6 * kHour);
   EXPECT_EQ(sim_.seen.snapshots_made, 2u);
   EXPECT_TRUE(last_run().finished());
   EXPECT_THAT(last_run().failed, IsEmpty());
+}
+
+// Nor when freezing took longer than the pause before the next attempt: what was made is not listed
+// yet.
+TEST_F(PolicyEngineTest, ALostAnswerBehindALongFreezeMakesNoSecondSnapshot) {
+  policy_.commands.pre = {"freeze"};
+  policy_.commands.post = {"thaw"};
+  sim_.freeze_ms = 10 * kMinute;
+  sim_.listed_after_ms = 30'000;
+  for (const bool crash : {false, true}) {
+    start();
+    go_on_until(PolicyRun::Phase::choose);
+    const uint64_t before = sim_.seen.snapshots_made;
+    sim_.lost_creations = crash ? 0 : 1;
+    sim_.crash_after_create = crash;
+    try {
+      for (int i = 0; i < 5 && sim_.seen.snapshots_made == before; ++i) {
+        ASSERT_TRUE(engine_->step().ok());
+      }
+      ASSERT_FALSE(crash);
+    } catch (const PolicySimCrash&) {
+      start();
+    }
+    for (int i = 0; i < 120; ++i) {
+      clock_.advance_ms(1'000);
+      ASSERT_TRUE(rig_.step(5).ok());
+    }
+    go_on(6 * kHour);
+    EXPECT_TRUE(last_run().finished());
+    EXPECT_THAT(last_run().failed, IsEmpty());
+  }
+  EXPECT_EQ(sim_.seen.snapshots_made, 4u);
+}
+
+TEST_F(PolicyEngineTest, TagsThatAreChangedMeanwhileLoseNoSnapshots) {
+  policy_.add_tags = {{"Owner", "me"}};
+  start();
+  go_on_until(PolicyRun::Phase::settle);
+  const std::string run = last_run().id;
+  policy_.add_tags = {{"Owner", "you"}, {"Cost", "1"}};
+  start();
+  go_on(6 * kHour);
+  ASSERT_EQ(last_run().id, run);
+  EXPECT_TRUE(last_run().finished());
+  EXPECT_THAT(last_run().failed, IsEmpty());
+  EXPECT_THAT(last_run().done, SizeIs(2));
 }
 
 // EC2 refuses a root volume among those left out; the data volumes are made all the same.
@@ -327,6 +377,35 @@ TEST_F(PolicyEngineTest, ANewOrDisabledPolicyDoesNotCatchUp) {
   EXPECT_THAT(engine_->runs("nightly"), IsEmpty());
   go_on(kDay);
   EXPECT_THAT(engine_->runs("nightly"), SizeIs(1));
+}
+
+// What the new schedule would have had due before is nothing that was missed: nothing is frozen in
+// the middle of the day.
+TEST_F(PolicyEngineTest, AnotherScheduleDoesNotCatchUp) {
+  policy_.schedule = "monthly UTC";
+  start();
+  go_on(2 * kHour);
+  Policy mine = policy_;
+  mine.name = "mine";
+  mine.schedule = "";
+  ASSERT_TRUE(engine_->put(mine).ok());
+  go_on(5 * kDay + 2 * kHour);
+  const size_t before = engine_->runs("nightly").size();
+  policy_.schedule = "daily UTC";
+  start();
+  mine.schedule = "daily UTC";
+  ASSERT_TRUE(engine_->put(mine).ok());
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_THAT(engine_->runs("nightly"), SizeIs(before));
+  EXPECT_THAT(engine_->runs("mine"), IsEmpty());
+  start();  // the same schedule: what is missed now counts
+  engine_.reset();
+  clock_.advance_ms(3 * kDay);
+  start();
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_THAT(engine_->runs("nightly"), SizeIs(before + 1));
+  EXPECT_EQ(last_run().missed, 2u);
+  EXPECT_THAT(engine_->runs("mine"), SizeIs(1));
 }
 
 TEST_F(PolicyEngineTest, QuiescingThatFailsIsToldAndOnlyStopsWhoAsksForIt) {
@@ -464,6 +543,127 @@ TEST_F(PolicyEngineTest, TheApiMakesChangesAndDeletesItsOwn) {
   start();
   EXPECT_THAT(engine_->policies(), SizeIs(1));
   EXPECT_EQ(engine_->remove("mine").error().code, ErrorCode::not_found);
+}
+
+// The gateway stops at every place of a run, and nothing is told as failed for it.
+TEST_F(PolicyEngineTest, AStopIsNoFailure) {
+  policy_.keep_in_aws.keep_last = 1;
+  policy_.schedule = "";
+  for (unsigned calls = 0; calls < 30; ++calls) {
+    start();
+    go_on(kHour);
+    ASSERT_TRUE(engine_->run_now("nightly").ok());
+    const std::string run = last_run().id;
+    sim_.calls_left = calls;
+    for (int i = 0; i < 60; ++i) {
+      clock_.advance_ms(5 * kMinute);
+      ASSERT_TRUE(rig_.step(5).ok());
+      if (*sim_.calls_left == 0) break;
+    }
+    for (int i = 0; i < 7; ++i) ASSERT_TRUE(rig_.step(5).ok());
+    sim_.calls_left.reset();
+    start();
+    go_on(4 * kHour);
+    ASSERT_EQ(last_run().id, run);
+    EXPECT_TRUE(last_run().finished()) << calls;
+    EXPECT_THAT(last_run().failed, IsEmpty()) << calls;
+  }
+}
+
+// EC2 answers again before the attempts are over: what was left is deleted, and each only once.
+TEST_F(PolicyEngineTest, DeletionsThatAreNotAnsweredAreTriedAgain) {
+  policy_.keep_in_aws.keep_last = 1;
+  start();
+  go_on(kDay + 2 * kHour);
+  go_on_until(PolicyRun::Phase::create);
+  for (int i = 0; i < 100 && !(last_run().phase == PolicyRun::Phase::retain); ++i) {
+    clock_.advance_ms(5 * kMinute);
+    ASSERT_TRUE(rig_.step(5).ok());
+  }
+  const uint64_t before = sim_.seen.snapshots_deleted;
+  sim_.unanswered_deletions = 5;
+  ASSERT_TRUE(engine_->step().ok());
+  ASSERT_TRUE(engine_->step().ok());
+  EXPECT_EQ(sim_.unanswered_deletions, 3u) << "two in a row are enough";
+  EXPECT_FALSE(last_run().finished());
+  go_on(2 * kHour);
+  EXPECT_EQ(sim_.seen.snapshots_deleted, before + 2);
+  EXPECT_TRUE(last_run().finished());
+  EXPECT_THAT(last_run().failed, IsEmpty());
+}
+
+// A clock that is a year ahead makes nothing old: AWS says what time it is.
+TEST_F(PolicyEngineTest, AClockThatIsAheadExpiresNothing) {
+  policy_.keep_in_aws.keep_for_ms = 30 * kDay;
+  policy_.keep_in_archive.keep_for_ms = 30 * kDay;
+  start();
+  go_on(10 * kDay);
+  sim_.gateway_ahead_ms = 400 * kDay;
+  clock_.advance_ms(400 * kDay);
+  const auto plan = engine_->preview("nightly");
+  ASSERT_TRUE(plan.ok());
+  EXPECT_THAT(plan->aws_deletions, IsEmpty());
+  EXPECT_THAT(plan->archive_deletions, IsEmpty());
+  go_on(3 * kDay);
+  EXPECT_EQ(sim_.seen.snapshots_deleted, 0u);
+  EXPECT_EQ(sim_.seen.points_deleted, 0u);
+  EXPECT_TRUE(last_run().finished());
+  // By the right clock things expire.
+  sim_.gateway_ahead_ms = 0;
+  go_on(2 * kDay);
+  EXPECT_GT(sim_.seen.snapshots_deleted, 10u);
+}
+
+// What was written down meanwhile keeps nothing waiting once the clock is right again.
+TEST_F(PolicyEngineTest, AClockThatWasWrongStopsNoSchedule) {
+  start();
+  go_on(kDay + 4 * kHour);
+  for (const int64_t wrong_by : {400 * kDay, -400 * kDay}) {
+    const size_t before = engine_->runs("nightly").size();
+    clock_.advance_ms(wrong_by);
+    sim_.faults.refused = 1;  // and a run waits for another attempt
+    ASSERT_TRUE(engine_->run_now("nightly").ok());
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(engine_->step().ok());
+    sim_.faults = {};
+    clock_.advance_ms(-wrong_by);
+    start();  // and a restart, which reads the journal
+    go_on(3 * kDay);
+    const auto runs = engine_->runs("nightly");
+    EXPECT_GE(runs.size(), before + 1 + 3) << wrong_by;
+    EXPECT_LE(runs.size(), before + 1 + 4) << wrong_by;  // one was due by the wrong clock
+    for (const PolicyRun& run : runs) EXPECT_TRUE(run.finished()) << wrong_by << " " << run.id;
+    EXPECT_THAT(engine_->policy("nightly")->next_ms - clock_.unix_ms(), testing::Le(kDay));
+  }
+}
+
+TEST_F(PolicyEngineTest, APlaceThatDoesNotAnswerHoldsUpNoOther) {
+  const PolicyPlace silent{"", "af-south-1"};
+  const PolicyPlace last{"", "us-east-1"};
+  sim_.add_volume(silent, "", {{"Backup", "true"}});
+  sim_.add_volume(last, "", {{"Backup", "true"}});
+  sim_.silent.insert(silent.region);
+  policy_.schedule = "*-*-* 02:30 UTC";
+  start();
+  uint64_t changes = 0;
+  int idle_steps = 0;
+  while (last_run().items.size() < 3 || sim_.seen.snapshots_made < 3) {
+    clock_.advance_ms(10'000);
+    ASSERT_TRUE(engine_->step().ok());
+    ASSERT_FALSE(last_run().finished());
+  }
+  EXPECT_LE(clock_.unix_ms() - last_run().due_ms, 6 * kMinute) << "one call of the silent place";
+  // While it waits nothing is written down again and again.
+  for (int i = 0; i < 20; ++i) {
+    clock_.advance_ms(1'000);
+    changes = engine_->changes();
+    ASSERT_TRUE(engine_->step().ok());
+    if (engine_->changes() == changes) ++idle_steps;
+  }
+  EXPECT_GE(idle_steps, 19);
+  go_on(3 * kHour);
+  EXPECT_TRUE(last_run().finished());
+  EXPECT_EQ(sim_.seen.snapshots_made, 3u);
+  EXPECT_THAT(last_run().failed, ElementsAre(HasSubstr("af-south-1: DescribeVolumes: no answer")));
 }
 
 TEST_F(PolicyEngineTest, NothingToDoIsSaid) {

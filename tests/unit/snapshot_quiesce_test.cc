@@ -102,6 +102,30 @@ TEST_F(QuiesceTest, AfterRunsWhenBeforeHangs) {
   EXPECT_THAT(log(), HasSubstr("after\n"));
 }
 
+// Killed here, it goes on elsewhere, as what it has ssh do on another machine, and freezes that
+// after the first thaw.
+TEST_F(QuiesceTest, WhatIsFrozenTooLateIsThawedToo) {
+  const std::string frozen_flag = scratch_.path() + "/frozen";
+  commands_.pre = {"sh", "-c", "setsid sh -c 'sleep 1; touch \"$1\"' sh \"$1\" & sleep 1000", "sh",
+                   frozen_flag};
+  commands_.post = {"sh", "-c", "rm -f \"$1\"; echo after >> \"$2\"", "sh", frozen_flag, log_};
+  commands_.pre_timeout_ms = 300;
+  // Time passes while it is waited for.
+  class Waiting final : public Clock {
+   public:
+    int64_t unix_ms() override { return system.unix_ms(); }
+    int64_t monotonic_ns() override { return system.monotonic_ns(); }
+    void sleep_ms(int64_t ms) override { system.sleep_ms(ms / 8); }
+    SystemClock system;
+  } clock;
+  CommandQuiescer quiescer(files_, clock, random_, directory_);
+  ASSERT_FALSE(quiescer.freeze(commands_, "v1").ok());
+  EXPECT_EQ(log(), "after\nafter\n");
+  clock.system.sleep_ms(1'000);
+  EXPECT_FALSE(*files_.exists(frozen_flag));
+  EXPECT_THAT(journal(), IsEmpty());
+}
+
 TEST_F(QuiesceTest, AfterIsTriedThreeTimesAndItsFailureReported) {
   commands_.post = says("after", "exit 1");
   auto frozen = quiescer_.freeze(commands_, "v1");

@@ -100,6 +100,21 @@ TEST(Retention, LocalMidnightDividesDays) {
   EXPECT_THAT(kept(east), ElementsAre("a", "c"));
 }
 
+TEST(Retention, AnHourThatTheClockShowsTwiceIsTwoHours) {
+  RetentionRule rule;
+  rule.hourly = 4;
+  std::vector<RetentionPoint> points;
+  for (int i = 0; i < 6; ++i) {
+    points.push_back(point(std::to_string(i), kStart + i * kHour + kHour / 2));
+  }
+  // Summer time ends behind the third: 5:00, 6:00, 7:00, 7:00, 8:00, 9:00.
+  const auto zone = [](int64_t unix_s) -> int64_t {
+    return unix_s < kStart / 1000 + 3 * 3600 ? 16'200 : 12'600;
+  };
+  EXPECT_THAT(kept(apply_retention(rule, points, kStart + kDay, zone)),
+              ElementsAre("2", "3", "4", "5"));
+}
+
 TEST(Retention, FailedPointsCountForNothingAndGoOnceThereIsABetterOne) {
   RetentionRule rule;
   rule.keep_last = 1;

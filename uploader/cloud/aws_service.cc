@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "uploader/cloud/credential_sources.h"
 #include "uploader/cloud/sigv4.h"
@@ -15,13 +16,13 @@ namespace {
 
 constexpr int64_t kSkewMs = 60'000;  // less than this is not why a signature was refused
 
-template <size_t N>
-bool is_one_of(const std::string& name, const std::array<std::string_view, N>& names) {
-  return std::find(names.begin(), names.end(), name) != names.end();
+std::optional<int64_t> time_of(const HttpResponse& response) {
+  const std::string date(response.header("date"));
+  const time_t theirs = date.empty() ? -1 : curl_getdate(date.c_str(), nullptr);
+  if (theirs < 0) return std::nullopt;
+  return int64_t{theirs} * 1000;
 }
 
-constexpr std::array<std::string_view, 4> kExpiredCredentials = {
-    "ExpiredTokenException", "ExpiredToken", "TokenRefreshRequired", "InvalidClientTokenId"};
 constexpr std::array<std::string_view, 6> kWrongClock = {
     "InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired",
     "RequestTimeTooSkewed",      "AuthFailure",           "InvalidSignature"};
@@ -40,23 +41,21 @@ AwsService::AwsService(Options options, std::shared_ptr<Clock> clock,
       credentials_(std::move(credentials)) {}
 
 bool AwsService::learn_clock(const HttpResponse& response) {
-  const std::string date(response.header("date"));
-  const time_t theirs = date.empty() ? -1 : curl_getdate(date.c_str(), nullptr);
-  if (theirs < 0) return false;
-  const int64_t offset = int64_t{theirs} * 1000 - clock_->unix_ms();
+  const auto theirs = time_of(response);
+  if (!theirs) return false;
+  const int64_t offset = *theirs - clock_->unix_ms();
   if (std::abs(offset - clock_offset_ms_) < kSkewMs) return false;
   clock_offset_ms_ = offset;
   return true;
 }
 
 bool AwsService::put_right(const std::string& name, const HttpResponse& response, Remedies& tried) {
-  if (is_one_of(name, kWrongClock) && !tried.clock && learn_clock(response)) {
+  const bool clock = std::find(kWrongClock.begin(), kWrongClock.end(), name) != kWrongClock.end();
+  if (clock && !tried.clock && learn_clock(response)) {
     tried.clock = true;
     return true;
   }
-  // EC2 says RequestExpired of a request with an old time and of credentials that have expired.
-  const bool expired = is_one_of(name, kExpiredCredentials) || name == "RequestExpired";
-  if (!expired || tried.credentials) return false;
+  if (!are_refused_keys(name) || tried.credentials) return false;
   tried.credentials = true;
   credentials_->expire();
   return true;
@@ -98,6 +97,7 @@ Result<HttpResponse> AwsService::send(const AwsCall& call) {
     return error_of_transport(options_.service + " (" + url.host_and_port() + ")",
                               response.error());
   }
+  if (const auto theirs = time_of(*response)) clock_ahead_ms_ = clock_->unix_ms() - *theirs;
   return response;
 }
 

@@ -43,12 +43,16 @@ class AwsService {
   Result<HttpResponse> send(const AwsCall& call);
 
   // What may be put right at once when the service refused a request with the error `name`:
-  // expired credentials, a clock that is wrong. Each at most once for a request: `tried` remembers.
+  // credentials that are others by now, a clock that is wrong. Each at most once for a request:
+  // `tried` remembers.
   struct Remedies {
     bool credentials = false;
     bool clock = false;
   };
   bool put_right(const std::string& name, const HttpResponse& response, Remedies& tried);
+
+  // Our clock minus the service's, as its last answer had it; 0 before there is one.
+  int64_t clock_ahead_ms() const { return clock_ahead_ms_; }
 
   const Options& options() const { return options_; }
 
@@ -59,7 +63,8 @@ class AwsService {
   const std::shared_ptr<Clock> clock_;
   const std::shared_ptr<HttpTransport> transport_;
   const std::shared_ptr<CredentialsProvider> credentials_;
-  std::atomic<int64_t> clock_offset_ms_{0};  // the service's clock minus ours
+  std::atomic<int64_t> clock_offset_ms_{0};  // the service's clock minus ours, for signatures
+  std::atomic<int64_t> clock_ahead_ms_{0};
 };
 
 }  // namespace coldshelf

@@ -1,6 +1,7 @@
 #include "uploader/cloud/credentials.h"
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -20,6 +21,17 @@ constexpr int64_t kRefreshAheadMs = 15 * 60'000;
 constexpr int64_t kRetryRefreshMs = 30'000;
 // Many requests are refused at once when credentials go bad: one refresh is enough for them.
 constexpr int64_t kExpireOnceMs = 1'000;
+
+constexpr std::array<std::string_view, 9> kRefusedKeys = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "TokenRefreshRequired",
+    "InvalidToken",
+    "RequestExpired",                // EC2, of a request with an old time too
+    "InvalidClientTokenId",          // STS, SNS
+    "InvalidAccessKeyId",            // S3
+    "AuthFailure",                   // EC2
+    "UnrecognizedClientException"};  // the EBS direct APIs, KMS
 
 class StaticCredentials final : public CredentialsProvider {
  public:
@@ -179,6 +191,10 @@ class RefreshingCredentials final : public CredentialsProvider {
 };
 
 }  // namespace
+
+bool are_refused_keys(std::string_view error_name) {
+  return std::find(kRefusedKeys.begin(), kRefusedKeys.end(), error_name) != kRefusedKeys.end();
+}
 
 std::unique_ptr<CredentialsProvider> make_static_credentials(Credentials credentials) {
   return std::make_unique<StaticCredentials>(std::move(credentials));

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 #include "base/file_system.h"
@@ -29,9 +30,14 @@ class CredentialsProvider {
   // until they have expired. permission: none could be found, the message says where was looked;
   // unavailable: a service that gives them does not answer.
   virtual Result<Credentials> get() = 0;
-  // The server refused them as expired: the next get() asks anew.
+  // The server refused them: the next get() asks anew.
   virtual void expire() = 0;
 };
+
+// Whether a service's error says that the keys have expired, or that it does not know them (any
+// more): asked for anew they may be others, as keys in a file that somebody exchanged. All of AWS's
+// names for it.
+bool are_refused_keys(std::string_view error_name);
 
 // As given.
 std::unique_ptr<CredentialsProvider> make_static_credentials(Credentials credentials);

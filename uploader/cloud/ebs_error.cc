@@ -16,7 +16,7 @@ struct Row {
   Kind kind;
 };
 // The first row that fits counts.
-constexpr std::array<Row, 25> kRows = {{
+constexpr std::array<Row, 26> kRows = {{
     {"RequestThrottledException", "", Kind::throttled},
     {"ThrottlingException", "", Kind::throttled},
     {"Throttling", "", Kind::throttled},
@@ -28,6 +28,8 @@ constexpr std::array<Row, 25> kRows = {{
     {"RequestTimeout", "", Kind::server},
     {"RequestTimeoutException", "", Kind::server},
     {"ValidationException", "WRITE_REQUEST_TIMEOUT", Kind::server},
+    // Of a block whose first upload, which we gave up waiting for, is still under way.
+    {"ValidationException", "CONFLICTING_BLOCK_UPDATE", Kind::server},
     {"ValidationException", "INVALID_PAGE_TOKEN", Kind::page_token},
     {"ValidationException", "INVALID_BLOCK_TOKEN", Kind::block_token},
     {"ValidationException", "INVALID_BLOCK", Kind::bad_block},
@@ -50,7 +52,12 @@ std::string string_of(const Json& json, const char* name) {
   return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+// Said of a block that came too slowly, with a reason that is that of a wrong parameter
+// (github.com/nanovms/ops/pull/1268).
+constexpr std::string_view kCameTooSlowly = "Failed to read block data";
+
 Kind kind_of(const EbsFault& fault, int status) {
+  if (fault.message.find(kCameTooSlowly) != std::string::npos) return Kind::server;
   for (const Row& row : kRows) {
     if (row.name == fault.name && (row.reason.empty() || row.reason == fault.reason)) {
       return row.kind;

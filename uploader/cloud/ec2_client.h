@@ -131,6 +131,7 @@ class Ec2Client {
   Result<std::string> register_image(const Ec2RegisterImage& what);
 
   const Options& options() const { return options_; }
+  int64_t clock_ahead_ms() const { return service_.clock_ahead_ms(); }  // as AwsService's
 
  private:
   using Parameters = std::vector<std::pair<std::string, std::string>>;

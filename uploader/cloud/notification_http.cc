@@ -155,9 +155,9 @@ class SnsChannel final : public NotificationChannel {
     }
     const pugi::xml_node error = document.child("ErrorResponse").child("Error");
     const std::string code = error.child_value("Code");
-    if (code == "ExpiredToken") {
+    if (are_refused_keys(code)) {
       credentials_->expire();
-      return Error(ErrorCode::unavailable, who + ": the credentials have expired");
+      return Error(ErrorCode::unavailable, who + ": the credentials are refused: " + code);
     }
     const std::string said =
         who + ": HTTP " + std::to_string(answer.status) +

@@ -56,7 +56,7 @@ class RoleCredentials final : public CredentialsProvider {
     std::string refused_with;
     auto assumed = sts_.assume_role(role_, own, &refused_with);
     // Keys in a file are exchanged without a word: they are read again, once.
-    if (refused_with != "ExpiredToken" && refused_with != "InvalidClientTokenId") return assumed;
+    if (!are_refused_keys(refused_with)) return assumed;
     as_->expire();
     ASSIGN_OR_RETURN(const Credentials anew, as_->get());
     return sts_.assume_role(role_, anew);

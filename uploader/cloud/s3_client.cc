@@ -153,8 +153,7 @@ bool S3Client::cure(const S3Failure& failure, const HttpResponse& response, cons
       return true;
     }
   }
-  if (!tried.credentials && (failure.code == "ExpiredToken" || failure.code == "InvalidToken" ||
-                             failure.code == "TokenRefreshRequired" || mute)) {
+  if (!tried.credentials && (are_refused_keys(failure.code) || mute)) {
     tried.credentials = true;
     credentials_.expire();
     return true;

@@ -236,6 +236,9 @@ Answer Service::put_snapshot_block(const Call& call) {
 Answer Service::complete_snapshot(const Call& call) {
   Snapshot* snapshot = nullptr;
   if (auto wrong = find_writable(call, snapshot)) return *wrong;
+  if (snapshot->sealed && options_.complete_once) {
+    return invalid("Snapshot " + call.snapshot + " is not pending", "INVALID_SNAPSHOT_ID");
+  }
   const HttpMessage& http = call.http;
   if (http.header("x-amz-changedblockscount") != std::to_string(snapshot->puts.size())) {
     return invalid("x-amz-ChangedBlocksCount: " + std::to_string(snapshot->puts.size()) +

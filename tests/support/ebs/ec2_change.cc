@@ -97,7 +97,7 @@ Answer Service::create_snapshots(const Call& call) {
       return query_error(call, "InvalidParameterValue", volume + " is no data volume of " + id);
     }
   }
-  std::string set;
+  std::vector<std::pair<Volume*, EbsTags>> chosen;
   for (size_t i = 0; i < devices.size(); ++i) {
     if (i == 0 ? no_boot : std::count(excluded.begin(), excluded.end(), devices[i].second) > 0) {
       continue;
@@ -105,7 +105,14 @@ Answer Service::create_snapshots(const Call& call) {
     Volume& volume = volume_of(devices[i].second);
     EbsTags of_this = tags;
     if (copy == "volume") of_this.insert(volume.tags.begin(), volume.tags.end());
-    Snapshot& made = snap(volume, of_this, now_ms() + options_.pending_ms);
+    if (of_this.size() > 50) {
+      return query_error(call, "TagLimitExceeded", "More than 50 tags of " + volume.id);
+    }
+    chosen.emplace_back(&volume, std::move(of_this));
+  }
+  std::string set;
+  for (const auto& [volume, of_this] : chosen) {
+    Snapshot& made = snap(*volume, of_this, now_ms() + options_.pending_ms);
     made.description = param(call, "Description");
     set += "<item>" + snapshot_xml(made, "state") + "</item>";
   }
