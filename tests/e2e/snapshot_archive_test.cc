@@ -259,10 +259,21 @@ TEST_F(SnapshotArchiveTest, OneThatCannotBeOpenedIsDeletedByForce) {
 }
 
 TEST_F(SnapshotArchiveTest, JobsOfTheShelfAreCancelled) {
-  begin(std::string(kPools) + "[store]\nrestore_standard = \"60s\"\nrestore_poll = \"50ms\"\n");
+  begin(std::string(kPools) + "[store]\nrestore_standard = \"60s\"\nrestore_poll = \"50ms\"\n" +
+        "[[policy]]\nname = \"p\"\ntags = { Name = \"db\" }\n");
   gateway->ok({"snapshot", "archive", "db", "--wait"});
   const json job = gateway->json({"snapshot", "retrieve", "db"});
   EXPECT_EQ(status(), "RETRIEVING");
+  // A policy's pull does not wait for it, nor fail: the next run has what changed since.
+  gateway->ok({"policy", "run", "p"});
+  SystemClock clock;
+  json item = json::object();
+  for (int i = 0; i < 200 && item.value("State", "") != "skipped-archived"; ++i) {
+    clock.sleep_ms(100);
+    const json run = gateway->json({"policy", "show", "p"})["Runs"][0];
+    if (!run["Items"].empty()) item = run["Items"][0];
+  }
+  EXPECT_EQ(item.value("State", ""), "skipped-archived") << item;
   refused({"snapshot", "restore", "db"}, "RETRIEVING");
   refused({"snapshot", "delete", "db"}, "job");
   gateway->ok({"snapshot", "cancel", std::to_string(job["JobId"].get<int64_t>())});
