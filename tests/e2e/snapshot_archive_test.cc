@@ -283,6 +283,31 @@ TEST_F(SnapshotArchiveTest, JobsOfTheShelfAreCancelled) {
   EXPECT_EQ(gateway->stop(), 0);
 }
 
+// Retrieved again it is locked as before: neither it nor a part of it is deleted, by nobody.
+TEST_F(SnapshotArchiveTest, OfALockedArchiveNoPointIsDeleted) {
+  begin(
+      "[[pool]]\nname = \"vault\"\nstorage_class = \"GLACIER\"\nlock = \"compliance\"\n"
+      "lock_days = 2\n[store]\n" +
+      std::string(kShort) +
+      "[[policy]]\nname = \"p\"\ntags = { Name = \"db\" }\nkeep_in_archive = { last = 1 }\n");
+  const auto run = [&] {
+    gateway->ok({"policy", "run", "p", "--wait"});
+    return gateway->json({"policy", "show", "p"})["Runs"].back();
+  };
+  run();
+  gateway->ok({"snapshot", "archive", "db", "--pool", "vault", "--wait"});
+  gateway->ok({"snapshot", "retrieve", "db", "--wait"});
+  change();
+  pull({second});
+  refused({"snapshot", "delete", "db@" + first}, "locked (COMPLIANCE)");
+  refused({"snapshot", "delete", "db@" + second}, "locked (COMPLIANCE)");
+  const json third = run();
+  EXPECT_TRUE(third["Failed"].empty()) << third;
+  EXPECT_NE(third["Skipped"].dump().find("locked (COMPLIANCE)"), std::string::npos) << third;
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"].size(), 4U);
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
 TEST_F(SnapshotArchiveTest, ServedClonedAndExported) {
   begin(kPools);
   change();
