@@ -18,7 +18,9 @@ TEST_F(SnapshotTest, PulledAgainVerifiedAndRestored) {
   const std::string volume = aws->make_volume({1, {{"Name", "db"}}, false, "", 0, 0, {}});
   aws->write_pattern(volume, 0, 30, 1);
   aws->write_zeros(volume, 40, 2);
-  const std::string first = aws->make_snapshot(volume, {{"Env", "prod"}});
+  // The direct APIs do not take a tag of the length that EC2 takes.
+  const std::string first =
+      aws->make_snapshot(volume, {{"Env", "prod"}, {"Notes", std::string(256, 'n')}});
   pull({first, "--to", "db"});
   aws->write_pattern(volume, 5, 3, 2);
   aws->trim(volume, 10, 2);
