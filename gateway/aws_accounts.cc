@@ -166,13 +166,15 @@ Result<std::unique_ptr<EbsClient>> AwsAccounts::ebs(const AwsPlace& wanted, Stop
                                      std::move(stop));
 }
 
-Result<std::unique_ptr<Ec2Client>> AwsAccounts::ec2(const AwsPlace& wanted, Stop stop) {
+Result<std::unique_ptr<Ec2Client>> AwsAccounts::ec2(const AwsPlace& wanted, Stop stop,
+                                                    int64_t patience_ms) {
   ASSIGN_OR_RETURN(const AwsPlace place, resolve(wanted));
   ASSIGN_OR_RETURN(auto provider, credentials(place));
   Ec2Client::Options options;
   options.region = place.region;
   options.endpoint = endpoint_of(config_.aws.ec2_endpoint, "AWS_ENDPOINT_URL_EC2");
   options.timeout_ms = config_.aws.timeout_ms;
+  if (patience_ms > 0) options.patience_ms = patience_ms;
   return std::make_unique<Ec2Client>(options, env_.clock, transport_, std::move(provider),
                                      std::move(stop));
 }

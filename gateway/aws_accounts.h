@@ -37,7 +37,9 @@ class AwsAccounts {
   Result<AwsPlace> resolve(const AwsPlace& place);
   // `place` resolved or not. `window`: of a job; 0: as configured.
   Result<std::unique_ptr<EbsClient>> ebs(const AwsPlace& place, Stop stop = nullptr);
-  Result<std::unique_ptr<Ec2Client>> ec2(const AwsPlace& place, Stop stop = nullptr);
+  // `patience_ms`: how long a request is tried again; 0: as Ec2Client has it.
+  Result<std::unique_ptr<Ec2Client>> ec2(const AwsPlace& place, Stop stop = nullptr,
+                                         int64_t patience_ms = 0);
   Result<std::shared_ptr<CredentialsProvider>> credentials(const AwsPlace& place);
   std::shared_ptr<HttpTransport> transport() const { return transport_; }
   // The account's regions; empty: its only one is found as AWS's own tools find it.

@@ -4,6 +4,12 @@
 
 namespace coldshelf {
 
+namespace {
+// Of a request; after that policies have longer pauses of their own. All wait meanwhile, and an
+// instance may be frozen.
+constexpr int64_t kPatienceMs = 60'000;
+}  // namespace
+
 std::unique_ptr<PolicyCloud> make_policy_cloud(AwsAccounts& accounts) {
   Ec2PolicyCloud::Env env;
   env.regions = [&accounts](const std::string& account) -> Result<std::vector<std::string>> {
@@ -13,7 +19,7 @@ std::unique_ptr<PolicyCloud> make_policy_cloud(AwsAccounts& accounts) {
     return std::vector<std::string>{own.region};
   };
   env.client = [&accounts](const PolicyPlace& place) {
-    return accounts.ec2({place.account, place.region});
+    return accounts.ec2({place.account, place.region}, nullptr, kPatienceMs);
   };
   return std::make_unique<Ec2PolicyCloud>(std::move(env));
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gateway/volume_entry.h"
+
 namespace coldshelf {
 
 namespace {
@@ -40,6 +42,13 @@ bool PolicySnapshots::is_held(const std::string& snapshot) {
                      [&snapshot](const ArchivePoint& p) { return p.snapshot == snapshot; });
 }
 
+bool PolicySnapshots::is_on_its_way(const std::string& volume) {
+  const std::vector<SnapshotArchive> all = snapshots_.list();
+  return std::any_of(all.begin(), all.end(), [&volume](const SnapshotArchive& archive) {
+    return archive.source.volume == volume && is_in_transit(archive.image.status);
+  });
+}
+
 Status PolicySnapshots::wait_for(int64_t job) {
   for (int64_t waited_ms = 0; waited_ms < kLongestMs; waited_ms += kPollMs) {
     ASSIGN_OR_RETURN(const JobRow row, snapshots_.job(job));
@@ -62,6 +71,10 @@ Status PolicySnapshots::pull(const PolicyPlace& place, const CloudSnapshot& snap
     if (is_held(snapshot.id)) return {};
     const Result<int64_t> job = snapshots_.pull(order);
     if (job.ok()) return wait_for(*job);
+    // It may take days, and is no failure: as with one that is on the shelf.
+    if (job.error().code == ErrorCode::not_ready && is_on_its_way(snapshot.volume)) {
+      return Error(ErrorCode::cold, job.error().context);
+    }
     // Another job works on the archive; perhaps ours, from before a restart.
     if (job.error().code != ErrorCode::busy) return job.error();
     if (stopping_) return Error(ErrorCode::cancelled, "the gateway stops");

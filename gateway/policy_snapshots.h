@@ -23,6 +23,7 @@ class PolicySnapshots final : public PolicyArchive {
 
  private:
   bool is_held(const std::string& snapshot);
+  bool is_on_its_way(const std::string& volume);  // its archive, to the shelf or back
   Status wait_for(int64_t job);
   SnapshotService& snapshots_;
   Clock& clock_;

@@ -1,6 +1,7 @@
 // What the jobs of SnapshotService do.
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/log.h"
@@ -120,35 +121,43 @@ Status SnapshotService::run_pull(const RunPtr& run) {
   return {};
 }
 
-// A snapshot that equals another point of the volume: what it was pulled from or restored to.
-Result<std::optional<SnapshotService::Parent>> SnapshotService::parent_of(const std::string& wanted,
-                                                                          Volume& source,
-                                                                          const Uuid& point,
-                                                                          Ec2Client& ec2) {
+// A snapshot that equals another point of the volume: what it was pulled from or restored to. EBS
+// takes none that is larger than what is made of it.
+Result<std::optional<SnapshotService::Parent>> SnapshotService::parent_of(
+    const std::string& wanted, Volume& source, const Uuid& point, uint64_t gib, Ec2Client& ec2) {
   std::optional<Parent> none;
   if (wanted.empty()) return none;
   ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(source.manifest()));
-  ASSIGN_OR_RETURN(const auto points, source.points());
-  std::vector<Parent> candidates;  // the nearest to the point first
-  for (auto p = points.rbegin(); p != points.rend(); ++p) {
-    if (p->id == point) continue;
-    const EbsPoint* ebs = image.find(p->id);
-    if (ebs != nullptr) candidates.push_back({ebs->snapshot, p->id});
-    const auto pushed = image.pushed.find(p->id);
+  ASSIGN_OR_RETURN(std::vector<RecoveryPoint> points, source.points());
+  // The nearest to the point first: it differs least.
+  const auto at = std::find_if(points.begin(), points.end(),
+                               [&](const RecoveryPoint& p) { return p.id == point; });
+  const auto from_ms = at == points.end() ? 0 : at->created_unix_ms;
+  std::stable_sort(points.begin(), points.end(), [from_ms](const auto& a, const auto& b) {
+    return std::abs(a.created_unix_ms - from_ms) < std::abs(b.created_unix_ms - from_ms);
+  });
+  std::vector<Parent> candidates;
+  for (const RecoveryPoint& p : points) {
+    if (p.id == point) continue;
+    const EbsPoint* ebs = image.find(p.id);
+    if (ebs != nullptr) candidates.push_back({ebs->snapshot, p.id});
+    const auto pushed = image.pushed.find(p.id);
     if (pushed == image.pushed.end()) continue;
-    for (const std::string& snapshot : pushed->second) candidates.push_back({snapshot, p->id});
+    for (const std::string& snapshot : pushed->second) candidates.push_back({snapshot, p.id});
   }
   for (const Parent& candidate : candidates) {
     if (wanted != "auto" && candidate.snapshot != wanted) continue;
     const auto there = ec2.describe_snapshot(candidate.snapshot);
-    const bool usable = there.ok() && there->state == "completed" && !there->archived();
+    const bool usable =
+        there.ok() && there->state == "completed" && !there->archived() && there->volume_gib <= gib;
     if (usable) return std::optional<Parent>(candidate);
     if (!there.ok() && there.error().code != ErrorCode::not_found) return there.error();
   }
   if (wanted == "auto") return none;
-  return Error(ErrorCode::not_found,
-               "no snapshot of the archive is " + wanted +
-                   ", or EC2 does not have it, or has it in its archive tier");
+  return Error(ErrorCode::not_found, "no snapshot of the archive is " + wanted +
+                                         ", or EC2 does not have it, has it in its archive tier, "
+                                         "or it is larger than " +
+                                         std::to_string(gib) + " GiB");
 }
 
 Status SnapshotService::run_restore(const RunPtr& run) {
@@ -172,7 +181,8 @@ Status SnapshotService::run_restore(const RunPtr& run) {
   // A job that goes on keeps the parent its snapshot was started with.
   const bool started = !get(run->row, "made").empty() || !get(run->row, "token").empty();
   const std::string wanted = started ? get(run->row, "parent_chosen") : get(run->row, "parent");
-  ASSIGN_OR_RETURN(const auto parent, parent_of(wanted, image, *point, *ec2));
+  const uint64_t gib = request.volume_gib > 0 ? request.volume_gib : gib_for(disk->size_bytes());
+  ASSIGN_OR_RETURN(const auto parent, parent_of(wanted, image, *point, gib, *ec2));
   if (parent) {
     request.parent = parent->snapshot;
     ASSIGN_OR_RETURN(parent_disk, env_.volumes->open_point(id + "@" + parent->point.to_string()));

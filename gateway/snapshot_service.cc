@@ -11,6 +11,8 @@ namespace coldshelf {
 namespace {
 
 constexpr int64_t kShowMs = 1'000;
+constexpr size_t kMaxTags = 50;          // of a snapshot
+constexpr size_t kMaxDescription = 255;  // of StartSnapshot
 constexpr int64_t kLookMs = 200;
 
 std::string text_of(const std::map<std::string, std::string>& tags) {
@@ -236,10 +238,13 @@ Result<int64_t> SnapshotService::restore(const RestoreOrder& order) {
   ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(source->manifest()));
   const EbsPoint* was = image.find(point.point.id);
   if (was != nullptr && order.copy_tags) {
-    tags.merge(tags_to_restore(was->tags));  // what the order says wins
+    for (const auto& tag : tags_to_restore(was->tags)) {  // what the order says wins
+      if (tags.size() < kMaxTags) tags.insert(tag);
+    }
   }
   if (description.empty()) {
     description = "coldshelf: " + point.volume_name + "@" + point.point.name;
+    if (description.size() > kMaxDescription) description = "coldshelf: " + point.volume_name;
   }
   std::map<std::string, std::string> parameters = {
       {"point", point.point.id.to_string()},

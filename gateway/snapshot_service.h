@@ -76,8 +76,8 @@ class SnapshotService {
     bool copy_tags = true;  // of the snapshot the point was
     bool encrypted = false;
     std::string kms_key;
-    // "": in full. A snapshot that a point of the same volume was or became; or "auto": the newest
-    // such one, if there is one.
+    // "": in full. A snapshot that a point of the same volume was or became; or "auto": the one of
+    // the nearest point, if there is one.
     std::string parent;
     uint64_t volume_gib = 0;
     std::optional<Ec2CreateVolume> create_volume;    // snapshot and token are filled in
@@ -133,7 +133,7 @@ class SnapshotService {
     Uuid point;
   };
   Result<std::optional<Parent>> parent_of(const std::string& wanted, Volume& image,
-                                          const Uuid& point, Ec2Client& ec2);
+                                          const Uuid& point, uint64_t gib, Ec2Client& ec2);
   Status after_restore(const RunPtr& run, Ec2Client& ec2, const std::string& snapshot);
   static Status note_pushed(Volume& image, const Uuid& point, const std::string& snapshot);
 

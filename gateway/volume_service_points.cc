@@ -134,6 +134,7 @@ Result<VolumePoint> VolumeService::find_point(const std::string& point) {
 
 Status VolumeService::delete_point(const std::string& point) {
   ASSIGN_OR_RETURN(const FoundPoint found, resolve_point(point));
+  TRY(check_deletable(found.entry));  // what is locked keeps its points, too
   release_clones_gone_elsewhere(found.entry);
   const std::lock_guard life(found.entry->life);
   ASSIGN_OR_RETURN(const EbsImage image, read_ebs_image(found.volume->manifest()));

@@ -343,7 +343,8 @@ Status PolicyEngine::retain_in_archive(const Policy& policy, const PolicyRun& ru
       outcome.done.push_back(what + " deleted (" + deletion.why + ")");
     } else if (removed.error().code == ErrorCode::busy ||
                removed.error().code == ErrorCode::conflict ||
-               removed.error().code == ErrorCode::cold) {
+               removed.error().code == ErrorCode::cold ||
+               removed.error().code == ErrorCode::write_protected) {
       outcome.skipped.push_back(what + " stays: " + removed.error().context);
     } else {
       outcome.failed.push_back(what + " not deleted: " + removed.error().context);

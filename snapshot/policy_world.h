@@ -103,7 +103,8 @@ class PolicyArchive {
   // Until it is there; ok as well when it is there already. cancelled: we are ending; cold: the
   // archive is on the shelf, and takes nothing until it is retrieved.
   virtual Status pull(const PolicyPlace& place, const CloudSnapshot& snapshot) = 0;
-  // conflict, busy, cold: something stands against it. Ok when it is not there.
+  // conflict, busy, cold, write_protected (locked): something stands against it. Ok when it is not
+  // there.
   virtual Status remove(const std::string& archive, const std::string& point) = 0;
 };
 

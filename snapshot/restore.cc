@@ -20,6 +20,8 @@ Error gone(const std::string& snapshot) {
 
 }  // namespace
 
+uint64_t gib_for(uint64_t bytes) { return std::max<uint64_t>(1, (bytes + GiB - 1) / GiB); }
+
 SnapshotRestore::SnapshotRestore(BlockDevice& source, BlockDevice* parent, EbsClient& ebs,
                                  Ec2Client* ec2, Clock& clock, Random& random,
                                  const Options& options, Save save,
@@ -47,8 +49,8 @@ Result<RestoreResult> SnapshotRestore::run(const RestoreRequest& request, Restor
   if (!request.kms_key.empty() && !request.encrypted) {
     return Error(ErrorCode::invalid_argument, "restore: a KMS key without encryption");
   }
-  const uint64_t needed = (source_.block_count() * kEbsBlockBytes + GiB - 1) / GiB;
-  volume_gib_ = request.volume_gib > 0 ? request.volume_gib : std::max<uint64_t>(1, needed);
+  volume_gib_ =
+      request.volume_gib > 0 ? request.volume_gib : gib_for(source_.block_count() * kEbsBlockBytes);
   ASSIGN_OR_RETURN(const auto beyond, source_.next(volume_gib_ * (GiB / kEbsBlockBytes)));
   if (volume_gib_ > kEbsMaxVolumeGib || beyond) {
     return Error(ErrorCode::invalid_argument, "restore: the disk does not fit a volume of " +

@@ -51,6 +51,8 @@ struct RestoreResult {
   std::string status;  // "completed"; "pending" when nobody could be asked
 };
 
+uint64_t gib_for(uint64_t bytes);  // of a volume that a disk of that size fits
+
 class SnapshotRestore {
  public:
   struct Options {

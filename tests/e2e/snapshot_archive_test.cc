@@ -259,16 +259,52 @@ TEST_F(SnapshotArchiveTest, OneThatCannotBeOpenedIsDeletedByForce) {
 }
 
 TEST_F(SnapshotArchiveTest, JobsOfTheShelfAreCancelled) {
-  begin(std::string(kPools) + "[store]\nrestore_standard = \"60s\"\nrestore_poll = \"50ms\"\n");
+  begin(std::string(kPools) + "[store]\nrestore_standard = \"60s\"\nrestore_poll = \"50ms\"\n" +
+        "[[policy]]\nname = \"p\"\ntags = { Name = \"db\" }\n");
   gateway->ok({"snapshot", "archive", "db", "--wait"});
   const json job = gateway->json({"snapshot", "retrieve", "db"});
   EXPECT_EQ(status(), "RETRIEVING");
+  // A policy's pull does not wait for it, nor fail: the next run has what changed since.
+  gateway->ok({"policy", "run", "p"});
+  SystemClock clock;
+  json item = json::object();
+  for (int i = 0; i < 200 && item.value("State", "") != "skipped-archived"; ++i) {
+    clock.sleep_ms(100);
+    const json run = gateway->json({"policy", "show", "p"})["Runs"][0];
+    if (!run["Items"].empty()) item = run["Items"][0];
+  }
+  EXPECT_EQ(item.value("State", ""), "skipped-archived") << item;
   refused({"snapshot", "restore", "db"}, "RETRIEVING");
   refused({"snapshot", "delete", "db"}, "job");
   gateway->ok({"snapshot", "cancel", std::to_string(job["JobId"].get<int64_t>())});
   EXPECT_EQ(follow(job).value("State", ""), "cancelled");
   refused({"snapshot", "restore", "db"}, "on the shelf");
   EXPECT_EQ(status(), "ARCHIVED");
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+// Retrieved again it is locked as before: neither it nor a part of it is deleted, by nobody.
+TEST_F(SnapshotArchiveTest, OfALockedArchiveNoPointIsDeleted) {
+  begin(
+      "[[pool]]\nname = \"vault\"\nstorage_class = \"GLACIER\"\nlock = \"compliance\"\n"
+      "lock_days = 2\n[store]\n" +
+      std::string(kShort) +
+      "[[policy]]\nname = \"p\"\ntags = { Name = \"db\" }\nkeep_in_archive = { last = 1 }\n");
+  const auto run = [&] {
+    gateway->ok({"policy", "run", "p", "--wait"});
+    return gateway->json({"policy", "show", "p"})["Runs"].back();
+  };
+  run();
+  gateway->ok({"snapshot", "archive", "db", "--pool", "vault", "--wait"});
+  gateway->ok({"snapshot", "retrieve", "db", "--wait"});
+  change();
+  pull({second});
+  refused({"snapshot", "delete", "db@" + first}, "locked (COMPLIANCE)");
+  refused({"snapshot", "delete", "db@" + second}, "locked (COMPLIANCE)");
+  const json third = run();
+  EXPECT_TRUE(third["Failed"].empty()) << third;
+  EXPECT_NE(third["Skipped"].dump().find("locked (COMPLIANCE)"), std::string::npos) << third;
+  EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Points"].size(), 4U);
   EXPECT_EQ(gateway->stop(), 0);
 }
 

@@ -18,7 +18,9 @@ TEST_F(SnapshotTest, PulledAgainVerifiedAndRestored) {
   const std::string volume = aws->make_volume({1, {{"Name", "db"}}, false, "", 0, 0, {}});
   aws->write_pattern(volume, 0, 30, 1);
   aws->write_zeros(volume, 40, 2);
-  const std::string first = aws->make_snapshot(volume, {{"Env", "prod"}});
+  // The direct APIs do not take a tag of the length that EC2 takes.
+  const std::string first =
+      aws->make_snapshot(volume, {{"Env", "prod"}, {"Notes", std::string(256, 'n')}});
   pull({first, "--to", "db"});
   aws->write_pattern(volume, 5, 3, 2);
   aws->trim(volume, 10, 2);
@@ -94,6 +96,34 @@ TEST_F(SnapshotTest, WhatEc2HasArchivedIsNoBase) {
   const auto refused = gateway->cli({"snapshot", "pull", third});
   EXPECT_NE(refused.exit_code, 0);
   EXPECT_NE(refused.output.find("archive tier"), std::string::npos) << refused.output;
+  EXPECT_EQ(aws->rejections(), std::vector<std::string>());
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+// A snapshot of the volume from before it grew has no parent among those from after: EBS refuses
+// one that is larger. From after, the nearest is taken.
+TEST_F(SnapshotTest, AParentIsNotLargerThanItsChild) {
+  ASSERT_TRUE(gateway->start().ok());
+  const std::string volume = aws->make_volume({1, {}, false, "", 0, 0, {}});
+  aws->write_pattern(volume, 0, 20, 1);
+  std::vector<std::string> chain = {aws->make_snapshot(volume)};
+  pull({chain[0], "--to", "db"});
+  aws->grow_volume(volume, 2);
+  for (int i = 0; i < 3; ++i) {
+    aws->write_pattern(volume, 2040 + 10U * static_cast<unsigned>(i), 10, 2);
+    chain.push_back(aws->make_snapshot(volume));
+    EXPECT_EQ(pull({chain.back()}).value("Base", ""), chain[chain.size() - 2]);
+  }
+  const auto restore = [&](const std::string& snapshot) {
+    const uint64_t puts = aws->requests(EbsOperation::put_snapshot_block);
+    const json job =
+        follow(gateway->json({"snapshot", "restore", "db@" + snapshot, "--parent", "auto"}));
+    EXPECT_EQ(job.value("State", ""), "succeeded") << job;
+    EXPECT_EQ(digest_of(job.value("Result", ""), 2), digest_of(snapshot, 2));
+    return aws->requests(EbsOperation::put_snapshot_block) - puts;
+  };
+  EXPECT_EQ(restore(chain[2]), 10U) << "of its neighbour";
+  EXPECT_EQ(restore(chain[0]), 20U) << "in full";
   EXPECT_EQ(aws->rejections(), std::vector<std::string>());
   EXPECT_EQ(gateway->stop(), 0);
 }

@@ -109,6 +109,10 @@ void EbsStandin::trim(const std::string& volume, uint64_t first, uint64_t count)
   impl_->shared_.service.change(volume, first, count, ebs::Service::Change::trim, 0,
                                 EbsPattern::mixed);
 }
+void EbsStandin::grow_volume(const std::string& volume, uint64_t size_gib) {
+  impl_->shared_.service.grow_volume(volume, size_gib);
+}
+
 void EbsStandin::touch(const std::string& volume, uint64_t first, uint64_t count) {
   impl_->shared_.service.change(volume, first, count, ebs::Service::Change::touch, 0,
                                 EbsPattern::mixed);

@@ -227,6 +227,7 @@ class EbsStandin {
   void trim(const std::string& volume, uint64_t first, uint64_t count);  // absent
   // The same content written anew: listed as changed.
   void touch(const std::string& volume, uint64_t first, uint64_t count);
+  void grow_volume(const std::string& volume, uint64_t size_gib);
   std::string make_snapshot(const std::string& volume, const EbsTags& tags = {});  // completed
   void archive_snapshot(const std::string& snapshot);  // to EC2's archive tier
   // The first volume is its root device, /dev/xvda; then /dev/sdf and so on.

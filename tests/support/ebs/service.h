@@ -155,6 +155,7 @@ class Service {
                 const std::string& external_id);
   void archive_snapshot(const std::string& id);
   void expire_key(const std::string& access_key);
+  void grow_volume(const std::string& id, uint64_t size_gib);
   std::optional<Buffer> snapshot_block(const std::string& snapshot, uint64_t index) const;
   std::vector<uint64_t> snapshot_blocks(const std::string& snapshot) const;
   Buffer volume_block(const std::string& volume, uint64_t index) const;

@@ -71,6 +71,13 @@ void Service::change(const std::string& id, uint64_t first, uint64_t count, Chan
   }
 }
 
+void Service::grow_volume(const std::string& id, uint64_t size_gib) {
+  const std::lock_guard lock(mutex_);
+  Volume& volume = volume_of(id);
+  CHECK(size_gib > volume.size_gib);
+  volume.size_gib = size_gib;
+}
+
 void Service::write_block(const std::string& id, uint64_t index, ByteView bytes) {
   CHECK(bytes.size() == kEbsBlockBytes);
   BlockRef block = contents_.keep(bytes, Sha256::of(bytes));
