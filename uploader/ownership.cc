@@ -494,7 +494,8 @@ Status Ownership::take_back(const Uuid& cartridge, const Unbegun& unbegun) {
 
 Status Ownership::take_over(const Uuid& cartridge, bool force) {
   TRY(ask_capabilities());
-  if (!conditional()) {
+  // A rebuilt gateway takes what was its own; on a store without conditions it is alone.
+  if (!conditional() && !options_.take_identity) {
     return Error(ErrorCode::not_supported, env_.store->describe() +
                                                " has no conditional writes: no cartridge can be " +
                                                "taken over from a gateway that may still write it");

@@ -158,7 +158,8 @@ class Ownership {
   // after the owner was read, so that a deletion that begins meanwhile wins.
   using Unbegun = std::function<Result<bool>()>;
   Status take_back(const Uuid& cartridge, const Unbegun& unbegun);
-  // From a gateway that is not alive; `force`: alive or not.
+  // From a gateway that is not alive; `force`: alive or not. not_supported without conditions, but
+  // for one that takes its own identity.
   Status take_over(const Uuid& cartridge, bool force);
   Result<std::optional<Owner>> owner_of(const Uuid& cartridge);  // asks the store
   void forget(const Uuid& cartridge);                            // what is remembered of it
