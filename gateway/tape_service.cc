@@ -324,6 +324,10 @@ Result<TapeView> TapeService::take_over(std::string_view barcode, bool force) {
     TRY(env_.catalog->check_no_job(known->uuid));
   }
   ASSIGN_OR_RETURN(TapeRow row, env_.shelf->take_over(std::string(barcode), force));
+  // It may have been archived since this gateway had it.
+  if (!belongs_in_library(row.status) && library_->find(barcode)) {
+    TRY(library_->remove(row.uuid));
+  }
   return view(std::move(row));
 }
 

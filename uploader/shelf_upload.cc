@@ -277,7 +277,7 @@ Result<bool> Shelf::State::send_segment(const SegmentRow& row, File& file) {
   source.sha256 = *digest;
   source.immutable_path = segment_path_of(id);
   ASSIGN_OR_RETURN(const StorageClass into, class_for_upload(id.cartridge));
-  Result<ObjectInfo> done = put_segment(key, source, into);
+  Result<ObjectInfo> done = put_segment(row, source, into);
   if (!done.ok()) {
     // Bytes that do not fit their digest: is it this disk, or the way to the store?
     if (done.error().code == ErrorCode::corrupt) TRY(check_local());
