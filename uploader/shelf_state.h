@@ -490,6 +490,7 @@ struct Shelf::State {
   // -- jobs (shelf_jobs.cc, shelf_objects.cc)
   Result<int64_t> begin_job(JobKind kind, const TapeRow& tape,
                             std::map<std::string, std::string> parameters);
+  Status set_status_of_job(const JobRun& run);
   Status cancel_job(const Uuid& cartridge, JobKind kind);
   std::string parameter_of(const JobRun& run, const char* name);  // "": there is none
   TapeStatus status_before(const JobRun& run);                    // the tape's, when it began

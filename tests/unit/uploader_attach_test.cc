@@ -154,6 +154,28 @@ TEST_F(UploaderAttachTest, ADetachThatIsInterruptedEndsAllTheSame) {
   }
 }
 
+// Killed between the job's row and the image's status, at the job's beginning or at its end: the
+// next start opens what is AVAILABLE, and the job would write and remove it under whoever has it.
+TEST_F(UploaderAttachTest, AnImageWhoseJobIsUnfinishedIsNotAvailable) {
+  for (const auto& [kind, during] : {std::pair(JobKind::detach, TapeStatus::detaching),
+                                     std::pair(JobKind::archive, TapeStatus::in_transit_to_vts),
+                                     std::pair(JobKind::delete_tape, TapeStatus::deleting)}) {
+    const std::string name(to_string(kind));
+    const Uuid id = make(a, name, 1);
+    ASSERT_TRUE(a.run_until([&] { return a.all_stored(id); }));
+    ASSERT_TRUE(a.catalog()
+                    .add_job(make_job(kind, id, name, clock.unix_ms(), {{"before", "AVAILABLE"}}))
+                    .ok());
+    a.restart(false);
+    a.run_once();
+    ASSERT_TRUE(a.shelf().reconcile().ok());
+    EXPECT_EQ(a.status(id), during) << name;
+    ASSERT_TRUE(
+        a.run_until([&] { return !(*a.catalog().unfinished_job(id)).has_value(); }, 600'000))
+        << name;
+  }
+}
+
 TEST_F(UploaderAttachTest, AGatewayThatIsGoneLosesItsImage) {
   const auto volume = a.make_image("v", kSize);
   const Uuid id = volume->uuid();
