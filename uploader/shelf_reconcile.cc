@@ -257,13 +257,29 @@ Status Shelf::State::reconcile_missing(const TapeRow& row) {
     return Error(ErrorCode::not_found, "its directory is gone and the store has no manifest of it");
   }
   ASSIGN_OR_RETURN(const ReplayedManifest replayed, decode_manifest(*image, false));
+  Manifest manifest = replayed.manifest;
+  const bool behind = manifest.properties.contains(kIncompleteProperty) ||
+                      row.manifest_generation > manifest.generation;
+  const std::string text = property_of(manifest, "status");
+  const TapeStatus said = parse_tape_status(text).value_or(TapeStatus::available);
+  const bool shelved = said == TapeStatus::archived || row.status == TapeStatus::archived;
+  if (!shelved && text != kDetachedStatus) {
+    // What is lost may have taken later epochs than the store knows of: no nonce comes twice.
+    manifest.epoch = epoch_after_takeover(manifest.epoch);
+    ++manifest.generation;
+    if (manifest.properties.erase(kIncompleteProperty) > 0 && row.kind == RowKind::tape) {
+      manifest.properties[kIncompleteProperty] = "recovered";
+    }
+    TRY(check_manifest(manifest));
+  }
   TRY(env.files->create_directories(directory_of(row.uuid)));
-  TRY(env.files->replace_file(manifest_path_of(row.uuid), encode_manifest(replayed.manifest)));
+  TRY(env.files->replace_file(manifest_path_of(row.uuid), encode_manifest(manifest)));
   bool store_answers = true;
   TRY(reconcile_cartridge(row.uuid, store_answers));
-  if (replayed.manifest.properties.contains("incomplete")) {
-    return Error(ErrorCode::corrupt,
-                 "its directory was gone; what the store has of it lacks the end");
+  // One that neither the disk nor the store had.
+  if (row.status == TapeStatus::irrecoverable) TRY(set_status(row.uuid, said));
+  if (behind) {
+    note_problem(row.uuid, "its directory was gone; what the store had of it may lack the end");
   }
   return {};
 }
@@ -343,7 +359,7 @@ Status Shelf::reconcile() {
   rows.insert(rows.end(), images.begin(), images.end());
   for (const TapeRow& row : rows) {
     if (found.contains(row.uuid) || row.status == TapeStatus::deleting ||
-        row.status == TapeStatus::creating || row.status == TapeStatus::irrecoverable) {
+        row.status == TapeStatus::creating) {
       continue;
     }
     const Status done = s.reconcile_missing(row);
