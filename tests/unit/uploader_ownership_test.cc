@@ -567,6 +567,32 @@ TEST_F(TwoGateways, NothingIsEvictedBeforeTheLeaseWasTaken) {
   EXPECT_TRUE(rig.run_until([&] { return rig.all_in_state(id, SegmentState::evicted); }, 60'000));
 }
 
+// Its new owner may have dropped it, in the store too.
+TEST_F(TwoGateways, WhatIsHereOfATapeThatWasTakenStays) {
+  ShelfOptions small;
+  small.cache_limit_bytes = 40 * KiB;
+  ShelfRig rig(7, small, sharing("sgw-C"));
+  rig.run_once();
+  const Uuid id = create(rig, "ABC002L8");
+  rig.write(id, 0, 12);
+  ASSERT_TRUE(rig.run_until([&] {
+    const auto stored = rig.stored_manifest(id);
+    return stored && *stored == rig.manifest(id);
+  }));
+  const size_t here = rig.local_segments(id);
+  ASSERT_GE(here, 1U);
+  b_.run_once();
+  const auto taken = b_.shelf().take_over("ABC002L8", true);
+  ASSERT_TRUE(taken.ok()) << taken.error().message();
+  EXPECT_FALSE(rig.shelf().look_at_owner(id).ok());
+  rig.run_once();
+  const Uuid other = create(rig, "ABC003L8");
+  rig.write(other, 0, 60);
+  rig.run_until([] { return false; }, 60'000);
+  EXPECT_EQ(rig.local_segments(id), here);
+  EXPECT_LT(rig.local_segments(other), 3U);
+}
+
 TEST_F(TwoGateways, WithoutConditionsAGatewayStaysAlone) {
   PlainStore plain(b_.store());
   Ownership alone({&plain, &clock_}, {"sgw-C", "c", "host", "i"}, {});
