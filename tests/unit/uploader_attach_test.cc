@@ -176,6 +176,26 @@ TEST_F(UploaderAttachTest, AnImageWhoseJobIsUnfinishedIsNotAvailable) {
   }
 }
 
+// What is said of it after it was attached, and archived by whoever has it, is not believed.
+TEST_F(UploaderAttachTest, OnlyWhatItsManifestSaysIsDetached) {
+  const Uuid id = make(a, "v", 1);
+  detach(a, id);
+  const Buffer document = *a.store().get_all(detached_key(id));
+  EXPECT_EQ(b.shelf().detached_images()->size(), 1U);
+  ASSERT_TRUE(b.shelf().attach(request("v")).ok());
+  ASSERT_TRUE(b.shelf().assign_pool(id, "glacier").ok());
+  ASSERT_TRUE(b.shelf().archive(id).ok());
+  ASSERT_TRUE(b.run_until([&] { return b.status(id) == TapeStatus::archived; }));
+  // A put that a server carries out late.
+  ASSERT_TRUE(a.store().put(detached_key(id), source_of(document), {}).ok());
+  EXPECT_TRUE(b.shelf().detached_images()->empty());
+  clock.advance_ms(8LL * 24 * 3'600'000);
+  StoreGcOptions options;
+  options.threads = 1;
+  ASSERT_TRUE(collect_store_garbage(b.store(), clock, options).ok());
+  EXPECT_FALSE(a.store().head(detached_key(id)).ok());
+}
+
 TEST_F(UploaderAttachTest, AGatewayThatIsGoneLosesItsImage) {
   const auto volume = a.make_image("v", kSize);
   const Uuid id = volume->uuid();
