@@ -652,6 +652,36 @@ TEST_F(TwoGateways, VerifyFindsWhatIsMissingDamagedAndLeftOver) {
   EXPECT_EQ(broken->problems[0].kind, "manifest");
 }
 
+// A gateway that writes drops segments: what its manifest named a moment ago is not missing.
+TEST_F(TwoGateways, VerifyBesideAWriterFindsNothing) {
+  const auto buffers = BufferPool::create(1 * MiB);
+  StoreCheckOptions quick;
+  quick.threads = 1;
+  for (const bool deleted : {false, true}) {
+    const Uuid id = create(a_, deleted ? "ABC001L8" : "ABC002L8");
+    a_.write(id, 0, 40);
+    ASSERT_TRUE(idle(a_, id));
+    bool written = false;
+    b_.faulty().watch([&](const char* operation, const std::string& key, bool) {
+      if (written || std::string_view(operation) != "get") return;
+      if (!key.ends_with(".seg") || key.find(id.to_string()) == std::string::npos) return;
+      written = true;
+      if (deleted) {
+        ASSERT_TRUE(a_.shelf().remove(id).ok());
+        ASSERT_TRUE(a_.run_until([&] { return a_.status(id) == TapeStatus::deleted; }));
+        return;
+      }
+      a_.write(id, 4, 30);
+      ASSERT_TRUE(idle(a_, id));
+    });
+    const auto report = check_store(b_.faulty(), clock_, *buffers, quick);
+    b_.faulty().watch({});
+    ASSERT_TRUE(report.ok());
+    EXPECT_TRUE(written);
+    EXPECT_EQ(report->problems_total, 0U) << report->problems[0].key << report->problems[0].what;
+  }
+}
+
 TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   const Uuid id = create(a_, "ABC001L8");
   a_.write(id, 0, 40);
