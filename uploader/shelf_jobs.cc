@@ -506,7 +506,9 @@ Status Shelf::State::end_failed(JobRun& run) {
     TapeStatus back = status_before(run);
     {
       const std::lock_guard lock(mutex);
-      if (run.data_lost) back = TapeStatus::irrecoverable;
+      // A disk that was to be detached goes on as it was, with what can be read.
+      const bool detach = run.row.kind == JobKind::detach;
+      if (run.data_lost && !detach) back = TapeStatus::irrecoverable;
     }
     // Of one that a start found the manifest was not put yet.
     if (run.edited || !parameter_of(run, "found").empty()) {

@@ -176,6 +176,26 @@ TEST_F(UploaderAttachTest, AnImageWhoseJobIsUnfinishedIsNotAvailable) {
   }
 }
 
+// The rest of it can be read, and the segment may come back.
+TEST_F(UploaderAttachTest, ADetachThatFindsASegmentLostLeavesTheDisk) {
+  a.faulty().fail_next("put", Error(ErrorCode::unavailable, "away"), 1'000'000);
+  const Uuid id = make(a, "v", 1);
+  const SegmentEntry first = a.manifest(id).partitions[kImageLogPartition].segments[0];
+  const std::string path = segment_path(a.directory(id), first.sequence, first.epoch);
+  const Buffer content = *a.disk().content(path);
+  ASSERT_TRUE(a.disk().remove(path).ok());
+  a.faulty().fail_next("", Error(ErrorCode::unavailable, "away"), 0);
+  a.run_until([] { return false; }, 120'000);
+  const auto job = a.shelf().detach(id);
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  EXPECT_EQ(a.shelf().wait(*job, 600'000)->state, JobState::failed);
+  EXPECT_EQ(a.status(id), TapeStatus::available);
+  EXPECT_NE((*a.catalog().tape(id))->problem.find("segment"), std::string::npos);
+  ASSERT_TRUE(a.disk().replace_file(path, content).ok());
+  a.run_until([] { return false; }, 2 * 3'600'000);
+  detach(a, id);
+}
+
 // What is said of it after it was attached, and archived by whoever has it, is not believed.
 TEST_F(UploaderAttachTest, OnlyWhatItsManifestSaysIsDetached) {
   const Uuid id = make(a, "v", 1);
