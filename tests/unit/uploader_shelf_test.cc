@@ -443,6 +443,26 @@ TEST(Shelf, WhatNeitherDiskNorStoreHadComesBackWithTheStore) {
   }
 }
 
+// Keys that are being changed, a policy that denies: nothing of a segment's own. It is not asked
+// for each of them, and what waits goes up soon after it is mended.
+TEST(Shelf, AStoreThatRefusesIsAskedNowAndThen) {
+  ShelfRig rig(13);
+  const Uuid id = rig.create("T00001");
+  rig.faulty().refuse_keys(".seg", Error(ErrorCode::permission, "HTTP 403"));
+  rig.write(id, SIZE_MAX, 200);
+  const size_t segments = rig.manifest(id).partitions[0].segments.size();
+  ASSERT_GT(segments, 15U);
+  const uint64_t puts = rig.faulty().calls("put");
+  rig.run_until([] { return false; }, 60'000);
+  EXPECT_LT(rig.faulty().calls("put") - puts, 10U);
+  EXPECT_GT(rig.faulty().calls("put") - puts, 2U);
+  EXPECT_NE((*rig.catalog().tape(id))->problem.find("403"), std::string::npos);
+  rig.faulty().refuse_keys("", kAway);
+  EXPECT_TRUE(rig.run_until([&] { return rig.all_in_state(id, SegmentState::verified); }, 150'000));
+  rig.run_once();
+  EXPECT_EQ((*rig.catalog().tape(id))->problem, "");
+}
+
 TEST(Shelf, DocumentsGoUpAndTheNewestWins) {
   ShelfRig rig(12);
   const std::string key = inventory_key("sgw-1");
