@@ -174,6 +174,16 @@ Result<std::optional<TapeRow>> one_tape(Statement& s) {
   return std::optional<TapeRow>(std::move(row));
 }
 
+Result<std::vector<TapeRow>> all_tapes(Statement& s) {
+  std::vector<TapeRow> rows;
+  while (true) {
+    ASSIGN_OR_RETURN(const bool more, s.step());
+    if (!more) return rows;
+    ASSIGN_OR_RETURN(TapeRow row, tape_of(s));
+    rows.push_back(std::move(row));
+  }
+}
+
 Result<int64_t> user_version(Database& database) {
   ASSIGN_OR_RETURN(Statement s, database.prepare("PRAGMA user_version"));
   ASSIGN_OR_RETURN(const bool row, s.step());
@@ -281,13 +291,15 @@ Result<std::vector<TapeRow>> Catalog::tapes(size_t limit, std::string_view after
                    state_->prepare("SELECT " TAPE_COLUMNS " FROM tapes WHERE kind = 0 AND "
                                    "status <> 'DELETED' AND barcode > ? ORDER BY barcode LIMIT ?"));
   s.text(after_barcode).integer(limit == 0 ? -1 : static_cast<int64_t>(limit));
-  std::vector<TapeRow> rows;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, s.step());
-    if (!more) return rows;
-    ASSIGN_OR_RETURN(TapeRow row, tape_of(s));
-    rows.push_back(std::move(row));
-  }
+  return all_tapes(s);
+}
+
+Result<std::vector<TapeRow>> Catalog::deleted_tapes() {
+  const std::lock_guard lock(state_->mutex);
+  ASSIGN_OR_RETURN(Statement s,
+                   state_->prepare("SELECT " TAPE_COLUMNS " FROM tapes WHERE kind = 0 AND "
+                                   "status = 'DELETED' ORDER BY barcode"));
+  return all_tapes(s);
 }
 
 Result<std::optional<TapeRow>> Catalog::image_by_name(std::string_view name) {
@@ -302,13 +314,7 @@ Result<std::vector<TapeRow>> Catalog::images() {
   const std::lock_guard lock(state_->mutex);
   ASSIGN_OR_RETURN(Statement s, state_->prepare("SELECT " TAPE_COLUMNS
                                                 " FROM tapes WHERE kind = 1 ORDER BY barcode"));
-  std::vector<TapeRow> rows;
-  while (true) {
-    ASSIGN_OR_RETURN(const bool more, s.step());
-    if (!more) return rows;
-    ASSIGN_OR_RETURN(TapeRow row, tape_of(s));
-    rows.push_back(std::move(row));
-  }
+  return all_tapes(s);
 }
 
 Status Catalog::set_tape_status(const Uuid& uuid, TapeStatus status, int64_t now_ms) {

@@ -160,6 +160,7 @@ class Catalog {
       std::string_view barcode);  // also deleted ones: a barcode is never reused
   Result<std::vector<TapeRow>> tapes(
       size_t limit = 0, std::string_view after_barcode = {});  // by barcode, without deleted
+  Result<std::vector<TapeRow>> deleted_tapes();                // by barcode
   Result<std::optional<TapeRow>> image_by_name(std::string_view name);
   Result<std::vector<TapeRow>> images();  // by name
   Status set_image(const Uuid& uuid, ImageMode mode, bool pinned);

@@ -147,7 +147,8 @@ Status Gateway::take_lease() {
   // Doubted first: cut short behind the lease, the next start would believe all of it.
   TRY(doubt_store());
   TRY(ownership_->open());
-  return ownership_->may_write();
+  TRY(ownership_->may_write());
+  return claim_barcodes_again(*catalog_, *ownership_);
 }
 
 // Nothing is believed of a store that only the operator knows.

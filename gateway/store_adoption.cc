@@ -2,11 +2,15 @@
 
 #include <charconv>
 
+#include "base/log.h"
+#include "uploader/bucket_scan.h"
+
 namespace coldshelf {
 
 namespace {
 
 constexpr const char* kLeaseEpochSetting = "lease_epoch";
+constexpr unsigned kClaimThreads = 16;
 
 // Tapes on the shelf have nothing here, and may be another gateway's by now.
 bool is_in_use(const TapeRow& row) {
@@ -48,6 +52,20 @@ Result<uint64_t> doubt_the_store(Catalog& catalog) {
     count += changed.size();
   }
   return count;
+}
+
+Status claim_barcodes_again(Catalog& catalog, Ownership& ownership) {
+  ASSIGN_OR_RETURN(std::vector<TapeRow> rows, catalog.tapes());
+  ASSIGN_OR_RETURN(const std::vector<TapeRow> deleted, catalog.deleted_tapes());
+  rows.insert(rows.end(), deleted.begin(), deleted.end());
+  return in_parallel(kClaimThreads, rows.size(), [&](size_t i) -> Status {
+    const TapeRow& row = rows[i];
+    Status claimed = ownership.claim_barcode(row.barcode, row.uuid);
+    if (claimed.ok() || claimed.error().code != ErrorCode::exists) return claimed;
+    log_warning("gateway", "barcode is another tape's in the store",
+                {{"barcode", row.barcode}, {"error", claimed.error().message()}});
+    return {};
+  });
 }
 
 }  // namespace coldshelf

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "catalog/catalog.h"
+#include "uploader/ownership.h"
 
 namespace coldshelf {
 
@@ -18,5 +19,8 @@ Status remember_lease_epoch(Catalog& catalog, uint64_t epoch);
 // segment, has it; manifests are put again. The number of segments. What is not here stays as it
 // is: a read tells whether the store has it.
 Result<uint64_t> doubt_the_store(Catalog& catalog);
+// When it is adopted: a store that lost what it had does not know either whose the barcodes are,
+// and another gateway would take them. Those of deleted tapes too, which are never used again.
+Status claim_barcodes_again(Catalog& catalog, Ownership& ownership);
 
 }  // namespace coldshelf

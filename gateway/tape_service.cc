@@ -246,8 +246,8 @@ void TapeService::put_back(const TapeRow& row, std::optional<uint16_t> address) 
 
 Result<int64_t> TapeService::archive_locked(const TapeRow& row) {
   if (row.status != TapeStatus::available && row.status != TapeStatus::retrieved &&
-      row.status != TapeStatus::irrecoverable) {
-    return wrong_status(row, "AVAILABLE or RETRIEVED to be archived");
+      row.status != TapeStatus::recovered && row.status != TapeStatus::irrecoverable) {
+    return wrong_status(row, "AVAILABLE, RETRIEVED or RECOVERED to be archived");
   }
   // Out of the library first: nobody can load it while it goes away. A crash behind this finds the
   // tape AVAILABLE and in no slot, and puts it back.
@@ -324,6 +324,10 @@ Result<TapeView> TapeService::take_over(std::string_view barcode, bool force) {
     TRY(env_.catalog->check_no_job(known->uuid));
   }
   ASSIGN_OR_RETURN(TapeRow row, env_.shelf->take_over(std::string(barcode), force));
+  // It may have been archived since this gateway had it.
+  if (!belongs_in_library(row.status) && library_->find(barcode)) {
+    TRY(library_->remove(row.uuid));
+  }
   return view(std::move(row));
 }
 

@@ -254,6 +254,8 @@ class VolumeService final : public ImageDirectory {
   Result<std::shared_ptr<Volume>> take_open(const EntryPtr& entry, const std::string& status,
                                             bool force);
   void look_again(const EntryPtr& entry);
+  bool cannot_be_opened(const EntryPtr& entry);
+  Result<int64_t> shelve_again(const EntryPtr& entry, const std::string& pool);
   void settle(const EntryPtr& entry);  // what a job of the shelf came to
   void settle_detach(const EntryPtr& entry);
   void release_clones();

@@ -135,6 +135,8 @@ Status VolumeService::check_lasting(const EntryPtr& entry) {
 
 Result<int64_t> VolumeService::shelve(const std::string& archive, const std::string& pool) {
   if (env_.shelf == nullptr) return Error(ErrorCode::not_supported, "there is no store");
+  ASSIGN_OR_RETURN(const EntryPtr known, find_archive_entry(archive));
+  if (cannot_be_opened(known)) return shelve_again(known, pool);
   TRY(open_archive(archive));
   ASSIGN_OR_RETURN(const EntryPtr entry, find_open(archive));
   const std::lock_guard life(entry->life);
@@ -166,6 +168,36 @@ Result<int64_t> VolumeService::shelve(const std::string& archive, const std::str
   }
   log_info("volumes", "archive goes to the shelf",
            {{"name", entry->name}, {"pool", wanted}, {"job", *job}});
+  return job;
+}
+
+// A segment is lost; or an archival ended half-way, and it is in an archive class; or the restored
+// copies have expired.
+bool VolumeService::cannot_be_opened(const EntryPtr& entry) {
+  const std::lock_guard lock(mutex_);
+  if (entry->volume != nullptr) return false;
+  if (entry->status == text_of(TapeStatus::irrecoverable)) return true;
+  return !entry->problem.empty() && (entry->status == text_of(TapeStatus::available) ||
+                                     entry->status == text_of(TapeStatus::retrieved));
+}
+
+// One that is closed and was written to its end: the archival begins, or goes on where it ended.
+Result<int64_t> VolumeService::shelve_again(const EntryPtr& entry, const std::string& pool) {
+  const std::lock_guard life(entry->life);
+  TRY(check_idle(entry));
+  if (!cannot_be_opened(entry)) {
+    return Error(ErrorCode::busy, entry->name + " is being worked on");
+  }
+  const std::string had = property_or(entry->known, "pool", "");
+  if (!pool.empty() && pool != had) {
+    return Error(ErrorCode::conflict,
+                 entry->name + " is not open; it goes to its own pool, " + had);
+  }
+  ASSIGN_OR_RETURN(const int64_t job, env_.shelf->archive(entry->uuid));
+  const std::lock_guard lock(mutex_);
+  entry->status = text_of(TapeStatus::in_transit_to_vts);
+  entry->problem.clear();
+  log_info("volumes", "archive goes to the shelf again", {{"name", entry->name}, {"job", job}});
   return job;
 }
 

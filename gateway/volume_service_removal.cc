@@ -378,7 +378,8 @@ Result<int64_t> VolumeService::detach(const std::string& volume, bool force) {
 void VolumeService::settle_detach(const EntryPtr& entry) {
   const auto row = row_of(entry->uuid);
   if (!row.ok() || (*row && (*row)->status == TapeStatus::detaching)) return;
-  if (*row) {  // cancelled, or failed
+  if (*row && !check_idle(entry).ok()) return;  // its job is just ending
+  if (*row) {                                   // cancelled, or failed
     static_cast<void>(reopen(entry).ok());
     return;
   }

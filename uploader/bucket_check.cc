@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
+#include <tuple>
 
 #include "tape/format/image_manifest.h"
 #include "tape/format/segment.h"
@@ -42,6 +44,41 @@ class Checker {
   Status abandoned() const {
     if (options_.abandon == nullptr || !*options_.abandon) return {};
     return Error(ErrorCode::cancelled, "the check was ended");
+  }
+
+  // The store's manifest of a cartridge, read again when something of it is wrong.
+  struct Latest {
+    std::mutex mutex;
+    std::string etag;  // of what `named` is of
+    std::set<std::tuple<uint64_t, uint64_t, Sha256Digest>> named;
+  };
+
+  // Gateways write meanwhile: what they drop goes, when the store's manifest names it no more.
+  Result<bool> still_named(const Uuid& uuid, const SegmentEntry& entry, Latest& latest) {
+    const std::lock_guard lock(latest.mutex);
+    const Result<ObjectInfo> head = store_.head(manifest_key(uuid));
+    if (!head.ok() && head.error().code == ErrorCode::not_found) return false;
+    if (!head.ok()) return head.error();
+    if (head->etag.empty() || head->etag != latest.etag) {
+      ASSIGN_OR_RETURN(const BucketCartridge found, read_cartridge(store_, uuid, false));
+      if (!found.manifest) return found.problem->code != ErrorCode::not_found;
+      latest.named.clear();
+      for (const Partition& partition : found.manifest->partitions) {
+        for (const SegmentEntry& e : partition.segments) {
+          latest.named.emplace(e.sequence, e.epoch, e.sha256);
+        }
+      }
+      latest.etag = head->etag;
+    }
+    return latest.named.contains({entry.sequence, entry.epoch, entry.sha256});
+  }
+
+  Status segment_problem(const Manifest& manifest, const SegmentEntry& entry, Latest& latest,
+                         const char* kind, const std::string& what) {
+    ASSIGN_OR_RETURN(const bool named, still_named(manifest.uuid, entry, latest));
+    if (!named) return {};
+    problem(kind, segment_key(manifest.uuid, entry.sequence, entry.epoch), manifest.label, what);
+    return {};
   }
 
   void problem(const char* kind, const std::string& key, const std::string& barcode,
@@ -91,11 +128,12 @@ class Checker {
     const unsigned threads = options_.deep                    ? kDeepThreads
                              : entries.size() > kManySegments ? options_.threads
                                                               : 1;
+    Latest latest;
     TRY(in_parallel(threads, entries.size(), [&](size_t i) -> Status {
       const std::string name = segment_key(uuid, entries[i]->sequence, entries[i]->epoch);
       const auto at = objects.find(name);
       return check_segment(manifest, *entries[i], name, at == objects.end() ? nullptr : &at->second,
-                           key ? &*key : nullptr);
+                           key ? &*key : nullptr, latest);
     }));
     for (const SegmentEntry* entry : entries) {
       objects.erase(segment_key(uuid, entry->sequence, entry->epoch));
@@ -116,9 +154,16 @@ class Checker {
     if (!*base) return {};
     ASSIGN_OR_RETURN(const BucketCartridge found, read_cartridge(store_, (*base)->image, false));
     const std::string name = "image " + (*base)->image.to_string();
-    if (!found.manifest) {
-      problem("base", key, manifest.label, name + ", which it was cloned from, is not there");
+    // One that was deleted meanwhile has let its source go.
+    const auto base_problem = [&](const std::string& what) -> Status {
+      const Result<ObjectInfo> head = store_.head(key);
+      if (!head.ok() && head.error().code == ErrorCode::not_found) return {};
+      if (!head.ok()) return head.error();
+      problem("base", key, manifest.label, what);
       return {};
+    };
+    if (!found.manifest) {
+      return base_problem(name + ", which it was cloned from, is not there");
     }
     bool there = false;
     for (const Partition& partition : found.manifest->partitions) {
@@ -128,9 +173,10 @@ class Checker {
     }
     const std::vector<Uuid> clones = clones_of(*found.manifest);
     if (!there) {
-      problem("base", key, manifest.label, name + " has lost the map that this one stands on");
-    } else if (std::find(clones.begin(), clones.end(), manifest.uuid) == clones.end()) {
-      problem("base", key, manifest.label, name + " does not know that this one stands on it");
+      return base_problem(name + " has lost the map that this one stands on");
+    }
+    if (std::find(clones.begin(), clones.end(), manifest.uuid) == clones.end()) {
+      return base_problem(name + " does not know that this one stands on it");
     }
     return {};
   }
@@ -145,7 +191,7 @@ class Checker {
   }
 
   Status check_segment(const Manifest& manifest, const SegmentEntry& entry, const std::string& key,
-                       const ObjectInfo* listed, const Secret* data_key) {
+                       const ObjectInfo* listed, const Secret* data_key, Latest& latest) {
     TRY(abandoned());
     {
       const std::lock_guard lock(mutex_);
@@ -157,22 +203,20 @@ class Checker {
     if (listed == nullptr || needs_restore(listed->storage_class)) {
       Result<ObjectInfo> head = store_.head(key);
       if (!head.ok() && head.error().code == ErrorCode::not_found) {
-        problem("missing", key, manifest.label, "the manifest names it");
-        return {};
+        return segment_problem(manifest, entry, latest, "missing",
+                               "the manifest names it: " + head.error().context);
       }
       if (!head.ok() && head.error().code == ErrorCode::corrupt) {
-        problem("damaged", key, manifest.label, head.error().message());
-        return {};
+        return segment_problem(manifest, entry, latest, "damaged", head.error().message());
       }
       ASSIGN_OR_RETURN(object, std::move(head));
     } else {
       object = *listed;
     }
     if (object.size != entry.stored_bytes) {
-      problem("damaged", key, manifest.label,
-              std::to_string(object.size) + " bytes, the manifest says " +
-                  std::to_string(entry.stored_bytes));
-      return {};
+      return segment_problem(manifest, entry, latest, "damaged",
+                             std::to_string(object.size) + " bytes, the manifest says " +
+                                 std::to_string(entry.stored_bytes));
     }
     if (needs_restore(object.storage_class) && object.restored_until_ms <= clock_.unix_ms()) {
       const std::lock_guard lock(mutex_);
@@ -184,12 +228,11 @@ class Checker {
     if (checked.ok()) return {};
     const ErrorCode code = checked.error().code;
     if (code == ErrorCode::not_found) {
-      problem("missing", key, manifest.label, "it went away, and the manifest names it");
-      return {};
+      return segment_problem(manifest, entry, latest, "missing",
+                             "it went away, and the manifest names it");
     }
     if (code != ErrorCode::corrupt && code != ErrorCode::out_of_range) return checked;
-    problem("damaged", key, manifest.label, checked.error().message());
-    return {};
+    return segment_problem(manifest, entry, latest, "damaged", checked.error().message());
   }
 
   Status check_trailer(const SegmentEntry& entry, const std::string& key) {

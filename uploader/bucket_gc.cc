@@ -41,14 +41,23 @@ class Collector {
     report_.cartridges = cartridges.size();
     TRY(collect_probes());
     TRY(collect_detached());
-    if (!options_.dry_run) {
-      ASSIGN_OR_RETURN(report_.unfinished, store_.abort_unfinished("", options_.min_age_ms));
-    }
+    if (!options_.dry_run) TRY(end_unfinished());
     return report_;
   }
 
  private:
   enum class Fate { keep, living, garbage };
+
+  // Only where a gateway puts in parts: below a prefix that is none, or another's beginning,
+  // strangers upload too.
+  Status end_unfinished() {
+    for (const std::string_view below : {kCartridgesPrefix, kProbePrefix}) {
+      ASSIGN_OR_RETURN(const size_t ended,
+                       store_.abort_unfinished(std::string(below), options_.min_age_ms));
+      report_.unfinished += ended;
+    }
+    return {};
+  }
 
   // No later manifest of this epoch names a segment below it that this one does not name. A tape
   // has one open segment, which takes its number when the one before is named. An image's log takes
@@ -119,8 +128,7 @@ class Collector {
       const auto image = Uuid::parse(object.key.substr(kDetachedPrefix.size()));
       if (!image) return false;
       ASSIGN_OR_RETURN(const BucketCartridge found, read_cartridge(store_, *image, true));
-      if (found.owner) return found.owner->state != OwnerState::shelved;
-      return !found.manifest && found.problem->code == ErrorCode::not_found;
+      return is_detached(found) == Detached::no;
     });
   }
 

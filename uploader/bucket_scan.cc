@@ -5,6 +5,8 @@
 #include <mutex>
 
 #include "base/executor.h"
+#include "uploader/bucket_takeover.h"
+#include "uploader/detached_document.h"
 #include "uploader/shelf.h"
 
 namespace coldshelf {
@@ -89,6 +91,17 @@ Result<BucketCartridge> read_cartridge(ObjectStore& store, const Uuid& uuid, boo
     out.problem = decoded.error();
   }
   return out;
+}
+
+Detached is_detached(const BucketCartridge& image) {
+  if (image.owner && image.owner->state != OwnerState::shelved) return Detached::no;
+  if (!image.manifest) {
+    const bool gone = image.problem && image.problem->code == ErrorCode::not_found;
+    return gone ? Detached::no : Detached::unknown;
+  }
+  // What is on the shelf may be ARCHIVED, too: that is retrieved, not attached.
+  const bool says_so = property_of(*image.manifest, "status") == kDetachedStatus;
+  return says_so ? Detached::yes : Detached::no;
 }
 
 Status scan_bucket(ObjectStore& store, const ScanOptions& options, const VisitCartridge& visit) {

@@ -32,6 +32,11 @@ Result<std::vector<Uuid>> list_cartridges(ObjectStore& store);
 // What the store has of one cartridge. An error is the store's, not the cartridge's.
 Result<BucketCartridge> read_cartridge(ObjectStore& store, const Uuid& uuid, bool owner);
 
+// Whether detached/<uuid> is true of it: its manifest says so, and nobody has it. Unknown: the
+// manifest cannot be read.
+enum class Detached { no, yes, unknown };
+Detached is_detached(const BucketCartridge& image);
+
 // Calls work(0) to work(count - 1), `threads` at a time, until one fails; gives that error.
 Status in_parallel(unsigned threads, size_t count, const std::function<Status(size_t)>& work);
 

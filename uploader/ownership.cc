@@ -77,6 +77,10 @@ Status Ownership::put_lease(Lease lease, const std::string& etag) {
   lease.instance = self_.instance;
   lease.expires_unix_ms = env_.clock->unix_ms() + options_.lease_ttl_ms;
   const Buffer document = encode_lease(lease);
+  {
+    const std::lock_guard lock(mutex_);
+    tried_epoch_ = std::max(tried_epoch_, lease.epoch);
+  }
   ASSIGN_OR_RETURN(const ObjectInfo put,
                    env_.store->put(lease_key(self_.id), source_of(document), when(etag)));
   lease.etag = put.etag;
@@ -114,6 +118,31 @@ Status Ownership::check_known(const std::optional<Lease>& found) const {
                                          "--adopt-store (docs/runbook.md, Wrong store)");
 }
 
+void Ownership::note_set_back(const Lease& found) {
+  if (options_.known_epoch == 0 || found.epoch <= options_.known_epoch) return;
+  log_warning("ownership",
+              "the lease was taken since it was last noted here: manifests are compared",
+              {{"known", options_.known_epoch}, {"lease", found.epoch}});
+  const std::lock_guard lock(mutex_);
+  set_back_ = true;
+}
+
+bool Ownership::set_back() const {
+  const std::lock_guard lock(mutex_);
+  return set_back_;
+}
+
+// Each start takes an epoch of its own. One that this process has not tried was taken by another
+// start of the same data directory, which can only be a copy of it: one of both must stop, and the
+// later one has looked at what the store has.
+Status Ownership::check_alone(const Lease& found) const {
+  const std::lock_guard lock(mutex_);
+  if (found.epoch <= tried_epoch_) return {};
+  return Error(ErrorCode::conflict,
+               "a copy of this gateway's data directory is in use: " + named(found) +
+                   " has taken the lease since; stop one of them for good");
+}
+
 Status Ownership::take_lease(bool first) {
   for (int attempt = 0;; ++attempt) {
     const Result<Versioned> found =
@@ -129,8 +158,12 @@ Status Ownership::take_lease(bool first) {
                                               ": this data directory must not be used any more");
       }
       if (first) TRY(check_known(lease));
+      if (!first) TRY(check_alone(lease));
       const bool another = lease.instance != self_.instance;
-      lease.epoch = std::max(lease.epoch, options_.known_epoch) + (first || another ? 1 : 0);
+      if (first && !another) note_set_back(lease);
+      // Not back either, should the store give an older one than it has.
+      lease.epoch = std::max({lease.epoch, options_.known_epoch, view().lease.epoch}) +
+                    (first || another ? 1 : 0);
     } else if (found.error().code == ErrorCode::not_found) {
       if (first) TRY(check_known(std::nullopt));
       // Owners that this gateway wrote before have epochs up to the last one.
@@ -155,6 +188,8 @@ Status Ownership::renew() {
     held = held_;
   }
   if (!held) return take_lease(true);
+  // Nothing refuses the put of one that was rebuilt or copied elsewhere: it has to look.
+  if (!conditional()) return take_lease(false);
   const std::string etag = lease.etag;
   Status put = put_lease(std::move(lease), etag);
   if (put.ok() || put.error().code != ErrorCode::precondition_failed) return put;
@@ -494,7 +529,8 @@ Status Ownership::take_back(const Uuid& cartridge, const Unbegun& unbegun) {
 
 Status Ownership::take_over(const Uuid& cartridge, bool force) {
   TRY(ask_capabilities());
-  if (!conditional()) {
+  // A rebuilt gateway takes what was its own; on a store without conditions it is alone.
+  if (!conditional() && !options_.take_identity) {
     return Error(ErrorCode::not_supported, env_.store->describe() +
                                                " has no conditional writes: no cartridge can be " +
                                                "taken over from a gateway that may still write it");

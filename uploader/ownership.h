@@ -126,6 +126,10 @@ class Ownership {
   // The lease was taken since the start: this is the store that the catalog speaks of, so that what
   // it is said to have may go from here, though the store be away now.
   bool store_known() const;
+  // The lease was taken since this data directory last knew of it: a copy of an earlier time was
+  // put back, the catalog was lost, or the last epoch could not be noted. What the store has of a
+  // cartridge may be later than what is here.
+  bool set_back() const;
   // Counts the times the lease was taken and not renewed, at the start and when it had run out:
   // what was known before must be looked at anew.
   uint64_t lapses() const;
@@ -158,7 +162,8 @@ class Ownership {
   // after the owner was read, so that a deletion that begins meanwhile wins.
   using Unbegun = std::function<Result<bool>()>;
   Status take_back(const Uuid& cartridge, const Unbegun& unbegun);
-  // From a gateway that is not alive; `force`: alive or not.
+  // From a gateway that is not alive; `force`: alive or not. not_supported without conditions, but
+  // for one that takes its own identity.
   Status take_over(const Uuid& cartridge, bool force);
   Result<std::optional<Owner>> owner_of(const Uuid& cartridge);  // asks the store
   void forget(const Uuid& cartridge);                            // what is remembered of it
@@ -179,6 +184,8 @@ class Ownership {
   Status refuse_company();
   Status take_lease(bool first);
   Status check_known(const std::optional<Lease>& found) const;
+  Status check_alone(const Lease& found) const;
+  void note_set_back(const Lease& found);
   Status renew();
   Status put_lease(Lease lease, const std::string& etag);
   void lose(const std::string& why);
@@ -194,7 +201,9 @@ class Ownership {
   mutable std::mutex mutex_;
   std::optional<StoreCapabilities> capabilities_;
   Lease lease_;
-  bool held_ = false;           // since the start, or again
+  bool held_ = false;  // since the start, or again
+  bool set_back_ = false;
+  uint64_t tried_epoch_ = 0;    // the latest that was put, or may have been
   int64_t valid_until_ms_ = 0;  // monotonic, counted from before the put
   int64_t next_ms_ = 0;
   std::optional<Error> lost_;

@@ -196,9 +196,8 @@ Result<std::vector<DetachedImage>> Shelf::detached_images() {
 
 Result<bool> Shelf::State::is_detached(const Uuid& image) {
   if (env.ownership == nullptr) return true;
-  ASSIGN_OR_RETURN(const auto owner, env.ownership->owner_of(image));
-  if (owner) return owner->state == OwnerState::shelved;
-  return shelf->store_has(image);
+  ASSIGN_OR_RETURN(const BucketCartridge found, read_cartridge(*env.store, image, true));
+  return coldshelf::is_detached(found) != Detached::no;
 }
 
 // The image of that name or uuid: a detached one, else any of the store.

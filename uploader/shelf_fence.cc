@@ -126,8 +126,10 @@ Status Shelf::State::ensure_owned(const Uuid& cartridge) {
 // What another gateway may have taken over while this one had no lease.
 Result<std::vector<Uuid>> Shelf::State::to_recheck() {
   std::vector<Uuid> out;
-  ASSIGN_OR_RETURN(const bool company, env.ownership->has_company());
-  if (!company) return out;
+  if (!env.ownership->set_back()) {
+    ASSIGN_OR_RETURN(const bool company, env.ownership->has_company());
+    if (!company) return out;
+  }
   ASSIGN_OR_RETURN(std::vector<TapeRow> rows, env.catalog->tapes());
   ASSIGN_OR_RETURN(const std::vector<TapeRow> image_rows, env.catalog->images());
   rows.insert(rows.end(), image_rows.begin(), image_rows.end());
@@ -149,7 +151,13 @@ Status Shelf::State::recheck(const Uuid& cartridge) {
   }
   ASSIGN_OR_RETURN(const auto job, env.catalog->unfinished_job(cartridge));
   if (job && job->parameters.contains("found")) return {};  // it asks itself
-  return ensure_owned(cartridge);
+  TRY(ensure_owned(cartridge));
+  if (!row || !env.ownership->set_back()) return {};
+  // What the store has may be later than this copy of the data directory.
+  const Result<Manifest> local = read_manifest(cartridge);
+  if (!local.ok()) return {};  // reconcile() has told of it
+  const Result<std::string> looked = look_at_manifest(*local);
+  return looked.ok() ? Status() : Status(looked.error());
 }
 
 // Before anything is served. What the store does not answer for in time is looked at later.

@@ -49,28 +49,6 @@ TapeStatus Shelf::State::status_before(const JobRun& run) {
   return run.row.kind == JobKind::archive ? TapeStatus::available : TapeStatus::archived;
 }
 
-Result<int64_t> Shelf::State::begin_job(JobKind kind, const TapeRow& tape,
-                                        std::map<std::string, std::string> parameters) {
-  auto run = std::make_shared<JobRun>();
-  run->row = make_job(kind, tape.uuid, tape.barcode, env.clock->unix_ms(), std::move(parameters));
-  ASSIGN_OR_RETURN(run->row.id, env.catalog->add_job(run->row));
-  TapeStatus status = tape.status;  // more of a RETRIEVED tape, another pool: it stays
-  if (kind == JobKind::archive) status = TapeStatus::in_transit_to_vts;
-  if (kind == JobKind::delete_tape) status = TapeStatus::deleting;
-  if (kind == JobKind::detach) status = TapeStatus::detaching;
-  if (kind == JobKind::retrieve && status == TapeStatus::archived) status = TapeStatus::retrieving;
-  const Status set = set_status(tape.uuid, status);
-  const int64_t id = run->row.id;
-  const std::lock_guard lock(mutex);
-  if (!set.ok()) {
-    run->failure = set.error();
-    run->phase = JobPhase::fail;
-  }
-  jobs.emplace(id, std::move(run));
-  wake_locked(Work::jobs);
-  return id;
-}
-
 Status Shelf::State::cancel_job(const Uuid& cartridge, JobKind kind) {
   const std::lock_guard writing(job_mutex);  // else the job's end could be overwritten
   JobRow row;
@@ -528,7 +506,9 @@ Status Shelf::State::end_failed(JobRun& run) {
     TapeStatus back = status_before(run);
     {
       const std::lock_guard lock(mutex);
-      if (run.data_lost) back = TapeStatus::irrecoverable;
+      // A disk that was to be detached goes on as it was, with what can be read.
+      const bool detach = run.row.kind == JobKind::detach;
+      if (run.data_lost && !detach) back = TapeStatus::irrecoverable;
     }
     // Of one that a start found the manifest was not put yet.
     if (run.edited || !parameter_of(run, "found").empty()) {

@@ -46,6 +46,7 @@ void Shelf::State::watch_manifest(const Uuid& cartridge, uint64_t generation, bo
   ManifestWatch& watch = manifests[cartridge];
   const int64_t now = now_ms();
   watch.announced = std::max(watch.announced, generation);
+  if (watch.latest == 0) watch.latest = generation;  // at the start, or the first one of all
   if (dirty && !watch.dirty) {
     watch.dirty = true;
     watch.dirty_since_ms = now;

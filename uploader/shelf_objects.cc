@@ -273,7 +273,7 @@ Result<bool> Shelf::State::settle_object(JobRun& run, size_t index) {
     Result<ObjectInfo> head = env.store->head(key);
     if (!head.ok() && head.error().code == ErrorCode::not_found) {
       TRY(confirm_missing(key));
-      return object_lost(run, row, "the store does not have it any more");
+      return object_lost(run, row, "the store does not have it any more: " + head.error().context);
     }
     if (!head.ok() && head.error().code == ErrorCode::corrupt) {
       return object_lost(run, row, head.error().context);

@@ -10,13 +10,17 @@
 namespace coldshelf {
 
 // A segment's name is never used for another content, so that one which is there already is either
-// this one or damaged.
-Result<ObjectInfo> Shelf::State::put_segment(const std::string& key, const PutSource& source,
+// this one or damaged; or of a time that this data directory was set back from.
+Result<ObjectInfo> Shelf::State::put_segment(const SegmentRow& row, const PutSource& source,
                                              StorageClass storage_class) {
+  const std::string key = segment_key(row.cartridge, row.sequence, row.epoch);
   if (env.ownership == nullptr) return env.store->put(key, source, storage_class);
   TRY(env.ownership->may_write());
   PutOptions options(storage_class);
-  if (!env.ownership->conditional()) return env.store->put(key, source, options);
+  if (!env.ownership->conditional()) {
+    TRY(look_before_puts(row.cartridge));
+    return env.store->put(key, source, options);
+  }
   options.condition = PutCondition::must_not_exist;
   Result<ObjectInfo> put = env.store->put(key, source, options);
   if (put.ok() || put.error().code != ErrorCode::precondition_failed) return put;
@@ -26,6 +30,7 @@ Result<ObjectInfo> Shelf::State::put_segment(const std::string& key, const PutSo
     return there;
   }
   if (!there.ok() && is_passing(there.error())) return there;
+  TRY(may_replace(row));
   // Damaged, or put by an attempt the store cannot vouch for: replaced, but only that very object.
   log_warning("shelf", "segment in the store is replaced", {{"key", key}});
   options.condition = there.ok() ? PutCondition::must_match : PutCondition::none;
@@ -35,6 +40,35 @@ Result<ObjectInfo> Shelf::State::put_segment(const std::string& key, const PutSo
     return Error(ErrorCode::unavailable, key + " changes while it is put");
   }
   return put;
+}
+
+// Where nothing refuses a put: that the store is not ahead of what is here has to be known before.
+Status Shelf::State::look_before_puts(const Uuid& cartridge) {
+  {
+    const std::lock_guard lock(mutex);
+    if (manifests[cartridge].etag) return {};
+  }
+  ASSIGN_OR_RETURN(const Manifest local, read_manifest(cartridge));
+  const Result<std::string> looked = manifest_before(local);
+  return looked.ok() ? Status() : Status(looked.error());
+}
+
+// Not what the store's manifest names with another digest, nor anything when that manifest is later
+// than what was here.
+Status Shelf::State::may_replace(const SegmentRow& row) {
+  ASSIGN_OR_RETURN(const Manifest local, read_manifest(row.cartridge));
+  ASSIGN_OR_RETURN(const StoredManifest stored, stored_manifest(local));
+  if (!stored.manifest) return {};
+  for (const Partition& partition : stored.manifest->partitions) {
+    for (const SegmentEntry& entry : partition.segments) {
+      if (id_of(row.cartridge, entry) != id_of(row) || entry.sha256 == row.sha256) continue;
+      fence(row.cartridge,
+            Error(ErrorCode::conflict,
+                  "the store has another " + describe(id_of(row)) + ", which its manifest names"));
+      return check_owned(row.cartridge).error();
+    }
+  }
+  return {};
 }
 
 // Always on top of the manifest put before: one that somebody else put is found out.
@@ -49,11 +83,19 @@ Result<std::string> Shelf::State::manifest_before(const Manifest& local) {
   }
   ASSIGN_OR_RETURN(std::string etag, look_at_manifest(local));
   TRY(env.ownership->may_write());
+  const std::lock_guard lock(mutex);
+  manifests[local.uuid].etag = etag;
   return etag;
 }
 
 Status Shelf::State::put_manifest(const Manifest& local, const Manifest& stored) {
   ASSIGN_OR_RETURN(const std::string etag, manifest_before(local));
+  {
+    const std::lock_guard lock(mutex);
+    ManifestWatch& watch = manifests[local.uuid];
+    watch.latest = std::max(watch.latest, stored.generation);
+    watch.latest_epoch = std::max(watch.latest_epoch, stored.epoch);
+  }
   const Buffer image = encode_manifest_after(stored, etag);
   const PutSource source = source_of(image);
   TRY(put_manifest_after(local, source, etag));
@@ -94,27 +136,45 @@ Result<ObjectInfo> Shelf::State::put_manifest_after(const Manifest& local, const
   return Error(ErrorCode::unavailable, key + " is not the one put before; it is tried again");
 }
 
-// Whether the store's manifest is one this gateway put; then the next may go on top of it.
-Result<std::string> Shelf::State::look_at_manifest(const Manifest& local) {
+// The store's manifest, when it is one this gateway put: then the next may go on top of it.
+Result<Shelf::State::StoredManifest> Shelf::State::stored_manifest(const Manifest& local) {
   const Status owned = ensure_owned(local.uuid);
   if (!owned.ok() && owned.error().code == ErrorCode::conflict) {
     return check_owned(local.uuid).error();
   }
   TRY(owned);
   const Result<Versioned> found = read_versioned(*env.store, manifest_key(local.uuid));
-  if (!found.ok() && found.error().code == ErrorCode::not_found) return std::string();
+  if (!found.ok() && found.error().code == ErrorCode::not_found) return StoredManifest();
   if (!found.ok()) return found.error();
   const Result<ReplayedManifest> stored = decode_manifest(found->content, false);
   // A damaged one is replaced; that very one.
-  if (!stored.ok() && stored.error().code == ErrorCode::corrupt) return found->info.etag;
+  if (!stored.ok() && stored.error().code == ErrorCode::corrupt) {
+    return StoredManifest{found->info.etag, std::nullopt};
+  }
   if (!stored.ok()) return stored.error();
-  if (stored->manifest.epoch > local.epoch || stored->manifest.generation > local.generation) {
-    fence(local.uuid, Error(ErrorCode::conflict,
-                            "the store has a newer manifest of tape " + local.label +
-                                " than this gateway wrote: another one took the tape over"));
+  uint64_t latest = local.generation;
+  uint64_t epoch = local.epoch;
+  {
+    // Of what was written since the start nothing is there that was not put since; another thread
+    // may just have put it.
+    const std::lock_guard lock(mutex);
+    const ManifestWatch& watch = manifests[local.uuid];
+    if (watch.latest != 0) latest = watch.latest;
+    epoch = std::max(epoch, watch.latest_epoch);
+  }
+  if (stored->manifest.epoch > epoch || stored->manifest.generation > latest) {
+    fence(local.uuid,
+          Error(ErrorCode::conflict, "the store has a later manifest of " + local.label +
+                                         " than this gateway wrote: another one took it over, or "
+                                         "the data directory is an earlier copy"));
     return check_owned(local.uuid).error();
   }
-  return found->info.etag;
+  return StoredManifest{found->info.etag, stored->manifest};
+}
+
+Result<std::string> Shelf::State::look_at_manifest(const Manifest& local) {
+  ASSIGN_OR_RETURN(StoredManifest stored, stored_manifest(local));
+  return std::move(stored.etag);
 }
 
 // -- the shelf, where any gateway may take a tape from
@@ -237,7 +297,7 @@ Result<TapeRow> Shelf::State::enter_remote(const Manifest& manifest, TapeStatus 
   {
     const std::lock_guard lock(mutex);
     ManifestWatch& watch = manifests[uuid];
-    watch.announced = manifest.generation;
+    watch.announced = watch.latest = manifest.generation;
     watch.etag = etag;
   }
   // 3. It may be gone on with.

@@ -297,6 +297,8 @@ Result<size_t> Shelf::State::evict_down_to(uint64_t limit_bytes) {
   {
     const std::lock_guard lock(mutex);
     kept = pinned;
+    // Whoever has these now may have dropped what is here of them.
+    for (const auto& [cartridge, why] : fenced) kept.insert(cartridge);
   }
   ASSIGN_OR_RETURN(const std::vector<SegmentRow> rows,
                    env.catalog->eviction_candidates(kEvictionBatch, kept));

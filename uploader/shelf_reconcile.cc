@@ -24,6 +24,21 @@ SegmentState state_at_start(SegmentState state, bool local) {
   return SegmentState::sealed;
 }
 
+TapeStatus status_during(JobKind kind, TapeStatus before) {
+  switch (kind) {
+    case JobKind::archive:
+      return TapeStatus::in_transit_to_vts;
+    case JobKind::delete_tape:
+      return TapeStatus::deleting;
+    case JobKind::detach:
+      return TapeStatus::detaching;
+    case JobKind::retrieve:
+      return before == TapeStatus::archived ? TapeStatus::retrieving : before;
+    default:
+      return before;  // another pool, a hold: it stays
+  }
+}
+
 }  // namespace
 
 Status Shelf::State::sync_rows(const Manifest& manifest, bool at_start) {
@@ -242,15 +257,59 @@ Status Shelf::State::reconcile_missing(const TapeRow& row) {
     return Error(ErrorCode::not_found, "its directory is gone and the store has no manifest of it");
   }
   ASSIGN_OR_RETURN(const ReplayedManifest replayed, decode_manifest(*image, false));
+  Manifest manifest = replayed.manifest;
+  const bool behind = manifest.properties.contains(kIncompleteProperty) ||
+                      row.manifest_generation > manifest.generation;
+  const std::string text = property_of(manifest, "status");
+  const TapeStatus said = parse_tape_status(text).value_or(TapeStatus::available);
+  const bool shelved = said == TapeStatus::archived || row.status == TapeStatus::archived;
+  if (!shelved && text != kDetachedStatus) {
+    // What is lost may have taken later epochs than the store knows of: no nonce comes twice.
+    manifest.epoch = epoch_after_takeover(manifest.epoch);
+    ++manifest.generation;
+    if (manifest.properties.erase(kIncompleteProperty) > 0 && row.kind == RowKind::tape) {
+      manifest.properties[kIncompleteProperty] = "recovered";
+    }
+    TRY(check_manifest(manifest));
+  }
   TRY(env.files->create_directories(directory_of(row.uuid)));
-  TRY(env.files->replace_file(manifest_path_of(row.uuid), encode_manifest(replayed.manifest)));
+  TRY(env.files->replace_file(manifest_path_of(row.uuid), encode_manifest(manifest)));
   bool store_answers = true;
   TRY(reconcile_cartridge(row.uuid, store_answers));
-  if (replayed.manifest.properties.contains("incomplete")) {
-    return Error(ErrorCode::corrupt,
-                 "its directory was gone; what the store has of it lacks the end");
+  // One that neither the disk nor the store had.
+  if (row.status == TapeStatus::irrecoverable) TRY(set_status(row.uuid, said));
+  if (behind) {
+    note_problem(row.uuid, "its directory was gone; what the store had of it may lack the end");
   }
   return {};
+}
+
+// Of a job that a restart found: ended between its row and the tape's status, at its beginning or
+// at its end. Whoever opens cartridges goes by the status, and the job goes on.
+Status Shelf::State::set_status_of_job(const JobRun& run) {
+  if (run.cancel) return {};  // nothing more is done to the tape
+  ASSIGN_OR_RETURN(const std::optional<TapeRow> tape, env.catalog->tape(run.row.cartridge));
+  const auto before = run.row.parameters.find("before");
+  if (!tape || before == run.row.parameters.end()) return {};
+  if (to_string(tape->status) != before->second) return {};
+  return set_status(tape->uuid, status_during(run.row.kind, tape->status));
+}
+
+Result<int64_t> Shelf::State::begin_job(JobKind kind, const TapeRow& tape,
+                                        std::map<std::string, std::string> parameters) {
+  auto run = std::make_shared<JobRun>();
+  run->row = make_job(kind, tape.uuid, tape.barcode, env.clock->unix_ms(), std::move(parameters));
+  ASSIGN_OR_RETURN(run->row.id, env.catalog->add_job(run->row));
+  const Status set = set_status(tape.uuid, status_during(kind, tape.status));
+  const int64_t id = run->row.id;
+  const std::lock_guard lock(mutex);
+  if (!set.ok()) {
+    run->failure = set.error();
+    run->phase = JobPhase::fail;
+  }
+  jobs.emplace(id, std::move(run));
+  wake_locked(Work::jobs);
+  return id;
 }
 
 Status Shelf::reconcile() {
@@ -272,6 +331,7 @@ Status Shelf::reconcile() {
     auto run = std::make_shared<JobRun>();
     run->row = row;
     run->cancel = row.parameters.contains("cancel");
+    TRY(s.set_status_of_job(*run));
     const std::lock_guard lock(s.mutex);
     if (row.kind == JobKind::delete_tape) s.deleting.insert(row.cartridge);
     s.jobs.emplace(row.id, std::move(run));
@@ -299,7 +359,7 @@ Status Shelf::reconcile() {
   rows.insert(rows.end(), images.begin(), images.end());
   for (const TapeRow& row : rows) {
     if (found.contains(row.uuid) || row.status == TapeStatus::deleting ||
-        row.status == TapeStatus::creating || row.status == TapeStatus::irrecoverable) {
+        row.status == TapeStatus::creating) {
       continue;
     }
     const Status done = s.reconcile_missing(row);

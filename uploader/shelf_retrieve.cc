@@ -350,6 +350,8 @@ Status Shelf::State::await_moves(JobRun& run) {
 // An IRRECOVERABLE one that was on the shelf when that was found: its manifest says ARCHIVED still.
 Result<bool> Shelf::State::is_lost_on_shelf(const TapeRow& tape) {
   if (tape.status != TapeStatus::irrecoverable) return false;
+  ASSIGN_OR_RETURN(const bool here, env.files->exists(manifest_path_of(tape.uuid)));
+  if (!here) TRY(reconcile_missing(tape));
   ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(tape.uuid));
   return property_of(manifest, "status") == to_string(TapeStatus::archived);
 }

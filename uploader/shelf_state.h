@@ -130,6 +130,9 @@ struct ManifestWatch {
   uint64_t sent_generation = UINT64_MAX;  // of what the store holds; UINT64_MAX: not known
   uint64_t sent_segments = 0;
   std::optional<Error> error;  // of the last attempt
+  // The store's can be no later one: what was here at the start, or came from the store, and what
+  // was put since. 0: not known.
+  uint64_t latest = 0, latest_epoch = 0;
   // Of the store's manifest, which the next one replaces and no other; "": there is none. Not
   // known: the store is looked at first.
   std::optional<std::string> etag;
@@ -412,14 +415,21 @@ struct Shelf::State {
 
   // -- who may write (shelf_ownership.cc)
   Status may_write() { return env.ownership != nullptr ? env.ownership->may_write() : Status(); }
-  Result<ObjectInfo> put_segment(const std::string& key, const PutSource& source,
+  Result<ObjectInfo> put_segment(const SegmentRow& row, const PutSource& source,
                                  StorageClass storage_class);
+  Status look_before_puts(const Uuid& cartridge);
+  Status may_replace(const SegmentRow& row);
   // `stored`: what the store is to have of `local`, or a part of it, or an earlier one; on top of
   // what it has, and confirmed.
   Status put_manifest(const Manifest& local, const Manifest& stored);
   Result<std::string> manifest_before(const Manifest& local);  // its etag; empty: none
   Result<ObjectInfo> put_manifest_after(const Manifest& local, const PutSource& source,
                                         const std::string& etag);
+  struct StoredManifest {
+    std::string etag;                  // "": there is none
+    std::optional<Manifest> manifest;  // none: it is damaged
+  };
+  Result<StoredManifest> stored_manifest(const Manifest& local);
   Result<std::string> look_at_manifest(const Manifest& local);  // gives its etag
   Status acquire_from_shelf(const TapeRow& tape);
   // Takes an ARCHIVED tape from the shelf for the job that `begin` begins, and gives it back when
@@ -480,6 +490,7 @@ struct Shelf::State {
   // -- jobs (shelf_jobs.cc, shelf_objects.cc)
   Result<int64_t> begin_job(JobKind kind, const TapeRow& tape,
                             std::map<std::string, std::string> parameters);
+  Status set_status_of_job(const JobRun& run);
   Status cancel_job(const Uuid& cartridge, JobKind kind);
   std::string parameter_of(const JobRun& run, const char* name);  // "": there is none
   TapeStatus status_before(const JobRun& run);                    // the tape's, when it began

@@ -11,6 +11,7 @@ namespace {
 constexpr size_t kQueueRows = 256;
 constexpr int64_t kLeaseWaitMs = 500;
 constexpr int64_t kTroubleRetryMs = 3'600'000;  // a segment that cannot go up is tried again then
+constexpr int64_t kRefusedRetryMs = 60'000;     // and one that may not
 constexpr int64_t kWriterPauseMs = 1'000;       // a drive that wrote so long ago does not stream
 }  // namespace
 
@@ -277,7 +278,7 @@ Result<bool> Shelf::State::send_segment(const SegmentRow& row, File& file) {
   source.sha256 = *digest;
   source.immutable_path = segment_path_of(id);
   ASSIGN_OR_RETURN(const StorageClass into, class_for_upload(id.cartridge));
-  Result<ObjectInfo> done = put_segment(key, source, into);
+  Result<ObjectInfo> done = put_segment(row, source, into);
   if (!done.ok()) {
     // Bytes that do not fit their digest: is it this disk, or the way to the store?
     if (done.error().code == ErrorCode::corrupt) TRY(check_local());
@@ -348,8 +349,12 @@ void Shelf::State::upload_finished(const SegmentRow& row, const Status& result) 
     } else {
       ++upload_errors;
       tell_problem = !troubles.contains(id);
-      troubles[id] = {result.error(), now + kTroubleRetryMs};
-      wake_locked(Work::uploads, now + kTroubleRetryMs);
+      // Most likely nothing of this segment's: keys or a policy, which somebody is mending.
+      const bool refused = result.error().code == ErrorCode::permission;
+      if (refused) upload_pause_until_ms = now + backoff_ms(++upload_failures);
+      const int64_t again = now + (refused ? kRefusedRetryMs : kTroubleRetryMs);
+      troubles[id] = {result.error(), again};
+      wake_locked(Work::uploads, again);
     }
     const auto watch = manifests.find(id.cartridge);
     if (watch != manifests.end() && watch->second.dirty) wake_locked(Work::manifests);

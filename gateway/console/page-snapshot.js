@@ -59,8 +59,8 @@ class Archive {
     if (!this.head.isConnected) this.view.replaceChildren(this.head, this.table.root);
     render(this.head, h('div', { class: 'toolbar' }, h('a', { href: '#/snapshots', class: 'back' }, icon('left'), 'EBS snapshots'), h('h1', null, a.Name),
       a.Pull ? pill('pulling', 'busy') : pill(a.Status.toLowerCase(), a.Status === 'AVAILABLE' ? 'ok' : ''), h('span', { class: 'grow' }),
-      ['ARCHIVED', 'RETRIEVED'].includes(a.Status) && button('Retrieve', { needs: 'RetrieveSnapshots', symbol: 'up', onclick: () => retrieveSnapshots(a.Name).then(() => this.poll.refresh()) }),
-      ['AVAILABLE', 'RETRIEVED'].includes(a.Status) && button('Archive', { needs: 'ArchiveSnapshots', symbol: 'down', onclick: () => archiveSnapshots(a.Name).then(() => this.poll.refresh()) }),
+      ['ARCHIVED', 'RETRIEVED', 'IRRECOVERABLE'].includes(a.Status) && button('Retrieve', { needs: 'RetrieveSnapshots', symbol: 'up', onclick: () => retrieveSnapshots(a.Name).then(() => this.poll.refresh()) }),
+      ['AVAILABLE', 'RETRIEVED', 'IRRECOVERABLE'].includes(a.Status) && button('Archive', { needs: 'ArchiveSnapshots', symbol: 'down', onclick: () => archiveSnapshots(a.Name).then(() => this.poll.refresh()) }),
       button('Pull a snapshot', { needs: 'PullSnapshot', kind: 'primary', symbol: 'down', onclick: () => pullSnapshot('', { Region: a.Region }).then(() => this.poll.refresh()) }),
       menu('More', () => [
         ['Move to another pool …', () => reassignSnapshots(this.archive).then(() => this.poll.refresh()), { needs: 'AssignSnapshotPool', symbol: 'pool' }],

@@ -8,6 +8,9 @@ import { bytes, parseBytes, plural } from './format.js';
 
 const LIBRARY = ['AVAILABLE', 'RETRIEVED', 'RECOVERED'];
 const AWAY = ['ARCHIVED'];
+// The store or the disk may be mended: what was lost is looked at anew. Which of both it is, the
+// gateway knows.
+const LOST = ['IRRECOVERABLE'];
 const CANCELS = ['IN TRANSIT TO VTS', 'ARCHIVING', 'RETRIEVING'];
 
 export const inLibrary = (t) => LIBRARY.includes(t.Status);
@@ -101,10 +104,11 @@ const simple = (op, tape, text) => attempt(() => call(op, { Barcode: tape.Barcod
 export function tapeActions(tape, after) {
   const then = (work) => async () => { if (await work()) after?.(); };
   const here = inLibrary(tape);
+  const lost = LOST.includes(tape.Status);
   return [
-    here && ['Archive …', then(() => archive(tape)), { needs: 'ArchiveTape', symbol: 'down' }],
-    (archived(tape) || tape.Status === 'RETRIEVED') &&
-      ['Retrieve …', then(() => retrieve(tape)), { needs: 'RetrieveTape', symbol: 'up' }],
+    (here || lost) && [lost ? 'Archive again …' : 'Archive …', then(() => archive(tape)), { needs: 'ArchiveTape', symbol: 'down' }],
+    (archived(tape) || lost || tape.Status === 'RETRIEVED') &&
+      [lost ? 'Retrieve again …' : 'Retrieve …', then(() => retrieve(tape)), { needs: 'RetrieveTape', symbol: 'up' }],
     (archived(tape) || tape.Status === 'RETRIEVED') &&
       ['Retrieve a part …', then(() => retrieve(tape, true)), { needs: 'RetrieveTape', symbol: 'up' }],
     (CANCELS.includes(tape.Status) || tape.Job) && ['Cancel what is under way', then(() =>

@@ -108,6 +108,11 @@ TEST(Sharing, ALostGatewayIsRebuiltFromTheStore) {
   }
   rebuilt.ok({"store", "verify", "--deep"});
   rebuilt.ok({"store", "gc", "--dry-run"});
+  // To the shelf, and back.
+  rebuilt.ok({"tape", "archive", "REC002L8", "--wait"});
+  EXPECT_EQ(rebuilt.json({"tape", "show", "REC002L8"})["Status"], "ARCHIVED");
+  rebuilt.ok({"tape", "retrieve", "REC002L8", "--wait"});
+  check_tape(rebuilt, "REC002L8", seed + 2, kRecords);
   EXPECT_EQ(rebuilt.stop(), 0) << rebuilt.log();
 }
 

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "tests/e2e/snapshot_fixture.h"
@@ -238,6 +239,50 @@ TEST_F(SnapshotArchiveTest, AMoveToAnotherPoolOutlivesARestartAndIsCancelled) {
   ASSERT_TRUE(gateway->start().ok());
   EXPECT_EQ(follow(job).value("State", ""), "succeeded");
   EXPECT_EQ(gateway->json({"snapshot", "show", "db"})["Pool"], "DEEP");
+  EXPECT_EQ(gateway->stop(), 0);
+}
+
+// Lost, and mended: it is asked for again, on its way to the shelf and on it.
+TEST_F(SnapshotArchiveTest, OneThatIsIrrecoverableIsTriedAgain) {
+  begin(std::string(kPools) + "[store]\nrestore_standard = \"1s\"\nrestore_poll = \"50ms\"\n");
+  wait_stored();
+  const std::string uuid = gateway->json({"snapshot", "show", "db"})["Uuid"];
+  const std::string objects = store_directory() + "/cartridges/" + uuid + "/segments";
+  const std::string here = gateway->data() + "/cartridges/" + uuid;
+  std::set<std::string> stems;
+  for (const auto& file : fs::directory_iterator(here)) {
+    if (file.path().extension() == ".seg") stems.insert(file.path().stem());
+  }
+  ASSERT_FALSE(stems.empty());
+  const std::string first_stem = *stems.begin();
+  const std::string away = gateway->directory() + "/away";
+  fs::create_directories(away);
+  const auto move_object = [&](const std::string& from, const std::string& to) {
+    std::vector<fs::path> parts;
+    for (const auto& part : fs::directory_iterator(from)) parts.push_back(part.path());
+    for (const fs::path& part : parts) {
+      const std::string name = part.filename();
+      if (name.starts_with(first_stem)) fs::rename(part, fs::path(to) / name);
+    }
+  };
+  EXPECT_EQ(gateway->stop(), 0);
+  fs::remove(here + "/" + first_stem + ".seg");
+  move_object(objects, away);
+  ASSERT_TRUE(gateway->start().ok());
+  EXPECT_NE(gateway->cli({"snapshot", "archive", "db", "--pool", "GLACIER", "--wait"}).exit_code,
+            0);
+  EXPECT_EQ(status(), "IRRECOVERABLE");
+  refused({"snapshot", "retrieve", "db"}, "ARCHIVED");
+  move_object(away, objects);
+  gateway->ok({"snapshot", "archive", "db", "--wait"});
+  EXPECT_EQ(status(), "ARCHIVED");
+  move_object(objects, away);
+  EXPECT_NE(gateway->cli({"snapshot", "retrieve", "db", "--wait"}).exit_code, 0);
+  EXPECT_EQ(status(), "IRRECOVERABLE");
+  refused({"snapshot", "archive", "db"}, "retrieve it");
+  move_object(away, objects);
+  gateway->ok({"snapshot", "retrieve", "db", "--wait"});
+  EXPECT_EQ(status(), "RETRIEVED");
   EXPECT_EQ(gateway->stop(), 0);
 }
 

@@ -101,10 +101,17 @@ TEST_F(StartTest, AnEmptyStoreIsNotTakenForItsOwn) {
 
 TEST_F(StartTest, AnAdoptedStoreIsGivenWhatItDoesNotHave) {
   ASSERT_NO_FATAL_FAILURE(write_and_stop());
+  ASSERT_TRUE(gateway_.start().ok());
+  gateway_.ok({"tape", "create", "--barcode", "GONE01L8", "--size", "1GiB"});
+  gateway_.ok({"tape", "delete", "GONE01L8"});
+  ASSERT_EQ(gateway_.stop(), 0);
   fs::rename(store(), gateway_.directory() + "/lost");
   refused(kNotFound, {"does not know gateway"});
   gateway_.set_configuration(configuration(store(), "1MiB"));
   ASSERT_TRUE(gateway_.start({"--adopt-store"}).ok()) << gateway_.log();
+  for (const char* barcode : {"OWN001L8", "GONE01L8"}) {
+    EXPECT_TRUE(fs::exists(store() + "/barcodes/" + barcode + "~meta")) << barcode;
+  }
   check_tape();
   gateway_.ok({"library", "unload", "1"});
   CommandResult verified;
@@ -140,6 +147,57 @@ TEST_F(StartTest, AStoreThatWasAwayAtTheFirstStartIsTheGatewaysStore) {
   // From here on it is known.
   fs::rename(store(), gateway_.directory() + "/lost");
   refused(kNotFound, {"does not know gateway"});
+}
+
+// A machine's snapshot is gone back to: what the store has beyond it is found before it is served.
+TEST_F(StartTest, AnEarlierCopyOfTheDataDirectoryHarmsNothing) {
+  ASSERT_NO_FATAL_FAILURE(write_and_stop());
+  const std::string earlier = gateway_.directory() + "/earlier";
+  fs::copy(gateway_.data(), earlier, fs::copy_options::recursive);
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  gateway_.ok({"library", "load", "OWN001L8", "1"});
+  {
+    auto client = gateway_.drive(1);
+    ASSERT_TRUE(client.ok());
+    Buffer room(1 * MiB);
+    for (unsigned n = 0; n < kRecords; ++n) ASSERT_TRUE(client->read_next(room).ok());
+    for (unsigned n = kRecords; n < 2 * kRecords; ++n) {
+      Buffer record = numbered_record(kSeed, n, kMaxRecord);
+      ASSERT_TRUE(client->write(record).ok());
+    }
+    ASSERT_TRUE(client->write_filemarks(1, false).ok());
+  }
+  gateway_.ok({"library", "unload", "1"});
+  ASSERT_TRUE(uploaded(gateway_));
+  ASSERT_EQ(gateway_.stop(), 0);
+
+  fs::rename(gateway_.data(), gateway_.directory() + "/later");
+  fs::rename(earlier, gateway_.data());
+  ASSERT_TRUE(gateway_.start().ok()) << gateway_.log();
+  const std::string problem = gateway_.json({"tape", "show", "OWN001L8"}).value("Problem", "");
+  EXPECT_NE(problem.find("earlier copy"), std::string::npos) << problem;
+  gateway_.ok({"library", "load", "OWN001L8", "1"});
+  {
+    auto client = gateway_.drive(1);
+    ASSERT_TRUE(client.ok());
+    Buffer more(1'000);
+    EXPECT_FALSE(client->write(more).ok());
+  }
+  gateway_.ok({"library", "unload", "1"});
+  gateway_.ok({"store", "verify", "--deep"});
+  gateway_.ok({"tape", "takeover", "OWN001L8"});
+  gateway_.ok({"library", "load", "OWN001L8", "1"});
+  {
+    auto client = gateway_.drive(1);
+    ASSERT_TRUE(client.ok());
+    Buffer room(1 * MiB);
+    for (unsigned n = 0; n < 2 * kRecords; ++n) {
+      auto next = client->read_next(room);
+      ASSERT_TRUE(next.ok()) << n << ": " << next.error().message();
+      ASSERT_TRUE(equal(ByteView(room).first(next->size), numbered_record(kSeed, n, kMaxRecord)));
+    }
+  }
+  EXPECT_EQ(gateway_.stop(), 0);
 }
 
 TEST_F(StartTest, ALostCatalogLeavesTheGatewayItsTapes) {

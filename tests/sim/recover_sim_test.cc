@@ -9,6 +9,7 @@
 
 #include "gateway/composition.h"
 #include "gateway/recover.h"
+#include "tests/support/plain_store.h"
 #include "tests/support/process.h"
 #include "tests/support/shelf_rig.h"
 #include "uploader/inventory_document.h"
@@ -191,6 +192,25 @@ TEST(RecoverSim, ARecoveryCutShortAnywhereIsRunAgain) {
     if (testing::Test::HasFailure()) return;
   }
   std::cout << "cut short at each of " << complete - 1 << " moments\n";
+}
+
+// A gateway alone on a server that knows no conditions is lost, too.
+TEST(RecoverSim, FromAStoreWithoutConditions) {
+  Lost lost(15);
+  lost.live();
+  ASSERT_TRUE(lost.done);
+  lost.clock.advance_ms(10 * 60'000);
+  ScratchDirectory root(testing::TempDir());
+  PosixFileSystem files;
+  SeededRandom random(1);
+  PlainStore plain(lost.rig.store());
+  RecoverRequest request;
+  request.data_dir = join_path(root.path(), "data");
+  const auto report = recover_gateway(environment(lost, plain, files, random), request);
+  ASSERT_TRUE(report.ok()) << report.error().message();
+  EXPECT_EQ(report->tapes.size(), 3U);
+  EXPECT_TRUE(report->lost.empty());
+  check_rebuilt(lost, request.data_dir);
 }
 
 TEST(RecoverSim, RefusesWhatItMust) {

@@ -207,6 +207,14 @@ TEST_F(S3ClientTest, WhatServersSayBecomesOurErrors) {
   }
 }
 
+// Removed by hand in a bucket with versions: it can be had back.
+TEST_F(S3ClientTest, ADeleteMarkerIsNamed) {
+  http_.answer(404, {{"x-amz-request-id", "R1"}, {"x-amz-delete-marker", "true"}});
+  const auto head = client().head_object("k", false);
+  EXPECT_EQ(head.error().code, ErrorCode::not_found);
+  EXPECT_NE(head.error().context.find("delete marker"), std::string::npos);
+}
+
 // An ingress that has no route for a moment says 404 too: that must not pass for "not there".
 TEST_F(S3ClientTest, A404IsBelievedWhenItIsTheServers) {
   S3Client& s3 = client();

@@ -3,6 +3,7 @@ coldshelf_test(unit_uploader
     ${CMAKE_CURRENT_LIST_DIR}/uploader_cost_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_retrieve_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_ownership_test.cc
+    ${CMAKE_CURRENT_LIST_DIR}/uploader_set_back_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_shelf_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_buffer_test.cc
     ${CMAKE_CURRENT_LIST_DIR}/uploader_store_test.cc

@@ -154,6 +154,68 @@ TEST_F(UploaderAttachTest, ADetachThatIsInterruptedEndsAllTheSame) {
   }
 }
 
+// Killed between the job's row and the image's status, at the job's beginning or at its end: the
+// next start opens what is AVAILABLE, and the job would write and remove it under whoever has it.
+TEST_F(UploaderAttachTest, AnImageWhoseJobIsUnfinishedIsNotAvailable) {
+  for (const auto& [kind, during] : {std::pair(JobKind::detach, TapeStatus::detaching),
+                                     std::pair(JobKind::archive, TapeStatus::in_transit_to_vts),
+                                     std::pair(JobKind::delete_tape, TapeStatus::deleting)}) {
+    const std::string name(to_string(kind));
+    const Uuid id = make(a, name, 1);
+    ASSERT_TRUE(a.run_until([&] { return a.all_stored(id); }));
+    ASSERT_TRUE(a.catalog()
+                    .add_job(make_job(kind, id, name, clock.unix_ms(), {{"before", "AVAILABLE"}}))
+                    .ok());
+    a.restart(false);
+    a.run_once();
+    ASSERT_TRUE(a.shelf().reconcile().ok());
+    EXPECT_EQ(a.status(id), during) << name;
+    ASSERT_TRUE(
+        a.run_until([&] { return !(*a.catalog().unfinished_job(id)).has_value(); }, 600'000))
+        << name;
+  }
+}
+
+// The rest of it can be read, and the segment may come back.
+TEST_F(UploaderAttachTest, ADetachThatFindsASegmentLostLeavesTheDisk) {
+  a.faulty().fail_next("put", Error(ErrorCode::unavailable, "away"), 1'000'000);
+  const Uuid id = make(a, "v", 1);
+  const SegmentEntry first = a.manifest(id).partitions[kImageLogPartition].segments[0];
+  const std::string path = segment_path(a.directory(id), first.sequence, first.epoch);
+  const Buffer content = *a.disk().content(path);
+  ASSERT_TRUE(a.disk().remove(path).ok());
+  a.faulty().fail_next("", Error(ErrorCode::unavailable, "away"), 0);
+  a.run_until([] { return false; }, 120'000);
+  const auto job = a.shelf().detach(id);
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  EXPECT_EQ(a.shelf().wait(*job, 600'000)->state, JobState::failed);
+  EXPECT_EQ(a.status(id), TapeStatus::available);
+  EXPECT_NE((*a.catalog().tape(id))->problem.find("segment"), std::string::npos);
+  ASSERT_TRUE(a.disk().replace_file(path, content).ok());
+  a.run_until([] { return false; }, 2 * 3'600'000);
+  detach(a, id);
+}
+
+// What is said of it after it was attached, and archived by whoever has it, is not believed.
+TEST_F(UploaderAttachTest, OnlyWhatItsManifestSaysIsDetached) {
+  const Uuid id = make(a, "v", 1);
+  detach(a, id);
+  const Buffer document = *a.store().get_all(detached_key(id));
+  EXPECT_EQ(b.shelf().detached_images()->size(), 1U);
+  ASSERT_TRUE(b.shelf().attach(request("v")).ok());
+  ASSERT_TRUE(b.shelf().assign_pool(id, "glacier").ok());
+  ASSERT_TRUE(b.shelf().archive(id).ok());
+  ASSERT_TRUE(b.run_until([&] { return b.status(id) == TapeStatus::archived; }));
+  // A put that a server carries out late.
+  ASSERT_TRUE(a.store().put(detached_key(id), source_of(document), {}).ok());
+  EXPECT_TRUE(b.shelf().detached_images()->empty());
+  clock.advance_ms(8LL * 24 * 3'600'000);
+  StoreGcOptions options;
+  options.threads = 1;
+  ASSERT_TRUE(collect_store_garbage(b.store(), clock, options).ok());
+  EXPECT_FALSE(a.store().head(detached_key(id)).ok());
+}
+
 TEST_F(UploaderAttachTest, AGatewayThatIsGoneLosesItsImage) {
   const auto volume = a.make_image("v", kSize);
   const Uuid id = volume->uuid();

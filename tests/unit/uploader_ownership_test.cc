@@ -567,6 +567,32 @@ TEST_F(TwoGateways, NothingIsEvictedBeforeTheLeaseWasTaken) {
   EXPECT_TRUE(rig.run_until([&] { return rig.all_in_state(id, SegmentState::evicted); }, 60'000));
 }
 
+// Its new owner may have dropped it, in the store too.
+TEST_F(TwoGateways, WhatIsHereOfATapeThatWasTakenStays) {
+  ShelfOptions small;
+  small.cache_limit_bytes = 40 * KiB;
+  ShelfRig rig(7, small, sharing("sgw-C"));
+  rig.run_once();
+  const Uuid id = create(rig, "ABC002L8");
+  rig.write(id, 0, 12);
+  ASSERT_TRUE(rig.run_until([&] {
+    const auto stored = rig.stored_manifest(id);
+    return stored && *stored == rig.manifest(id);
+  }));
+  const size_t here = rig.local_segments(id);
+  ASSERT_GE(here, 1U);
+  b_.run_once();
+  const auto taken = b_.shelf().take_over("ABC002L8", true);
+  ASSERT_TRUE(taken.ok()) << taken.error().message();
+  EXPECT_FALSE(rig.shelf().look_at_owner(id).ok());
+  rig.run_once();
+  const Uuid other = create(rig, "ABC003L8");
+  rig.write(other, 0, 60);
+  rig.run_until([] { return false; }, 60'000);
+  EXPECT_EQ(rig.local_segments(id), here);
+  EXPECT_LT(rig.local_segments(other), 3U);
+}
+
 TEST_F(TwoGateways, WithoutConditionsAGatewayStaysAlone) {
   PlainStore plain(b_.store());
   Ownership alone({&plain, &clock_}, {"sgw-C", "c", "host", "i"}, {});
@@ -626,6 +652,36 @@ TEST_F(TwoGateways, VerifyFindsWhatIsMissingDamagedAndLeftOver) {
   EXPECT_EQ(broken->problems[0].kind, "manifest");
 }
 
+// A gateway that writes drops segments: what its manifest named a moment ago is not missing.
+TEST_F(TwoGateways, VerifyBesideAWriterFindsNothing) {
+  const auto buffers = BufferPool::create(1 * MiB);
+  StoreCheckOptions quick;
+  quick.threads = 1;
+  for (const bool deleted : {false, true}) {
+    const Uuid id = create(a_, deleted ? "ABC001L8" : "ABC002L8");
+    a_.write(id, 0, 40);
+    ASSERT_TRUE(idle(a_, id));
+    bool written = false;
+    b_.faulty().watch([&](const char* operation, const std::string& key, bool) {
+      if (written || std::string_view(operation) != "get") return;
+      if (!key.ends_with(".seg") || key.find(id.to_string()) == std::string::npos) return;
+      written = true;
+      if (deleted) {
+        ASSERT_TRUE(a_.shelf().remove(id).ok());
+        ASSERT_TRUE(a_.run_until([&] { return a_.status(id) == TapeStatus::deleted; }));
+        return;
+      }
+      a_.write(id, 4, 30);
+      ASSERT_TRUE(idle(a_, id));
+    });
+    const auto report = check_store(b_.faulty(), clock_, *buffers, quick);
+    b_.faulty().watch({});
+    ASSERT_TRUE(report.ok());
+    EXPECT_TRUE(written);
+    EXPECT_EQ(report->problems_total, 0U) << report->problems[0].key << report->problems[0].what;
+  }
+}
+
 TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   const Uuid id = create(a_, "ABC001L8");
   a_.write(id, 0, 40);
@@ -661,8 +717,14 @@ TEST_F(TwoGateways, GarbageGoesAndWhatMayBeAnUploadStays) {
   EXPECT_EQ(collect_store_garbage(b_.store(), clock_, options)->deleted, 5U);
   for (const auto& key : {passed, probe}) EXPECT_TRUE(b_.store().head(key).ok()) << key;
   options.dry_run = false;
-  const auto done = collect_store_garbage(b_.store(), clock_, options);
+  std::vector<std::string> ended;  // below another's prefix, or below none, strangers upload, too
+  b_.faulty().watch([&](const char* operation, const std::string& key, bool after) {
+    if (std::string_view(operation) == "abort_unfinished" && after) ended.push_back(key);
+  });
+  const auto done = collect_store_garbage(b_.faulty(), clock_, options);
+  b_.faulty().watch({});
   ASSERT_TRUE(done.ok());
+  EXPECT_EQ(ended, (std::vector<std::string>{"cartridges/", "probe-"}));
   EXPECT_EQ(done->deleted, 5U);
   EXPECT_EQ(done->kept_living, 3U);
   for (const auto& key : {passed, skipped, left, probe, refused}) {

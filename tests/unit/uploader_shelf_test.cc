@@ -4,6 +4,7 @@
 
 #include "tape/cartridge/segment_listing.h"
 #include "tests/support/shelf_rig.h"
+#include "uploader/ownership.h"
 #include "uploader/segment_file_check.h"
 
 namespace coldshelf::test {
@@ -367,19 +368,99 @@ TEST(Shelf, ACatalogThatWasLostIsRebuiltFromTheDisk) {
   EXPECT_EQ(report->segments, rows.size());
 }
 
-TEST(Shelf, ALostDirectoryComesBackFromTheStore) {
-  ShelfRig rig(11);
-  const Uuid id = rig.create("T00001");
-  rig.write(id, SIZE_MAX, 30);
-  ASSERT_TRUE(uploaded(rig, id));
+void lose_directory(ShelfRig& rig, const Uuid& id) {
   for (const std::string& path : rig.disk().all_files()) {
     if (!path.starts_with(rig.directory(id))) continue;
     ASSERT_TRUE(rig.disk().remove(path).ok());
   }
   ASSERT_TRUE(rig.disk().remove_directory(rig.directory(id)).ok());
+}
+
+TEST(Shelf, ALostDirectoryComesBackFromTheStore) {
+  ShelfRig rig(11);
+  const Uuid id = rig.create("T00001");
+  rig.write(id, SIZE_MAX, 30);
+  ASSERT_TRUE(uploaded(rig, id));
+  const Manifest stored = *rig.stored_manifest(id);
+  const size_t records = rig.record_count(id);
+  rig.faulty().fail_next("put", kAway, 1'000'000);
+  rig.write(id, SIZE_MAX, 10);  // is lost
+  const Manifest lost = rig.manifest(id);
+  ASSERT_GT(lost.epoch, stored.epoch);
+  rig.run_until([] { return false; }, 5'000);
+  rig.faulty().fail_next("", kAway, 0);
+  lose_directory(rig, id);
   rig.restart(false);
   ASSERT_TRUE(rig.shelf().reconcile().ok());
+  rig.knows(id, {rig.records(id).begin(),
+                 rig.records(id).begin() + static_cast<std::ptrdiff_t>(records)});
   EXPECT_TRUE(rig.read_all(id).ok());
+  EXPECT_GT(rig.manifest(id).epoch, lost.epoch + 1) << "no nonce comes twice";
+  rig.run_once();
+  EXPECT_NE((*rig.catalog().tape(id))->problem.find("may lack the end"), std::string::npos);
+  rig.write(id, SIZE_MAX, 10);
+  ASSERT_TRUE(uploaded(rig, id));
+  EXPECT_TRUE(rig.read_all(id).ok());
+  EXPECT_FALSE(rig.stored_manifest(id)->properties.contains("incomplete"));
+}
+
+// The store had lost it too, and was mended: at the next start, or when it is asked for again.
+TEST(Shelf, WhatNeitherDiskNorStoreHadComesBackWithTheStore) {
+  for (const bool archived : {true, false}) {
+    for (const bool at_start : {true, false}) {
+      ShelfRig rig(12);
+      const Uuid id = rig.create("T00001", "standard");
+      rig.write(id, SIZE_MAX, 30);
+      ASSERT_TRUE(uploaded(rig, id));
+      if (archived) {
+        ASSERT_TRUE(rig.shelf().archive(id).ok());
+        ASSERT_TRUE(rig.run_until([&] { return rig.status(id) == TapeStatus::archived; }));
+        rig.run_until([&] { return !(*rig.catalog().unfinished_job(id)).has_value(); });
+      }
+      const Buffer manifest = *rig.store().get_all(manifest_key(id));
+      ASSERT_TRUE(rig.store().remove(manifest_key(id)).ok());
+      lose_directory(rig, id);
+      rig.restart(false);
+      ASSERT_TRUE(rig.shelf().reconcile().ok());
+      EXPECT_EQ(rig.status(id), TapeStatus::irrecoverable);
+      EXPECT_FALSE(rig.shelf().retrieve(id, RestoreTier::bulk, 1).ok()) << "still";
+      EXPECT_FALSE(rig.shelf().archive(id).ok());
+      ASSERT_TRUE(rig.store().put(manifest_key(id), source_of(manifest), PutOptions()).ok());
+      const TapeStatus before = archived ? TapeStatus::archived : TapeStatus::available;
+      if (at_start) {
+        rig.restart(false);
+        ASSERT_TRUE(rig.shelf().reconcile().ok());
+        EXPECT_EQ(rig.status(id), before);
+      }
+      const auto job =
+          archived ? rig.shelf().retrieve(id, RestoreTier::bulk, 1) : rig.shelf().archive(id);
+      ASSERT_TRUE(job.ok()) << job.error().message();
+      EXPECT_EQ(rig.shelf().wait(*job, 600'000)->state, JobState::succeeded);
+      if (archived) {
+        EXPECT_TRUE(rig.read_all(id).ok());
+      }
+    }
+  }
+}
+
+// Keys that are being changed, a policy that denies: nothing of a segment's own. It is not asked
+// for each of them, and what waits goes up soon after it is mended.
+TEST(Shelf, AStoreThatRefusesIsAskedNowAndThen) {
+  ShelfRig rig(13);
+  const Uuid id = rig.create("T00001");
+  rig.faulty().refuse_keys(".seg", Error(ErrorCode::permission, "HTTP 403"));
+  rig.write(id, SIZE_MAX, 200);
+  const size_t segments = rig.manifest(id).partitions[0].segments.size();
+  ASSERT_GT(segments, 15U);
+  const uint64_t puts = rig.faulty().calls("put");
+  rig.run_until([] { return false; }, 60'000);
+  EXPECT_LT(rig.faulty().calls("put") - puts, 10U);
+  EXPECT_GT(rig.faulty().calls("put") - puts, 2U);
+  EXPECT_NE((*rig.catalog().tape(id))->problem.find("403"), std::string::npos);
+  rig.faulty().refuse_keys("", kAway);
+  EXPECT_TRUE(rig.run_until([&] { return rig.all_in_state(id, SegmentState::verified); }, 150'000));
+  rig.run_once();
+  EXPECT_EQ((*rig.catalog().tape(id))->problem, "");
 }
 
 TEST(Shelf, DocumentsGoUpAndTheNewestWins) {

@@ -179,6 +179,11 @@ S3Failure s3_failure_of(const HttpResponse& response) {
     failure.code = kForeignNotFound;
     failure.message = "the answer is not an S3 server's; is a proxy in between?";
   }
+  // In a bucket with versions nothing is gone yet, whoever removed it.
+  if (response.header("x-amz-delete-marker") == "true") {
+    failure.message += failure.message.empty() ? "" : "; ";
+    failure.message += "a delete marker stands in front of it, an earlier version may be there";
+  }
   if (failure.code.empty()) {
     const StatusRow* row = find_status(response.status);
     failure.code = row != nullptr               ? std::string(row->name)
