@@ -115,6 +115,7 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
   bool conflicts(const Command& command, const OpcodeEntry& entry) const;
   void do_pending_reset();
   bool nexus_is_lost(const Nexus& nexus) const;  // mutex_ is held
+  void allow_removal_of(const std::string& port_name);
 
   Reply test_unit_ready(const Command& command);
   Reply request_sense(const Command& command);
