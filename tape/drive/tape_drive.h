@@ -127,9 +127,10 @@ class TapeDrive {
   Result<LocateOutcome> locate_end_of_data(uint32_t partition);
   Result<SpaceOutcome> space(SpaceCode code, int64_t count);
   bool at_end_of_data() const;  // nothing follows the position (append-only mode asks)
-  // The medium was in the drive when the gateway ended: it stands at its beginning now, which those
-  // who were writing do not know. It stays lost until somebody says where to go (REWIND, LOCATE,
-  // LOAD, SPACE to the end of data; a relative SPACE does not).
+  // The medium stands where those who were writing do not know: at its beginning, after a restart
+  // or a move that failed, or another one is in. It stays lost until somebody says where to go
+  // (REWIND, LOCATE, LOAD, SPACE to the end of data; a relative SPACE from a place nobody knows
+  // does not, unless it comes to the end of data).
   void lose_position();
   bool position_lost() const;
 

@@ -430,6 +430,14 @@ TEST_P(SscRestart, AnEmptyMediumIsWrittenAsItIs) {
   EXPECT_TRUE(filemarks(1).good());
 }
 
+TEST_P(SscRestart, TheEndFoundByFilemarksIsAKnownPlace) {
+  // mt eod, as Linux st does it by default; then what was closed with two filemarks goes on.
+  EXPECT_TRUE(space(1, 0x7FFFFF).check(SenseKey::blank_check, asc::end_of_data_detected));
+  ASSERT_TRUE(space(1, -1).good());
+  EXPECT_TRUE(filemarks(1).good());
+  EXPECT_EQ(block_number(), 4U);
+}
+
 class SscWorm : public SscSuite {
  protected:
   SscWorm() : SscSuite({.worm = true}) {}
