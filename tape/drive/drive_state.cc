@@ -65,10 +65,17 @@ Status TapeDrive::State::writable() const {
 
 Status TapeDrive::State::prepare_write() {
   TRY(writable());
-  if (worm && at.block != cartridge->end_of_data(at.partition).block) {
-    return Error(ErrorCode::write_protected, "WORM medium: only the end of data can be written");
-  }
-  return {};
+  if (!worm || at.block == cartridge->end_of_data(at.partition).block) return {};
+  ASSIGN_OR_RETURN(const bool between, between_last_filemarks());
+  if (between) return {};
+  return Error(ErrorCode::write_protected, "WORM medium: only the end of data can be written");
+}
+
+Result<bool> TapeDrive::State::between_last_filemarks() {
+  const Position end = cartridge->end_of_data(at.partition);
+  if (at.filemark == 0 || end.block - at.block != end.filemark - at.filemark) return false;
+  ASSIGN_OR_RETURN(const uint64_t before, filemark_block(at.filemark - 1));
+  return before + 1 == at.block;
 }
 
 Status TapeDrive::State::begin_change() {

@@ -98,8 +98,12 @@ struct TapeDrive::State {
   Status require_loaded() const;
   Status require_partition(uint32_t partition) const;
   Status writable() const;
-  // writable, and on WORM at the end of data (SSC-5 4.2.18: WORM is append only here).
+  // writable, and on WORM at the end of data or behind a filemark that only filemarks follow (WORM
+  // MODE FILEMARKS RESTRICTIONS 2h of page 1Dh): software that ends a tape with two of them goes on
+  // behind the first.
   Status prepare_write();
+  // A filemark before `at`, and nothing else behind it.
+  Result<bool> between_last_filemarks();
   // Before any change of content, see DriveHistory::volume_change.
   Status begin_change();
   void jump_to(const Position& to);

@@ -143,9 +143,10 @@ class TapeDrive {
   // False as well while another call is under way: never waits.
   bool read_is_ready() const;
   // An empty record is no record and no error. A record that does not fit into the partition is not
-  // written: volume_overflow. On WORM everywhere but at the end of data: write_protected.
-  // An error of the medium (io, no_space, ...) may be of an earlier write; the position is then not
-  // behind what is really there, and the medium is read-only until the cartridge is opened again.
+  // written: volume_overflow. On WORM everywhere but at the end of data and between the filemarks
+  // at it: write_protected. An error of the medium (io, no_space, ...) may be of an earlier write;
+  // the position is then not behind what is really there, and the medium is read-only until the
+  // cartridge is opened again.
   Result<WriteOutcome> write(ByteView record);
   bool write_would_block(size_t record_bytes) const;  // true while another call is under way
   // How long the next write should wait, where that holds up nobody else; 0: not at all.

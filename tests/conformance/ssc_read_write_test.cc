@@ -460,6 +460,29 @@ TEST_P(SscWorm, AppendsAndRefusesToOverwrite) {
   EXPECT_EQ(page.number(4 + 2, 1) & 1U, 1U) << "WORMM";
 }
 
+TEST_P(SscWorm, TheLastFilemarksAreOverwrittenButForTheFirst) {
+  layout("rfff");
+  ASSERT_TRUE(space(1, -2).good());
+  EXPECT_EQ(block_number(), 2U);
+  EXPECT_TRUE(host()
+                  .run({0x19, 0, 0, 0, 0, 0})
+                  .check(SenseKey::data_protect, asc::worm_overwrite_attempted))
+      << "ERASE";
+  layout("rff");
+  ASSERT_TRUE(space(1, -1).good());
+  EXPECT_TRUE(filemarks(1).good());
+  ASSERT_TRUE(space(1, -2).good());
+  const ScsiResult first = write(pattern(10));
+  EXPECT_TRUE(first.check(SenseKey::data_protect, asc::worm_overwrite_attempted)) << first;
+  ASSERT_TRUE(rewind().good());
+  EXPECT_EQ(read(100).data.size(), 100U);
+  EXPECT_TRUE(read(100).check(SenseKey::no_sense, asc::filemark_detected));
+  EXPECT_EQ(read(100).data.size(), 100U);
+  ASSERT_TRUE(space(3, 0).good());
+  EXPECT_EQ(block_number(), 5U);
+  EXPECT_EQ(file_number(), 3U);
+}
+
 // -- which commands may wait, and so must not run on a transport's I/O thread
 
 TEST(SscMayBlock, WhatWaitsForNothingDoesNotBlock) {

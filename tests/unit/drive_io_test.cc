@@ -194,6 +194,26 @@ TEST_F(DriveIoTest, WormAppendsOnly) {
   EXPECT_TRUE(drive_->erase().ok()) << "nothing follows";
 }
 
+TEST_F(DriveIoTest, WormLetsTheLastFilemarksGoButForTheFirst) {
+  insert(cartridge("LTO-8", true));
+  write_layout("fff");
+  locate(0);
+  EXPECT_EQ(drive_->write(bytes(1)).error().code, ErrorCode::write_protected);
+  locate(1);
+  EXPECT_TRUE(drive_->write(bytes(1)).ok());
+  EXPECT_EQ(at(), (Position{0, 2, 1}));
+  write_layout("ff");
+  locate(2);
+  EXPECT_EQ(drive_->write_filemarks(1, true).error().code, ErrorCode::write_protected)
+      << "the first behind a record";
+  locate(3);
+  EXPECT_EQ(drive_->erase().error().code, ErrorCode::write_protected);
+  EXPECT_TRUE(drive_->write_filemarks(1, true).ok());
+  EXPECT_EQ(drive_->capacity(0)->used_bytes, 1U);
+  EXPECT_EQ(at(), (Position{0, 4, 3}));
+  EXPECT_EQ(drive_->read()->kind, ReadOutcome::Kind::end_of_data);
+}
+
 TEST_F(DriveIoTest, EraseDropsTheRest) {
   insert();
   write_layout("rrfr");
