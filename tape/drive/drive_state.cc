@@ -53,8 +53,14 @@ Status TapeDrive::State::require_partition(uint32_t partition) const {
   return Error(ErrorCode::invalid_argument, "no partition " + std::to_string(partition));
 }
 
-Status TapeDrive::State::writable() const {
+Status TapeDrive::State::require_expected() const {
   TRY(require_loaded());
+  if (expected_generation == 0 || expected_generation == generation) return {};
+  return Error(ErrorCode::not_ready, "another cartridge has come in");
+}
+
+Status TapeDrive::State::writable() const {
+  TRY(require_expected());
   if (failure) return *failure;
   if (protection) return *protection;
   if (software_protected) {

@@ -50,7 +50,8 @@ struct TapeDrive::State {
   std::atomic<bool> protected_by_medium{false};  // `protection` or `failure` stands
   std::atomic<bool> software_protected{false};
   std::atomic<bool> position_lost{false};
-  std::atomic<uint64_t> generation{0};
+  std::atomic<uint64_t> generation{1};
+  std::atomic<uint64_t> expected_generation{0};  // 0: any
   std::atomic<uint32_t> partitions{0};
   std::atomic<const MediumProfile*> medium{nullptr};
   std::atomic<DriveActivity> doing{DriveActivity::idle};
@@ -96,6 +97,7 @@ struct TapeDrive::State {
 
   // -- helpers; all expect `mutex`
   Status require_loaded() const;
+  Status require_expected() const;  // loaded, and with the medium that commands are meant for
   Status require_partition(uint32_t partition) const;
   Status writable() const;
   // writable, and on WORM at the end of data or behind a filemark that only filemarks follow (WORM

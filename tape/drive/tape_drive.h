@@ -110,6 +110,10 @@ class TapeDrive {
   // A number that changes with each insert, load and eject: unit attention "medium changed" is
   // raised from it.
   uint64_t medium_generation() const;
+  // Only the medium of this generation is changed (written, erased, formatted, ...) from now on,
+  // until the next call: the commands of an initiator are meant for the one it knows of, whichever
+  // the changer puts in between two of their steps. Never called: whatever is in.
+  void expect_medium(uint64_t generation);
   std::string label() const;  // of the inserted cartridge, else ""
 
   const MediumProfile* medium() const;  // null when not loaded

@@ -222,7 +222,6 @@ void Library::State::restore_drives() {
     transfer.what = *elements[i].cartridge;
     transfer.from_drive = drive;
     put_back(transfer);
-    drive->lose_position();
   }
 }
 

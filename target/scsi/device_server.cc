@@ -53,6 +53,7 @@ Reply DeviceServer::dispatch(const Command& command) {
   const OpcodeEntry* entry = opcodes_.find(command.cdb, &opcode_known);
   if (entry == nullptr || !entry->ignores_unit_attention) {
     if (const auto attention = attentions_.take(command.nexus->id)) {
+      attention_told(command, *attention);
       Sense sense;
       sense.key = SenseKey::unit_attention;
       sense.code = *attention;

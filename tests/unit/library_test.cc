@@ -330,6 +330,7 @@ TEST_F(LibraryTest, FailedFlushKeepsTheTapeInTheDrive) {
   EXPECT_EQ(code(library_->move(kDrive, kSlot, true)), ErrorCode::io);
   EXPECT_EQ(where("AAA001L8"), "drive 1");
   EXPECT_TRUE(drives_[0]->loaded());  // what was synced can be read
+  EXPECT_TRUE(drives_[0]->position_lost()) << "whoever writes to it knows nothing of this";
   EXPECT_FALSE(library_->drive_problem(1).has_value());
   // There is nothing left to flush: now it comes out.
   EXPECT_TRUE(library_->move(kDrive, kSlot, true).ok());
