@@ -141,8 +141,10 @@ Result<std::vector<TapeView>> TapeService::create(const CreateRequest& request) 
                                         : "there is a tape " + barcode + " already");
   }
   size_t room = 0;
+  const bool locked = library_->prevented();  // an initiator keeps the import/export slots
   for (const Element& e : library_->elements()) {
-    const bool place = e.type == ElementType::storage || e.type == ElementType::import_export;
+    const bool place =
+        e.type == ElementType::storage || (e.type == ElementType::import_export && !locked);
     room += place && !e.cartridge ? 1 : 0;
   }
   if (room < barcodes.size()) {
@@ -213,9 +215,9 @@ Result<TapeRow> TapeService::create_one(const CreateRequest& request, const Uuid
   ASSIGN_OR_RETURN(auto row, env_.catalog->tape(what.uuid));
   if (!row) return Error(ErrorCode::internal, "tape " + barcode + " is not in the catalog");
   note_transition(*row, TapeStatus::creating);
-  // 3. Its place. A crash before this is mended by reconcile().
-  auto placed = library_->add({row->uuid, barcode, medium});
-  if (!placed.ok()) return placed.error();
+  // 3. Its place. A crash before this is mended by reconcile(). The room that was there may be gone
+  // by now: then it waits for some, as one does that comes back from the shelf.
+  put_back(*row, std::nullopt);
   return std::move(*row);
 }
 

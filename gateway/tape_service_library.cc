@@ -88,10 +88,7 @@ Result<uint16_t> TapeService::unload(unsigned drive) {
     // Not back into an import/export slot: that would mean export.
     if (!home.cartridge && home.type == ElementType::storage) to = home.address;
   }
-  for (const Element& slot : library_->elements(ElementType::storage)) {
-    if (to) break;
-    if (!slot.cartridge) to = slot.address;
-  }
+  if (!to) to = library_->empty_slot();
   if (!to) {
     return Error(ErrorCode::element_full,
                  "no slot is empty for " + element.cartridge->barcode + "; move it by hand");
@@ -290,10 +287,8 @@ Status TapeService::reconcile_element(const Element& element) {
   log_warning("library", "tape leaves the library, its status says so",
               {{"barcode", row->barcode}, {"element", where}, {"status", to_string(row->status)}});
   if (element.type == ElementType::data_transfer) {
-    for (const Element& slot : library_->elements(ElementType::storage)) {
-      if (slot.cartridge) continue;
-      TRY(library_->move(element.address, slot.address, false));
-      break;
+    if (const auto slot = library_->empty_slot()) {
+      TRY(library_->move(element.address, *slot, false));
     }
   }
   return library_->remove(row->uuid);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "tape/cartridge/segment_listing.h"
 #include "tape/format/image_manifest.h"
 #include "uploader/bucket_scan.h"
 #include "uploader/bucket_takeover.h"
@@ -55,9 +56,14 @@ Status Shelf::cancel_detach(const Uuid& image) {
 }
 
 Status Shelf::State::check_closed(const TapeRow& row) {
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, env.files->list(directory_of(row.uuid)));
-  const bool open = std::any_of(names.begin(), names.end(),
-                                [](const std::string& name) { return name.ends_with(".open"); });
+  ASSIGN_OR_RETURN(const auto found, list_segments(*env.files, directory_of(row.uuid)));
+  bool open = std::any_of(found.begin(), found.end(), [](const auto& s) { return s.open; });
+  if (!open && row.kind == RowKind::tape) {
+    // Sealed when the disk was full, and so in no manifest yet: synced it was, and promised.
+    ASSIGN_OR_RETURN(const Manifest manifest, read_manifest(row.uuid));
+    open = std::any_of(found.begin(), found.end(),
+                       [&](const auto& s) { return may_continue(manifest, s.name); });
+  }
   if (!open) return {};
   return Error(ErrorCode::conflict, row.barcode + " was not closed; open and close it once");
 }

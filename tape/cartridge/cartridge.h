@@ -131,8 +131,8 @@ class Cartridge {
   virtual Result<uint64_t> bytes_before(const Position& at) = 0;
 
   // -- writing. `at` anywhere: what follows in its partition is dropped first when `at` is not the
-  // end of data (a new epoch; write_protected on WORM). Moves `at` behind what was written. Returns
-  // when the bytes are taken over (in memory, on their way to the page cache); waits while
+  // end of data (a new epoch; of WORM only filemarks, but one). Moves `at` behind what was written,
+  // returns when the bytes are taken over (in memory, on their way to the page cache), waits while
   // max_pending_bytes or max_unsealed_bytes are exceeded. An error of an earlier, already
   // acknowledged write (no_space, io) comes back here or from sync(); then the cartridge takes no
   // more writes until reopened, and end_of_data() is what is really there.

@@ -58,6 +58,10 @@ bool names_segment(const Manifest& manifest, const SegmentName& name) {
   return false;
 }
 
+bool may_continue(const Manifest& manifest, const SegmentName& name) {
+  return name.epoch == manifest.epoch && name.sequence >= manifest.next_sequence;
+}
+
 Status remove_segment(FileSystem& files, const std::string& directory,
                       const ListedSegment& segment) {
   const auto [sequence, epoch] = segment.name;

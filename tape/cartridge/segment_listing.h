@@ -24,6 +24,9 @@ std::string open_segment_path(const std::string& directory, uint64_t sequence, u
 // Ascending by sequence and epoch.
 Result<std::vector<ListedSegment>> list_segments(FileSystem& files, const std::string& directory);
 bool names_segment(const Manifest& manifest, const SegmentName& name);
+// Of the manifest's writer, and behind all that it names: opening the cartridge may find objects
+// there that belong to it.
+bool may_continue(const Manifest& manifest, const SegmentName& name);
 // Both files, of those that there are.
 Status remove_segment(FileSystem& files, const std::string& directory,
                       const ListedSegment& segment);

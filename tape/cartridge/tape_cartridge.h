@@ -84,6 +84,7 @@ class TapeCartridge final : public Cartridge {
   Status check_partition(uint32_t partition) const;
   Status prepare_write(Position& at);
   Status begin_epoch(std::vector<ManifestEdit> edits, std::vector<SegmentEntry>* dropped);
+  Status check_cut(uint32_t partition, const PartitionEnd& cut);
   Status drop_from(const Position& at);
   Status drop_everything(const ManifestEdit& edit);
   void remove_dropped(const std::vector<SegmentEntry>& dropped);

@@ -53,15 +53,26 @@ Status TapeCartridge::begin_epoch(std::vector<ManifestEdit> edits,
   return {};
 }
 
-// Overwriting in the middle. Each step leaves the cartridge consistent when the next is missing.
-Status TapeCartridge::drop_from(const Position& at) {
+// What follows the new end may go. Of WORM only filemarks, and not the first of those that the end
+// of data follows.
+Status TapeCartridge::check_cut(uint32_t partition, const PartitionEnd& cut) {
   {
     const std::lock_guard lock(state_.mutex);
-    if (state_.manifest.worm) {
-      return Error(ErrorCode::write_protected,
-                   "cartridge " + state_.label + " is WORM: only appending is possible");
-    }
+    if (!state_.manifest.worm) return {};
   }
+  const Position end = end_of_data(partition);
+  if (cut.filemark > 0 && end.block - cut.block == end.filemark - cut.filemark) {
+    ASSIGN_OR_RETURN(const FrameLocation last,
+                     locator_.locate_filemark(partition, cut.filemark - 1));
+    const uint64_t block = last.entry.first_block + (cut.filemark - 1 - last.entry.first_filemark);
+    if (block + 1 == cut.block) return {};
+  }
+  return Error(ErrorCode::write_protected,
+               "cartridge " + state_.label + " is WORM: only appending is possible");
+}
+
+// Overwriting in the middle. Each step leaves the cartridge consistent when the next is missing.
+Status TapeCartridge::drop_from(const Position& at) {
   // 1. All that was accepted is in files.
   close_frame();
   TRY(pipeline_.drain(true));
@@ -70,6 +81,7 @@ Status TapeCartridge::drop_from(const Position& at) {
   end.block = at.block;
   ASSIGN_OR_RETURN(end.filemark, filemarks_before(at.partition, at.block));
   ASSIGN_OR_RETURN(end.plain_bytes, plain_bytes_before(at.partition, at.block));
+  TRY(check_cut(at.partition, end));
   // 3. An open segment of which something stays visible is sealed like any other.
   const bool discard = open_segment_ && open_segment_->partition() == at.partition &&
                        at.block <= open_segment_->header().first_block;

@@ -138,6 +138,7 @@ Status TapeDrive::erase() {
   TRY(s.prepare_write());
   TRY(s.flush());
   if (s.at.block == s.cartridge->end_of_data(s.at.partition).block) return {};  // nothing follows
+  if (s.worm) return Error(ErrorCode::write_protected, "WORM medium: nothing can be erased");
   TRY(s.begin_change());
   Status erased = s.cartridge->erase_from(s.at);
   if (!erased.ok()) return s.write_failed(std::move(erased).error());

@@ -163,6 +163,7 @@ Result<std::vector<TapeDrive::MamAttribute>> TapeDrive::mam_attributes(uint32_t 
 Status TapeDrive::write_mam(uint32_t partition, uint16_t id, uint8_t format, ByteView value) {
   State& s = *state_;
   const std::lock_guard lock(s.mutex);
+  TRY(s.require_expected());
   TRY(s.require_partition(partition));
   HostAttribute limits{};
   if (!host_limits(id, format, limits)) {

@@ -123,8 +123,10 @@ Result<uint64_t> TapeDrive::State::filemark_block(uint64_t n) {
   return *block;
 }
 
+// Told of it, the initiator knows where it is: `mt eod` comes here by filemarks, and what goes back
+// from here goes back from a known place.
 SpaceOutcome TapeDrive::State::stop_at_end_of_data(uint64_t residual) {
-  jump_to(cartridge->end_of_data(at.partition));
+  go_to(cartridge->end_of_data(at.partition));
   return {SpaceOutcome::Stop::end_of_data, residual};
 }
 

@@ -53,8 +53,14 @@ Status TapeDrive::State::require_partition(uint32_t partition) const {
   return Error(ErrorCode::invalid_argument, "no partition " + std::to_string(partition));
 }
 
-Status TapeDrive::State::writable() const {
+Status TapeDrive::State::require_expected() const {
   TRY(require_loaded());
+  if (expected_generation == 0 || expected_generation == generation) return {};
+  return Error(ErrorCode::not_ready, "another cartridge has come in");
+}
+
+Status TapeDrive::State::writable() const {
+  TRY(require_expected());
   if (failure) return *failure;
   if (protection) return *protection;
   if (software_protected) {
@@ -65,10 +71,17 @@ Status TapeDrive::State::writable() const {
 
 Status TapeDrive::State::prepare_write() {
   TRY(writable());
-  if (worm && at.block != cartridge->end_of_data(at.partition).block) {
-    return Error(ErrorCode::write_protected, "WORM medium: only the end of data can be written");
-  }
-  return {};
+  if (!worm || at.block == cartridge->end_of_data(at.partition).block) return {};
+  ASSIGN_OR_RETURN(const bool between, between_last_filemarks());
+  if (between) return {};
+  return Error(ErrorCode::write_protected, "WORM medium: only the end of data can be written");
+}
+
+Result<bool> TapeDrive::State::between_last_filemarks() {
+  const Position end = cartridge->end_of_data(at.partition);
+  if (at.filemark == 0 || end.block - at.block != end.filemark - at.filemark) return false;
+  ASSIGN_OR_RETURN(const uint64_t before, filemark_block(at.filemark - 1));
+  return before + 1 == at.block;
 }
 
 Status TapeDrive::State::begin_change() {

@@ -50,7 +50,8 @@ struct TapeDrive::State {
   std::atomic<bool> protected_by_medium{false};  // `protection` or `failure` stands
   std::atomic<bool> software_protected{false};
   std::atomic<bool> position_lost{false};
-  std::atomic<uint64_t> generation{0};
+  std::atomic<uint64_t> generation{1};
+  std::atomic<uint64_t> expected_generation{0};  // 0: any
   std::atomic<uint32_t> partitions{0};
   std::atomic<const MediumProfile*> medium{nullptr};
   std::atomic<DriveActivity> doing{DriveActivity::idle};
@@ -96,10 +97,15 @@ struct TapeDrive::State {
 
   // -- helpers; all expect `mutex`
   Status require_loaded() const;
+  Status require_expected() const;  // loaded, and with the medium that commands are meant for
   Status require_partition(uint32_t partition) const;
   Status writable() const;
-  // writable, and on WORM at the end of data (SSC-5 4.2.18: WORM is append only here).
+  // writable, and on WORM at the end of data or behind a filemark that only filemarks follow (WORM
+  // MODE FILEMARKS RESTRICTIONS 2h of page 1Dh): software that ends a tape with two of them goes on
+  // behind the first.
   Status prepare_write();
+  // A filemark before `at`, and nothing else behind it.
+  Result<bool> between_last_filemarks();
   // Before any change of content, see DriveHistory::volume_change.
   Status begin_change();
   void jump_to(const Position& to);

@@ -98,6 +98,8 @@ void TapeDrive::set_unload_listener(UnloadListener listener) {
 
 uint64_t TapeDrive::medium_generation() const { return state_->generation; }
 
+void TapeDrive::expect_medium(uint64_t generation) { state_->expected_generation = generation; }
+
 std::string TapeDrive::label() const {
   const std::lock_guard info(state_->info_mutex);
   return state_->label;

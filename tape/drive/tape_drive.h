@@ -110,6 +110,10 @@ class TapeDrive {
   // A number that changes with each insert, load and eject: unit attention "medium changed" is
   // raised from it.
   uint64_t medium_generation() const;
+  // Only the medium of this generation is changed (written, erased, formatted, ...) from now on,
+  // until the next call: the commands of an initiator are meant for the one it knows of, whichever
+  // the changer puts in between two of their steps. Never called: whatever is in.
+  void expect_medium(uint64_t generation);
   std::string label() const;  // of the inserted cartridge, else ""
 
   const MediumProfile* medium() const;  // null when not loaded
@@ -127,9 +131,10 @@ class TapeDrive {
   Result<LocateOutcome> locate_end_of_data(uint32_t partition);
   Result<SpaceOutcome> space(SpaceCode code, int64_t count);
   bool at_end_of_data() const;  // nothing follows the position (append-only mode asks)
-  // The medium was in the drive when the gateway ended: it stands at its beginning now, which those
-  // who were writing do not know. It stays lost until somebody says where to go (REWIND, LOCATE,
-  // LOAD, SPACE to the end of data; a relative SPACE does not).
+  // The medium stands where those who were writing do not know: at its beginning, after a restart
+  // or a move that failed, or another one is in. It stays lost until somebody says where to go
+  // (REWIND, LOCATE, LOAD, SPACE to the end of data; a relative SPACE from a place nobody knows
+  // does not, unless it comes to the end of data).
   void lose_position();
   bool position_lost() const;
 
@@ -142,9 +147,10 @@ class TapeDrive {
   // False as well while another call is under way: never waits.
   bool read_is_ready() const;
   // An empty record is no record and no error. A record that does not fit into the partition is not
-  // written: volume_overflow. On WORM everywhere but at the end of data: write_protected.
-  // An error of the medium (io, no_space, ...) may be of an earlier write; the position is then not
-  // behind what is really there, and the medium is read-only until the cartridge is opened again.
+  // written: volume_overflow. On WORM everywhere but at the end of data and between the filemarks
+  // at it: write_protected. An error of the medium (io, no_space, ...) may be of an earlier write;
+  // the position is then not behind what is really there, and the medium is read-only until the
+  // cartridge is opened again.
   Result<WriteOutcome> write(ByteView record);
   bool write_would_block(size_t record_bytes) const;  // true while another call is under way
   // How long the next write should wait, where that holds up nobody else; 0: not at all.

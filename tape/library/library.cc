@@ -112,11 +112,30 @@ Element Library::State::snapshot(size_t index) const {
   return element;
 }
 
-std::optional<size_t> Library::State::first_empty(ElementType type) const {
+std::optional<size_t> Library::State::first_empty(ElementType type, bool keep_homes) const {
+  std::set<uint16_t> homes;
+  for (const Element& element : elements) {
+    const bool in_drive = element.type == ElementType::data_transfer && element.cartridge;
+    if (keep_homes && in_drive && element.source_address) homes.insert(*element.source_address);
+  }
   for (size_t i = 0; i < elements.size(); ++i) {
-    if (elements[i].type == type && !elements[i].cartridge) return i;
+    if (elements[i].type != type || elements[i].cartridge) continue;
+    if (!homes.contains(elements[i].address)) return i;
   }
   return std::nullopt;
+}
+
+std::optional<size_t> Library::State::empty_place() const {
+  bool locked = false;
+  {
+    const std::lock_guard lock(mutex);
+    locked = !prevent_holders.empty();
+  }
+  auto found = first_empty(ElementType::storage, true);
+  if (!found && !locked) found = first_empty(ElementType::import_export, true);
+  if (!found) found = first_empty(ElementType::storage, false);
+  if (!found) found = first_empty(ElementType::import_export, false);
+  return found;
 }
 
 // -- the inventory file
@@ -168,8 +187,7 @@ Status Library::State::place(const Placement& placement, bool* relocated) {
   auto index = index_of(placement.where);
   if (!index) {
     if (placement.source) index = index_of(*placement.source);
-    if (!index || elements[*index].cartridge) index = first_empty(ElementType::storage);
-    if (!index) index = first_empty(ElementType::import_export);
+    if (!index || elements[*index].cartridge) index = empty_place();
     if (!index) {
       return Error(ErrorCode::element_full,
                    "the library has too few slots for the cartridges in it: no element for " +
@@ -204,7 +222,6 @@ void Library::State::restore_drives() {
     transfer.what = *elements[i].cartridge;
     transfer.from_drive = drive;
     put_back(transfer);
-    drive->lose_position();
   }
 }
 
@@ -250,6 +267,14 @@ std::optional<Element> Library::find(std::string_view barcode) const {
     if (cartridge && cartridge->barcode == barcode) return state_->snapshot(i);
   }
   return std::nullopt;
+}
+
+std::optional<uint16_t> Library::empty_slot() const {
+  const std::lock_guard lock(state_->mutex);
+  auto index = state_->first_empty(ElementType::storage, true);
+  if (!index) index = state_->first_empty(ElementType::storage, false);
+  if (!index) return std::nullopt;
+  return state_->elements[*index].address;
 }
 
 Status Library::move(uint16_t source, uint16_t destination, bool by_initiator) {
@@ -328,8 +353,7 @@ Result<uint16_t> Library::add(const LibraryCartridge& what, std::optional<uint16
         return Error(ErrorCode::element_full, name_of(state.elements[index]) + " is full");
       }
     } else {
-      auto empty = state.first_empty(ElementType::storage);
-      if (!empty) empty = state.first_empty(ElementType::import_export);
+      const auto empty = state.empty_place();
       if (!empty) return Error(ErrorCode::element_full, "no slot of the library is empty");
       index = *empty;
     }

@@ -97,6 +97,8 @@ class Library {
       std::optional<ElementType> type = std::nullopt) const;  // ascending address
   Result<Element> element(uint16_t address) const;            // not_found
   std::optional<Element> find(std::string_view barcode) const;
+  // A slot for a cartridge, if one is empty; rather none that one in a drive came from.
+  std::optional<uint16_t> empty_slot() const;
   // "12", "slot12", "ie2", "drive1" (numbers from 1; a bare number is a slot) or "0x3e9"/"@1001"
   // (an element address).
   Result<uint16_t> parse_element(std::string_view text) const;
@@ -111,8 +113,8 @@ class Library {
                   bool by_initiator);
 
   // New or returned cartridges: into the given element, else the first empty slot, else an
-  // import/export slot. exists when the barcode is in the library, no_space
-  // (ErrorCode::element_full) when nothing is empty.
+  // import/export slot; where one in a drive came from only when nothing else is empty. exists when
+  // the barcode is in the library, no_space (ErrorCode::element_full) when nothing is empty.
   Result<uint16_t> add(const LibraryCartridge& what,
                        std::optional<uint16_t> address = std::nullopt);
   // Takes it out of its slot (archived, deleted). busy when it is in a drive.

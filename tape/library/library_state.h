@@ -59,7 +59,10 @@ struct Library::State {
   Result<size_t> require(uint16_t address) const;
   Element snapshot(size_t index) const;  // with `mutex` held
   TapeDrive* drive_at(size_t index) const;
-  std::optional<size_t> first_empty(ElementType type) const;
+  // `keep_homes`: where the cartridges in drives came from is left to them. Initiators bring a
+  // cartridge back there, and are stuck when another one is in its place.
+  std::optional<size_t> first_empty(ElementType type, bool keep_homes) const;
+  std::optional<size_t> empty_place() const;  // for one that has no place
 
   Status check_source(size_t index, bool by_initiator) const;
   Status check_operator(size_t index, bool by_initiator) const;

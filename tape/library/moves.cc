@@ -78,11 +78,15 @@ void Library::State::close_handle(Transfer& transfer) {
             {{"barcode", transfer.what.barcode}, {"error", closed.error().message()}});
 }
 
-// Back into the drive it is in by the inventory. When that fails the element keeps the cartridge,
-// the drive stays empty, and a later move out of the element needs nothing of the drive.
+// Back into the drive it is in by the inventory, where it stands at its beginning now and those who
+// use it do not know. When that fails the element keeps the cartridge, the drive stays empty, and a
+// later move out of the element needs nothing of the drive.
 void Library::State::put_back(Transfer& transfer) {
   const Status done = put_in(*transfer.from_drive, transfer);
-  if (done.ok()) return;
+  if (done.ok()) {
+    transfer.from_drive->lose_position();
+    return;
+  }
   set_drive_error(*transfer.from_drive, done.error());
   close_handle(transfer);
 }

@@ -54,6 +54,7 @@ Reply DeviceServer::dispatch(const Command& command) {
   const bool begun = command.goes_on_at != 0;
   if (!begun && (entry == nullptr || !entry->ignores_unit_attention)) {
     if (const auto attention = attentions_.take(command.nexus->id)) {
+      attention_told(command, *attention);
       Sense sense;
       sense.key = SenseKey::unit_attention;
       sense.code = *attention;
@@ -78,15 +79,19 @@ Reply DeviceServer::dispatch(const Command& command) {
 }
 
 bool DeviceServer::conflicts(const Command& command, const OpcodeEntry& entry) const {
+  // To prevent removal conflicts, to allow it again does not: else a nexus that has prevented it
+  // before another one reserves could never take that back (SPC-5 table 66, SPC-2 table 10).
+  const bool allows_removal = entry.opcode == 0x1E && (get_byte(command.cdb, 4) & 0x03) == 0;
   {
     const std::lock_guard lock(mutex_);
     // SPC-2 5.5.1: the two kinds of reservation exclude each other.
     const bool persistent = entry.opcode == 0x5E || entry.opcode == 0x5F;
-    if (reserved_by_ &&
-        (persistent || (*reserved_by_ != command.nexus->id && !entry.allowed_under_reserve6)))
+    const bool allowed = entry.allowed_under_reserve6 || allows_removal;
+    if (reserved_by_ && (persistent || (*reserved_by_ != command.nexus->id && !allowed)))
       return true;
   }
-  return !persistent_.allows(*command.nexus, entry.rule);
+  return !persistent_.allows(*command.nexus,
+                             allows_removal ? ReservationRule::allowed : entry.rule);
 }
 
 // -- nexuses
@@ -251,9 +256,25 @@ Reply DeviceServer::persistent_out(const Command& command) {
   for (const auto& attention : outcome.attentions)
     attentions_.raise_for_port(attention.port_name, attention.code);
   if (outcome.sense) return check(*outcome.sense);
+  for (const std::string& port : outcome.aborted_ports) allow_removal_of(port);
   Reply reply = status(outcome.status);
   reply.abort_ports = outcome.aborted_ports;
   return reply;
+}
+
+// PREEMPT AND ABORT ends what the preempted nexuses prevented, as if they had allowed it (SPC-5
+// 5.13.11.2.6): a host that hangs must not keep the medium from the one that takes over.
+void DeviceServer::allow_removal_of(const std::string& port_name) {
+  const std::lock_guard in_order(prevention_mutex_);
+  std::vector<uint64_t> dropped;
+  bool any = false;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, port] : nexuses_)
+      if (port == port_name && preventers_.erase(id) != 0) dropped.push_back(id);
+    any = !preventers_.empty();
+  }
+  for (uint64_t id : dropped) prevent_changed(id, false, any);
 }
 
 Status DeviceServer::keep_state_in(UnitStore* store) {

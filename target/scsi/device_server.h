@@ -78,6 +78,8 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
   // -- hooks
   // Before dispatch (and before unit attentions are looked at): raise medium-changed and the like.
   virtual void before_command(const Command&) {}
+  // The command was answered with this unit attention and does nothing else.
+  virtual void attention_told(const Command&, AdditionalSense) {}
   // TEST UNIT READY, and commands that need it: nullopt when ready.
   virtual std::optional<Sense> not_ready_reason() { return std::nullopt; }
   // What REQUEST SENSE tells when no unit attention is pending: progress of what is under way.
@@ -115,6 +117,7 @@ class DeviceServer : public LogicalUnit, protected ModeHooks {
   bool conflicts(const Command& command, const OpcodeEntry& entry) const;
   void do_pending_reset();
   bool nexus_is_lost(const Nexus& nexus) const;  // mutex_ is held
+  void allow_removal_of(const std::string& port_name);
 
   Reply test_unit_ready(const Command& command);
   Reply request_sense(const Command& command);

@@ -68,7 +68,7 @@ TapeUnit::TapeUnit(TapeUnitOptions options)
   state_->drive = options.drive;
   state_->options = std::move(options);
   state_->created_ns = clock().monotonic_ns();
-  state_->generation_seen = state_->drive->medium_generation();
+  see_medium(state_->drive->medium_generation());
   add_data_opcodes();
   add_position_opcodes();
   add_medium_opcodes();
@@ -81,10 +81,17 @@ TapeUnit::~TapeUnit() = default;
 
 // -- hooks
 
+// What runs from now on is meant for this medium: should another one come in meanwhile, the drive
+// refuses to change it.
+void TapeUnit::see_medium(uint64_t generation) {
+  state_->generation_seen = generation;
+  state_->drive->expect_medium(generation);
+}
+
 void TapeUnit::before_command(const Command&) {
   const uint64_t generation = state_->drive->medium_generation();
   if (generation == state_->generation_seen) return;
-  state_->generation_seen = generation;
+  see_medium(generation);
   state_->overwrite_allowed.reset();
   state_->format_allowed = false;
   state_->plan.reset();
@@ -93,6 +100,15 @@ void TapeUnit::before_command(const Command&) {
     state_->alerts.reset();
     unit_attentions().raise_for_all(asc::medium_may_have_changed);
   }
+}
+
+// Whoever is told so by a write was in the middle of writing, to the medium that was in before or
+// where he had left this one. Linux st writes a filemark next, when the file is closed (28h does
+// not make it doubt its position): that must not empty the medium that is in now.
+void TapeUnit::attention_told(const Command& command, AdditionalSense attention) {
+  const uint8_t opcode = get_byte(command.cdb, 0);
+  const bool writes = opcode == 0x0A || opcode == 0x10 || opcode == 0x19 || opcode == 0x80;
+  if (writes && (attention.code == 0x28 || attention.code == 0x29)) state_->drive->lose_position();
 }
 
 std::optional<Sense> TapeUnit::not_ready_reason() {
@@ -144,9 +160,11 @@ int64_t TapeUnit::hold_ms(const Command& command) const {
   return writes_data ? state_->drive->write_hold_ms() : 0;
 }
 
-// TEST UNIT READY, INQUIRY and REPORT LUNS neither see nor change what a write does. SAM-5 8.6: no
+// TEST UNIT READY, INQUIRY and REPORT LUNS neither see nor change what a write does, unless the
+// medium has changed: the write that was meant for the one before has to be told. SAM-5 8.6: no
 // command overtakes an ordered one, or is ordered and overtakes.
 bool TapeUnit::may_overtake(const Command& command) const {
+  if (state_->drive->medium_generation() != state_->generation_seen) return false;
   const uint8_t opcode = get_byte(command.cdb, 0);
   return command.attribute == TaskAttribute::simple &&
          (opcode == 0x00 || opcode == 0x12 || opcode == 0xA0);

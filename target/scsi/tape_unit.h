@@ -33,6 +33,7 @@ class TapeUnit final : public DeviceServer {
 
  protected:
   void before_command(const Command& command) override;
+  void attention_told(const Command& command, AdditionalSense attention) override;
   std::optional<Sense> not_ready_reason() override;
   void finish_inquiry(Buffer& data) override;
   void prevent_changed(uint64_t nexus_id, bool prevent, bool any) override;
@@ -49,6 +50,8 @@ class TapeUnit final : public DeviceServer {
   void add_mode_pages();
   void add_log_pages();
   void add_vpd_pages();
+
+  void see_medium(uint64_t generation);
 
   // ssc_read_write.cc
   Reply read6(const Command& command);

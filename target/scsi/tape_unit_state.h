@@ -44,7 +44,7 @@ struct TapeUnit::State {
   std::atomic<uint32_t> block_length{0};
   std::atomic<bool> buffered{true};  // BUFFERED MODE 1h
 
-  uint64_t generation_seen = 0;
+  std::atomic<uint64_t> generation_seen{0};   // of the medium; read by the transport's thread, too
   bool append_only = false;                   // WRITE MODE of page 10h/01h
   std::optional<Position> overwrite_allowed;  // ALLOW OVERWRITE at this position
   bool format_allowed = false;                // ALLOW OVERWRITE for FORMAT MEDIUM

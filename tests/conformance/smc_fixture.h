@@ -117,6 +117,12 @@ class ChangerWorld {
     return client;
   }
 
+  // By a host that has seen what is in drive 1.
+  void write_in_drive() {
+    connect_to_drive();
+    EXPECT_TRUE(drive(1).write(as_view("data")).ok());
+  }
+
   Library& library() { return *library_; }
   scsi::ChangerUnit& unit() { return *unit_; }
   FakeVault& vault() { return vault_; }

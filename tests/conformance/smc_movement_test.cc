@@ -13,7 +13,7 @@ TEST_P(SmcMovement, LoadAndUnload) {
   EXPECT_EQ(where("ABC001L8"), "drive 1");
   EXPECT_TRUE(world_->drive(1).loaded());
   // Out of a drive whose tape is still loaded: the move unloads it.
-  ASSERT_TRUE(world_->drive(1).write(as_view("data")).ok());
+  world_->write_in_drive();
   ASSERT_TRUE(move(kDrive, kSlot + 2).good());
   EXPECT_EQ(where("ABC001L8"), "slot 3");
   EXPECT_FALSE(world_->drive(1).inserted());
@@ -86,7 +86,7 @@ TEST_P(SmcMovement, DamagedCartridge) {
 TEST_P(SmcMovement, FailedFlushKeepsTheTapeInTheDrive) {
   const auto cartridge = add("ABC001L8");
   ASSERT_TRUE(move(kSlot, kDrive).good());
-  ASSERT_TRUE(world_->drive(1).write(as_view("data")).ok());
+  world_->write_in_drive();
   world_->vault().medium(cartridge.uuid).fail_sync = Error(ErrorCode::io, "EIO");
   EXPECT_TRUE(move(kDrive, kSlot).check(SenseKey::hardware_error, asc::media_load_or_eject_failed));
   EXPECT_EQ(where("ABC001L8"), "drive 1");

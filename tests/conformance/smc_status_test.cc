@@ -172,7 +172,7 @@ TEST_P(SmcStatus, ImportExportTellsWhoPlacedIt) {
 TEST_P(SmcStatus, DriveWithAProblemIsAnException) {
   const auto cartridge = add("ABC001L8");
   ASSERT_TRUE(move(kSlot, kDrive).good());
-  ASSERT_TRUE(world_->drive(1).write(as_view("data")).ok());
+  world_->write_in_drive();
   world_->vault().medium(cartridge.uuid).fail_sync = Error(ErrorCode::io, "EIO");
   world_->vault().medium(cartridge.uuid).fail_open = Error(ErrorCode::io, "EIO");
   EXPECT_FALSE(move(kDrive, kSlot).good());

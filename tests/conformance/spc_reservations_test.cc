@@ -26,6 +26,9 @@ class SpcReservations : public SscSuite {
                     allocation);
   }
   static bool conflict(const ScsiResult& r) { return r.status == ScsiStatus::reservation_conflict; }
+  static ScsiResult prevent(ScsiClient& who, bool on) {
+    return who.run({0x1E, 0, 0, 0, on ? 1U : 0U, 0});
+  }
   ScsiResult rewind_of(ScsiClient& who) { return who.run({0x01, 0, 0, 0, 0, 0}); }
 
   std::unique_ptr<ScsiClient> other_;
@@ -140,6 +143,40 @@ TEST_P(SpcReservations, Preempt) {
   EXPECT_TRUE(conflict(rewind()));
   EXPECT_TRUE(rewind_of(*other_).good());
   EXPECT_EQ(in(*other_, 0).number(4, 4), 8U);
+}
+
+TEST_P(SpcReservations, PreemptAndAbortAllowsRemoval) {
+  ASSERT_TRUE(out(host(), 6, 0, 1).good());
+  ASSERT_TRUE(out(*other_, 6, 0, 2).good());
+  auto third = rig_.connect(3);
+  third->clear_unit_attentions();
+  ASSERT_TRUE(out(*third, 6, 0, 3).good());
+  ASSERT_TRUE(prevent(*other_, true).good());
+  ASSERT_TRUE(prevent(*third, true).good());
+  ASSERT_TRUE(out(host(), 4, 1, 3, kExclusive).good()) << "PREEMPT";
+  EXPECT_TRUE(rig_.prevented());
+  ASSERT_TRUE(out(host(), 5, 1, 2, kExclusive).good());
+  EXPECT_TRUE(rig_.prevented()) << "the third one's is left";
+  ASSERT_TRUE(prevent(*third, false).check(SenseKey::unit_attention, asc::registrations_preempted));
+  ASSERT_TRUE(prevent(*third, false).good());
+  EXPECT_FALSE(rig_.prevented());
+  EXPECT_TRUE(unload().good());
+}
+
+TEST_P(SpcReservations, RemovalIsAllowedUnderAReservationOfAnother) {
+  ASSERT_TRUE(prevent(*other_, true).good());
+  ASSERT_TRUE(out(host(), 6, 0, 1).good());
+  ASSERT_TRUE(out(host(), 1, 1, 0, kExclusive).good());
+  EXPECT_TRUE(conflict(prevent(*other_, true)));
+  EXPECT_TRUE(rig_.prevented());
+  EXPECT_TRUE(prevent(*other_, false).good());
+  EXPECT_FALSE(rig_.prevented());
+  ASSERT_TRUE(out(host(), 0, 1, 0).good());
+  ASSERT_TRUE(prevent(*other_, true).good());
+  ASSERT_TRUE(host().run({0x16, 0, 0, 0, 0, 0}).good()) << "RESERVE(6)";
+  EXPECT_TRUE(conflict(prevent(*other_, true)));
+  EXPECT_TRUE(prevent(*other_, false).good());
+  EXPECT_FALSE(rig_.prevented());
 }
 
 TEST_P(SpcReservations, Clear) {

@@ -430,6 +430,70 @@ TEST_P(SscRestart, AnEmptyMediumIsWrittenAsItIs) {
   EXPECT_TRUE(filemarks(1).good());
 }
 
+TEST_P(SscRestart, TheEndFoundByFilemarksIsAKnownPlace) {
+  // mt eod, as Linux st does it by default; then what was closed with two filemarks goes on.
+  EXPECT_TRUE(space(1, 0x7FFFFF).check(SenseKey::blank_check, asc::end_of_data_detected));
+  ASSERT_TRUE(space(1, -1).good());
+  EXPECT_TRUE(filemarks(1).good());
+  EXPECT_EQ(block_number(), 4U);
+}
+
+// The operator, or another host, puts another medium in between two writes, or loads the same one
+// anew. Linux st still writes its filemark when the file is closed.
+class SscSwap : public SscSuite {
+ protected:
+  SscSwap() : other_(rig_.connect(2)) { other_->clear_unit_attentions(); }
+  void SetUp() override { layout("rr"); }
+  void swap() {
+    rig_.eject();
+    rig_.insert();
+    other_->clear_unit_attentions();
+    ASSERT_TRUE(other_->write({0x0A, 0, 0, 0, 100, 0}, pattern(100)).good());
+    ASSERT_TRUE(other_->run({0x10, 0, 0, 0, 1, 0}).good());
+    ASSERT_TRUE(other_->run({0x01, 0, 0, 0, 0, 0}).good());
+  }
+  void expect_kept(const ScsiResult& told, uint64_t blocks) {
+    EXPECT_TRUE(told.check(SenseKey::unit_attention, asc::medium_may_have_changed)) << told;
+    const ScsiResult closing = filemarks(1);
+    EXPECT_TRUE(closing.check(SenseKey::medium_error, asc::sequential_positioning_error))
+        << closing;
+    ASSERT_TRUE(space(3, 0).good());
+    EXPECT_EQ(block_number(), blocks) << "all of it is there";
+    EXPECT_TRUE(filemarks(1).good()) << "whoever says where may write";
+  }
+  std::unique_ptr<ScsiClient> other_;
+};
+COLDSHELF_SSC_SUITE(SscSwap);
+
+TEST_P(SscSwap, AWriteThatIsToldOfAnotherMediumLeavesItAsItIs) {
+  swap();
+  expect_kept(write(pattern(10)), 2);
+}
+
+TEST_P(SscSwap, SoDoesAFilemark) {
+  swap();
+  expect_kept(filemarks(1), 2);
+}
+
+TEST_P(SscSwap, AMediumThatAnotherHostLoadsKeepsWhatWasWritten) {
+  ASSERT_TRUE(other_->run({0x1B, 0, 0, 0, 0, 0}).good());
+  ASSERT_TRUE(other_->run({0x1B, 0, 0, 0, 1, 0}).good());
+  expect_kept(write(pattern(10)), 2);
+}
+
+TEST_P(SscSwap, WhoLooksFirstMayOverwrite) {
+  swap();
+  EXPECT_TRUE(test_ready().check(SenseKey::unit_attention, asc::medium_may_have_changed));
+  EXPECT_TRUE(write(pattern(10)).good()) << "tar on a medium that was just loaded";
+}
+
+TEST_P(SscSwap, AWriteOfAnotherSessionIsForTheEndOfItsOwnMedium) {
+  rig_.unit().reset(scsi::ResetKind::logical_unit);
+  EXPECT_TRUE(write(pattern(10)).check(SenseKey::unit_attention, asc::device_reset));
+  EXPECT_TRUE(filemarks(1).good()) << "it stands where it stood";
+  EXPECT_EQ(block_number(), 3U);
+}
+
 class SscWorm : public SscSuite {
  protected:
   SscWorm() : SscSuite({.worm = true}) {}
@@ -450,6 +514,29 @@ TEST_P(SscWorm, AppendsAndRefusesToOverwrite) {
   EXPECT_EQ(host().read({0x1A, 0, 0, 0, 12, 0}, 12).number(1, 1), 0x8CU) << "medium type";
   const ScsiResult page = host().read({0x1A, 8, 0x1D, 0, 0xFF, 0}, 255);
   EXPECT_EQ(page.number(4 + 2, 1) & 1U, 1U) << "WORMM";
+}
+
+TEST_P(SscWorm, TheLastFilemarksAreOverwrittenButForTheFirst) {
+  layout("rfff");
+  ASSERT_TRUE(space(1, -2).good());
+  EXPECT_EQ(block_number(), 2U);
+  EXPECT_TRUE(host()
+                  .run({0x19, 0, 0, 0, 0, 0})
+                  .check(SenseKey::data_protect, asc::worm_overwrite_attempted))
+      << "ERASE";
+  layout("rff");
+  ASSERT_TRUE(space(1, -1).good());
+  EXPECT_TRUE(filemarks(1).good());
+  ASSERT_TRUE(space(1, -2).good());
+  const ScsiResult first = write(pattern(10));
+  EXPECT_TRUE(first.check(SenseKey::data_protect, asc::worm_overwrite_attempted)) << first;
+  ASSERT_TRUE(rewind().good());
+  EXPECT_EQ(read(100).data.size(), 100U);
+  EXPECT_TRUE(read(100).check(SenseKey::no_sense, asc::filemark_detected));
+  EXPECT_EQ(read(100).data.size(), 100U);
+  ASSERT_TRUE(space(3, 0).good());
+  EXPECT_EQ(block_number(), 5U);
+  EXPECT_EQ(file_number(), 3U);
 }
 
 // -- which commands may wait, and so must not run on a transport's I/O thread
@@ -476,6 +563,19 @@ TEST(SscMayBlock, WhatWaitsForNothingDoesNotBlock) {
   EXPECT_TRUE(blocks({0x0A, 0, 0, 2, 0}, record));
   for (unsigned opcode : {0x01U, 0x10U, 0x11U, 0x19U, 0x1BU, 0x2BU, 0x34U, 0x4DU, 0x92U})
     EXPECT_TRUE(blocks({opcode})) << opcode;
+}
+
+// A write that is kept back must hear of another medium before anything else does.
+TEST(SscMayBlock, NothingOvertakesWhenTheMediumHasChanged) {
+  TapeRig rig(Transport::direct);
+  scsi::Command test_ready;
+  EXPECT_TRUE(rig.unit().may_overtake(test_ready));
+  rig.eject();
+  EXPECT_FALSE(rig.unit().may_overtake(test_ready));
+  rig.insert();
+  EXPECT_FALSE(rig.unit().may_overtake(test_ready));
+  rig.client().clear_unit_attentions();
+  EXPECT_TRUE(rig.unit().may_overtake(test_ready));
 }
 
 // -- append-only mode and ALLOW OVERWRITE

@@ -115,7 +115,13 @@ Status MemoryCartridge::prepare_write(const Position& at) {
     return *failure_;
   }
   Content& content = content_[at.partition];
-  if (manifest_.worm && at.block < content.objects.size()) {
+  // Filemarks at the end may go, but for the first of them.
+  const size_t kept = at.block > 0 ? static_cast<size_t>(at.block) - 1 : 0;
+  const bool filemarks =
+      at.block > 0 && std::all_of(content.objects.begin() + std::min(kept, content.objects.size()),
+                                  content.objects.end(),
+                                  [](const Object& object) { return object.data == nullptr; });
+  if (manifest_.worm && at.block < content.objects.size() && !filemarks) {
     return Error(ErrorCode::write_protected, "WORM");
   }
   cut(content, at.block);

@@ -1,5 +1,7 @@
 #include "tests/support/tape_model.h"
 
+#include <algorithm>
+
 namespace coldshelf {
 
 TapeModel::TapeModel(uint64_t capacity_bytes, uint64_t early_warning_bytes, bool worm)
@@ -32,7 +34,13 @@ uint64_t TapeModel::early_warning_at() const {
 
 bool TapeModel::behind_early_warning() const { return bytes_before() >= early_warning_at(); }
 
-bool TapeModel::may_write() const { return !worm_ || block_ == objects().size(); }
+// On WORM the end alone, and the filemarks at it but for the first of them.
+bool TapeModel::may_write() const {
+  if (!worm_ || block_ == objects().size()) return true;
+  if (block_ == 0) return false;
+  return std::all_of(objects().begin() + static_cast<std::ptrdiff_t>(block_) - 1, objects().end(),
+                     [](const Object& object) { return object.filemark; });
+}
 
 TapeModel::Written TapeModel::write(uint64_t length, uint64_t content) {
   Written out;
@@ -133,7 +141,7 @@ void TapeModel::locate_end_of_data(uint32_t partition) {
 }
 
 bool TapeModel::erase() {
-  if (!may_write()) return false;
+  if (worm_) return block_ == objects().size();
   objects().resize(block_);
   return true;
 }

@@ -23,7 +23,7 @@ class TapeModel {
     bool operator==(const Moved&) const = default;
   };
   struct Written {
-    bool refused = false;   // WORM, not at the end of data
+    bool refused = false;   // WORM, and more would go than filemarks
     bool overflow = false;  // did not fit, nothing written
     bool early_warning = false;
     bool programmable_early_warning = false;

@@ -397,6 +397,39 @@ TEST_P(CartridgeTest, WormTakesAppendsOnly) {
   for (uint64_t i = 0; i < 6; ++i) expect_record(*c, r, i, 1000);
 }
 
+TEST_P(CartridgeTest, WormLetsTheLastFilemarksGoButForTheFirst) {
+  what_.worm = true;
+  auto c = create();
+  Position at;
+  write(*c, at, 0, 4, 1000);
+  ASSERT_TRUE(c->write_filemarks(at, 3).ok());
+  for (const bool sealed : {false, true, true}) {  // at last they lie in a segment of their own
+    SCOPED_TRACE(sealed);
+    if (sealed) ASSERT_TRUE(c->seal().ok());
+    const Position end = c->end_of_data(0);
+    Position first = *c->position_of(0, end.block - 3);
+    EXPECT_EQ(c->write_record(first, make_record(9, 10)).error().code, ErrorCode::write_protected);
+    Position second = *c->position_of(0, end.block - 2);
+    EXPECT_EQ(c->erase_from(second).error().code, ErrorCode::write_protected);
+    at = second;
+    write(*c, at, second.block, second.block + 1, 1000);
+    if (sealed) ASSERT_TRUE(c->seal().ok());
+    ASSERT_TRUE(c->write_filemarks(at, 3).ok());
+    EXPECT_EQ(c->end_of_data(0), (Position{0, end.block + 2, end.filemark + 1}));
+  }
+  ASSERT_TRUE(c->close().ok());
+  c = open();
+  EXPECT_EQ(c->end_of_data(0), (Position{0, 13, 6}));
+  Position r;
+  for (uint64_t i = 0; i < 4; ++i) expect_record(*c, r, i, 1000);
+  for (uint64_t i = 5; i < 10; i += 2) {
+    expect_kind(*c, r, TapeObject::Kind::filemark);
+    expect_record(*c, r, i, 1000);
+  }
+  for (int i = 0; i < 3; ++i) expect_kind(*c, r, TapeObject::Kind::filemark);
+  expect_kind(*c, r, TapeObject::Kind::end_of_data);
+}
+
 TEST_P(CartridgeTest, WriteProtection) {
   auto c = create();
   Position at;

@@ -194,6 +194,48 @@ TEST_F(DriveIoTest, WormAppendsOnly) {
   EXPECT_TRUE(drive_->erase().ok()) << "nothing follows";
 }
 
+TEST_F(DriveIoTest, WormLetsTheLastFilemarksGoButForTheFirst) {
+  insert(cartridge("LTO-8", true));
+  write_layout("fff");
+  locate(0);
+  EXPECT_EQ(drive_->write(bytes(1)).error().code, ErrorCode::write_protected);
+  locate(1);
+  EXPECT_TRUE(drive_->write(bytes(1)).ok());
+  EXPECT_EQ(at(), (Position{0, 2, 1}));
+  write_layout("ff");
+  locate(2);
+  EXPECT_EQ(drive_->write_filemarks(1, true).error().code, ErrorCode::write_protected)
+      << "the first behind a record";
+  locate(3);
+  EXPECT_EQ(drive_->erase().error().code, ErrorCode::write_protected);
+  EXPECT_TRUE(drive_->write_filemarks(1, true).ok());
+  EXPECT_EQ(drive_->capacity(0)->used_bytes, 1U);
+  EXPECT_EQ(at(), (Position{0, 4, 3}));
+  EXPECT_EQ(drive_->read()->kind, ReadOutcome::Kind::end_of_data);
+}
+
+// The changer may put another medium in between two steps of a command.
+TEST_F(DriveIoTest, WhatIsMeantForAnotherMediumChangesNothing) {
+  insert();
+  drive_->expect_medium(drive_->medium_generation());
+  write_layout("rr");
+  std::unique_ptr<Cartridge> out;
+  ASSERT_TRUE(drive_->eject(&out).ok());
+  insert();
+  EXPECT_EQ(drive_->write(bytes(1)).error().code, ErrorCode::not_ready);
+  EXPECT_EQ(drive_->write_filemarks(1, true).error().code, ErrorCode::not_ready);
+  EXPECT_EQ(drive_->erase().error().code, ErrorCode::not_ready);
+  EXPECT_EQ(drive_->format_medium({10'000}).error().code, ErrorCode::not_ready);
+  EXPECT_EQ(drive_->set_capacity(10'000).error().code, ErrorCode::not_ready);
+  EXPECT_EQ(drive_->write_mam(0, 0x0801, 1, as_view("LTFS")).error().code, ErrorCode::not_ready);
+  EXPECT_FALSE(drive_->last_medium_error()) << "a refusal is no failure";
+  drive_->expect_medium(drive_->medium_generation());
+  write_layout("r");
+  ASSERT_TRUE(drive_->unload().ok());
+  ASSERT_TRUE(drive_->load().ok());
+  EXPECT_EQ(drive_->write(bytes(1)).error().code, ErrorCode::not_ready) << "loaded anew";
+}
+
 TEST_F(DriveIoTest, EraseDropsTheRest) {
   insert();
   write_layout("rrfr");

@@ -172,6 +172,28 @@ TEST_F(LibraryTest, AddFillsSlotsThenImportExport) {
   EXPECT_EQ(library_->add(vault_.make("AAA001L8")).error().code, ErrorCode::exists);
 }
 
+// Initiators bring a tape back to the slot it came from.
+TEST_F(LibraryTest, ANewTapeLeavesTheSlotOfOneInADriveEmpty) {
+  for (int i = 1; i <= 4; ++i) add("AAA00" + std::to_string(i) + "L8");
+  ASSERT_TRUE(library_->move(kSlot, kDrive, true).ok());
+  ASSERT_TRUE(library_->move(kSlot + 2, kDrive + 1, true).ok());
+  EXPECT_EQ(library_->empty_slot(), kSlot + 4);
+  add("AAA005L8");
+  EXPECT_EQ(where("AAA005L8"), "slot 5");
+  start();
+  add("AAA006L8");
+  EXPECT_EQ(where("AAA006L8"), "slot 6");
+  ASSERT_TRUE(library_->move(kDrive + 1, kSlot + 2, true).ok());
+  add("AAA007L8");
+  EXPECT_EQ(where("AAA007L8"), "import/export 1");
+  library_->set_prevent(1, true);
+  EXPECT_EQ(library_->empty_slot(), kSlot);
+  add("AAA008L8");
+  EXPECT_EQ(where("AAA008L8"), "slot 1") << "nothing else can be had";
+  EXPECT_EQ(library_->empty_slot(), std::nullopt);
+  EXPECT_EQ(library_->add(vault_.make("AAA009L8")).error().code, ErrorCode::prevented);
+}
+
 TEST_F(LibraryTest, LoadWriteUnloadKeepsSourceAndData) {
   const LibraryCartridge tape = add("AAA001L8");
   ASSERT_TRUE(library_->move(kSlot, kDrive, true).ok());
@@ -308,6 +330,7 @@ TEST_F(LibraryTest, FailedFlushKeepsTheTapeInTheDrive) {
   EXPECT_EQ(code(library_->move(kDrive, kSlot, true)), ErrorCode::io);
   EXPECT_EQ(where("AAA001L8"), "drive 1");
   EXPECT_TRUE(drives_[0]->loaded());  // what was synced can be read
+  EXPECT_TRUE(drives_[0]->position_lost()) << "whoever writes to it knows nothing of this";
   EXPECT_FALSE(library_->drive_problem(1).has_value());
   // There is nothing left to flush: now it comes out.
   EXPECT_TRUE(library_->move(kDrive, kSlot, true).ok());

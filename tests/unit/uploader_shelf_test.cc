@@ -345,6 +345,41 @@ TEST(Shelf, ADamagedLocalSegmentNeverReachesTheStore) {
   EXPECT_EQ(report->problems.size(), 1U);
 }
 
+// The disk filled up while the last segment was sealed: whatever it has come to be by then, no
+// manifest names it, and what is in it was synced.
+TEST(Shelf, ATapeThatLacksItsLastSegmentIsNotArchived) {
+  bool sealed_and_not_named = false;
+  for (uint64_t call = 1; call < 20; ++call) {
+    SCOPED_TRACE(call);
+    ShelfRig rig(1);
+    const Uuid id = rig.create("T00001");
+    rig.write(id, SIZE_MAX, 3);
+    auto tape = Cartridge::open(rig.cartridge_env(), rig.cartridge_options(), rig.directory(id));
+    ASSERT_TRUE(tape.ok());
+    Position at = (*tape)->end_of_data(0);
+    ASSERT_TRUE((*tape)->write_record(at, ShelfRig::record_content(7)).ok());
+    ASSERT_TRUE((*tape)->sync().ok());
+    const uint64_t blocks = at.block;
+    const size_t segments = rig.local_segments(id);
+    rig.disk().fail_call(rig.disk().counted_calls() + call, ErrorCode::no_space, true);
+    const bool closed = (*tape)->close().ok();
+    tape->reset();
+    rig.disk().no_faults();
+    if (closed) break;
+    sealed_and_not_named = sealed_and_not_named || rig.local_segments(id) > segments;
+    const auto refused = rig.shelf().archive(id);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_EQ(refused.error().code, ErrorCode::conflict);
+    tape = Cartridge::open(rig.cartridge_env(), rig.cartridge_options(), rig.directory(id));
+    ASSERT_TRUE(tape.ok());
+    EXPECT_EQ((*tape)->end_of_data(0).block, blocks);
+    ASSERT_TRUE((*tape)->close().ok());
+    tape->reset();
+    EXPECT_TRUE(rig.shelf().archive(id).ok());
+  }
+  EXPECT_TRUE(sealed_and_not_named);
+}
+
 TEST(Shelf, ACatalogThatWasLostIsRebuiltFromTheDisk) {
   ShelfRig rig(10, small_cache());
   const Uuid id = rig.create("T00001");

@@ -59,6 +59,18 @@ TEST_F(Tapes, BadRequestsMakeNothing) {
   EXPECT_EQ(all->size(), 1U);
 }
 
+TEST_F(Tapes, AreNotMadeForSlotsThatAnInitiatorKeeps) {
+  gateway.open();
+  ASSERT_OK(gateway.tapes->create(request("FULL01L8", GiB, 4)));
+  gateway.library->set_prevent(1, true);
+  EXPECT_CODE(gateway.tapes->create(request("MORE01L8")), element_full);
+  auto all = gateway.tapes->list(0, "");
+  ASSERT_OK(all);
+  EXPECT_EQ(all->size(), 4U);
+  gateway.library->set_prevent(1, false);
+  EXPECT_EQ(gateway.create("MORE01L8").location, "import/export 1");
+}
+
 // What a full disk does, too: the write of the manifest fails.
 TEST_F(Tapes, AFailedCreationLeavesNothingBehind) {
   gateway.open();
