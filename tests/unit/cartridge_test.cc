@@ -405,7 +405,9 @@ TEST_P(CartridgeTest, WormLetsTheLastFilemarksGoButForTheFirst) {
   ASSERT_TRUE(c->write_filemarks(at, 3).ok());
   for (const bool sealed : {false, true, true}) {  // at last they lie in a segment of their own
     SCOPED_TRACE(sealed);
-    if (sealed) ASSERT_TRUE(c->seal().ok());
+    if (sealed) {
+      ASSERT_TRUE(c->seal().ok());
+    }
     const Position end = c->end_of_data(0);
     Position first = *c->position_of(0, end.block - 3);
     EXPECT_EQ(c->write_record(first, make_record(9, 10)).error().code, ErrorCode::write_protected);
@@ -413,7 +415,9 @@ TEST_P(CartridgeTest, WormLetsTheLastFilemarksGoButForTheFirst) {
     EXPECT_EQ(c->erase_from(second).error().code, ErrorCode::write_protected);
     at = second;
     write(*c, at, second.block, second.block + 1, 1000);
-    if (sealed) ASSERT_TRUE(c->seal().ok());
+    if (sealed) {
+      ASSERT_TRUE(c->seal().ok());
+    }
     ASSERT_TRUE(c->write_filemarks(at, 3).ok());
     EXPECT_EQ(c->end_of_data(0), (Position{0, end.block + 2, end.filemark + 1}));
   }
