@@ -21,9 +21,6 @@ class IscsiDataTest : public IscsiFixture {
       EXPECT_TRUE(equal(pdu->data, header->bytes()));
     }
   }
-  void expect_alive(IscsiRawClient& client) {
-    EXPECT_EQ(client.complete(client.send_command({0}, kF, 0)).status, 0);
-  }
   // A session beside the one under test still works.
   void expect_others_work() {
     IscsiRawClient other(endpoint());

@@ -74,7 +74,12 @@ class IscsiFixture : public ::testing::Test {
     return Buffer(first, first + static_cast<ptrdiff_t>(bytes));
   }
 
+  static void expect_alive(IscsiRawClient& client) {
+    EXPECT_EQ(client.complete(client.send_command({0}, kF, 0)).status, 0);
+  }
+
   static constexpr uint8_t kF = 0x80, kR = 0x40, kW = 0x20;
+  static constexpr uint8_t kTaskAborted = 0x40;
   SystemRandom random;
   iscsi::ServerOptions options;
   std::shared_ptr<MemoryUnit> unit, second_unit;

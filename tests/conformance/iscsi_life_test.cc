@@ -10,7 +10,6 @@ namespace {
 
 using namespace iscsi;  // NOLINT
 using std::chrono::milliseconds;
-constexpr uint8_t kTaskAborted = 0x40;
 
 class IscsiLifeTest : public IscsiFixture {
  protected:
@@ -24,9 +23,6 @@ class IscsiLifeTest : public IscsiFixture {
         return pdu->bhs.get8(field::kResponse);
     }
     return 0xee;
-  }
-  void expect_alive(IscsiRawClient& client) {
-    EXPECT_EQ(client.complete(client.send_command({0}, kF, 0)).status, 0);
   }
   size_t count_event(const std::string& prefix) const {
     const auto events = unit->events();

@@ -9,14 +9,8 @@ namespace {
 
 using namespace iscsi;  // NOLINT
 using std::chrono::milliseconds;
-constexpr uint8_t kTaskAborted = 0x40;
 
-class IscsiThreadsTest : public IscsiFixture {
- protected:
-  void expect_alive(IscsiRawClient& client) {
-    EXPECT_EQ(client.complete(client.send_command({0}, kF, 0)).status, 0);
-  }
-};
+using IscsiThreadsTest = IscsiFixture;
 
 // Commands on threads of their own, none of which is in the way of another.
 class PooledUnit : public scsi::LogicalUnit {

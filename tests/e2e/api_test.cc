@@ -313,9 +313,3 @@ TEST_F(ApiClients, AnEditedAuditLogIsFound) {
 
 }  // namespace
 }  // namespace coldshelf::test
-
-int main(int argc, char** argv) {
-  coldshelf::test::set_program_directory(argv[0]);
-  testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
-}

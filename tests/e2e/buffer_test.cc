@@ -184,9 +184,3 @@ TEST(Pins, APinnedTapeStaysAndComesBack) {
 
 }  // namespace
 }  // namespace coldshelf::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  coldshelf::test::set_program_directory(argv[0]);
-  return RUN_ALL_TESTS();
-}

@@ -7,7 +7,8 @@ add_test(NAME e2e_demo
 set_tests_properties(e2e_demo PROPERTIES LABELS e2e TIMEOUT 120)
 
 add_library(coldshelf_test_gateway STATIC
-  ${CMAKE_CURRENT_LIST_DIR}/crash_rounds.cc ${CMAKE_CURRENT_LIST_DIR}/gateway.cc)
+  ${CMAKE_CURRENT_LIST_DIR}/crash_rounds.cc ${CMAKE_CURRENT_LIST_DIR}/gateway.cc
+  ${CMAKE_CURRENT_LIST_DIR}/main.cc)
 target_link_libraries(coldshelf_test_gateway PUBLIC
   coldshelf_test_client nlohmann_json::nlohmann_json GTest::gtest)
 

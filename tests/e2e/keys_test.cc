@@ -98,9 +98,3 @@ TEST(Keys, AFileThatOthersMayReadStopsTheStart) {
 
 }  // namespace
 }  // namespace coldshelf::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  coldshelf::test::set_program_directory(argv[0]);
-  return RUN_ALL_TESTS();
-}

@@ -182,9 +182,3 @@ TEST(Sharing, OneArchivesAndTheOtherRetrieves) {
 
 }  // namespace
 }  // namespace coldshelf::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  coldshelf::test::set_program_directory(argv[0]);
-  return RUN_ALL_TESTS();
-}

@@ -241,9 +241,3 @@ TEST(Shelf, ARetrievalIsCancelled) {
 
 }  // namespace
 }  // namespace coldshelf::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  coldshelf::test::set_program_directory(argv[0]);
-  return RUN_ALL_TESTS();
-}

@@ -258,9 +258,3 @@ INSTANTIATE_TEST_SUITE_P(Actions, VolumeSanitize,
 
 }  // namespace
 }  // namespace coldshelf::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  coldshelf::test::set_program_directory(argv[0]);
-  return RUN_ALL_TESTS();
-}
